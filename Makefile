@@ -20,13 +20,13 @@ demo-check: venv-server ## The same, then end: exit 0, or the reason
 serve: venv-server ## Run the server on this machine (PORT=8000 HOST=127.0.0.1)
 	@$(BIN)/python manage.py serve --host $(HOST) --port $(PORT)
 
-test: lint chromium ## Everything: lint, types, layers, tests on SQLite and on PostgreSQL
+test: lint chromium feast ## Everything: lint, types, layers, tests on SQLite and on PostgreSQL
 	@echo "== tests on SQLite"
 	@env -u DATABASE_URL $(PYTEST) $(ARGS)
 	@echo "== tests on PostgreSQL: what may differ there"
 	@$(BIN)/python -m scripts.with_postgres $(PYTEST) $(ARGS)
 
-test-sqlite: venv-dev ## The tests on SQLite alone (ARGS="tests/registry -x")
+test-sqlite: venv-dev feast ## The tests on SQLite alone (ARGS="tests/registry -x")
 	@env -u DATABASE_URL $(PYTEST) $(ARGS)
 
 lint: venv-dev ## Format check, lint, types, layers
@@ -43,7 +43,7 @@ soak: venv-dev ## Random schedules of runs, late rows, crashes and reloads for M
 	@SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/python -m pytest -q -x tests/materialization/soak $(ARGS)
 
 bench: venv-dev ## Run the benchmarks at a small size (benchmarks/RESULTS.md has the larger ones)
-	@for script in online point_in_time materialization aggregation windows; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
+	@for script in online push point_in_time materialization aggregation windows; do $(BIN)/python -m benchmarks.$$script $(ARGS) || exit 1; done
 
 snapshots: venv-dev ## Record the OpenAPI snapshot again; look at its diff
 	@UPDATE_SNAPSHOTS=1 $(PYTEST) tests/test_project.py -q
@@ -64,4 +64,7 @@ venv-dev:
 chromium:
 	@scripts/ensure_chromium
 
-.PHONY: help demo demo-check serve test test-sqlite lint format soak bench snapshots lock clean venv-server venv-dev chromium
+feast: venv-dev
+	@scripts/ensure_feast
+
+.PHONY: help demo demo-check serve test test-sqlite lint format soak bench snapshots lock clean venv-server venv-dev chromium feast

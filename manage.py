@@ -10,9 +10,11 @@ import os
 import re
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import OperationalError, ProgrammingError
 
+from featurestore_project.env import BadEnvironment
 from lib.shells import serve_others
 
 SERVERS = {"serve", "runserver"}
@@ -27,6 +29,10 @@ def main() -> None:
         serve_others()
     try:
         execute_from_command_line(sys.argv)
+    except (BadEnvironment, ImproperlyConfigured) as exc:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(f"{exc}")
     except (OperationalError, ProgrammingError) as exc:
         if not NO_TABLE.search(str(exc)):
             raise

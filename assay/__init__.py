@@ -4,9 +4,14 @@ Not the server: nothing here imports Django or needs more than urllib3 and rich.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from assay.all_entities import AllEntities
 from assay.client import FeatureStore
+from assay.context import ContextResponse, FeatureContext
 from assay.dataset import Dataset
+from assay.entity_query import EntityQuery
 from assay.errors import (
     AssayError,
     Conflict,
@@ -15,6 +20,7 @@ from assay.errors import (
     DatasetFailed,
     Forbidden,
     Gone,
+    HistoricalJobFailed,
     Invalid,
     InvalidDefinition,
     MissingExtra,
@@ -32,6 +38,7 @@ from assay.errors import (
     WaitTimedOut,
 )
 from assay.historical import RetrievalJob
+from assay.historical_job import HistoricalJob
 from assay.objects import (
     DataSource,
     Definition,
@@ -43,27 +50,48 @@ from assay.objects import (
 )
 from assay.offline import OfflinePaths
 from assay.online import OnlineResponse
-from assay.parts import Aggregation, Feature, Inputs, JoinKey, Python, Schedule, TimeColumn
+from assay.parts import (
+    Aggregation,
+    Feature,
+    Inputs,
+    JoinKey,
+    Python,
+    Schedule,
+    SourceJoin,
+    TimeColumn,
+    ViewRead,
+)
 from assay.version import __version__
+
+if TYPE_CHECKING:
+    from assay.aio import AsyncDataset, AsyncFeatureStore, AsyncHistoricalJob
 
 __all__ = [
     "Aggregation",
     "AllEntities",
     "AssayError",
+    "AsyncDataset",
+    "AsyncFeatureStore",
+    "AsyncHistoricalJob",
     "Conflict",
+    "ConnectionFailed",
+    "ContextResponse",
     "DataSource",
     "Dataset",
     "DatasetDiffers",
-    "ConnectionFailed",
     "DatasetFailed",
     "Definition",
     "Entity",
+    "EntityQuery",
     "Feature",
+    "FeatureContext",
     "FeatureService",
     "FeatureStore",
     "FeatureView",
     "Forbidden",
     "Gone",
+    "HistoricalJob",
+    "HistoricalJobFailed",
     "Inputs",
     "Invalid",
     "InvalidDefinition",
@@ -73,12 +101,13 @@ __all__ = [
     "NotFound",
     "OfflinePaths",
     "OnDemandFeatureView",
-    "Python",
     "OnlineResponse",
+    "Python",
     "QualityRejected",
     "RetrievalJob",
     "RunFailed",
     "Schedule",
+    "SourceJoin",
     "ServerError",
     "ServerUnreachable",
     "StoresDiffer",
@@ -87,7 +116,15 @@ __all__ = [
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",
+    "ViewRead",
     "WaitTimedOut",
     "__version__",
     "definition_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what runs on an event loop when it is asked for: others need not wait for asyncio."""
+    if not name.startswith("Async") or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("assay.aio"), name)

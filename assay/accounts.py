@@ -41,7 +41,7 @@ class AccountCalls(Calls):
         """List them by name, or the one of a name."""
         return self._list_at(api_path("accounts"), query={"user": user}, limit=limit)
 
-    def change_account(self, user: str, **changes: str | bool) -> JSON:
+    def change_account(self, /, user: str, **changes: str | bool) -> JSON:
         """Change what is given: ``username``, ``first_name``, ``last_name``, ``email``,
         ``is_active``, ``is_staff``, ``is_superuser``, ``kind``.
         """

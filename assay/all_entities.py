@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from assay.encoding import instant, plain
 from assay.shapes import JSON
@@ -30,6 +30,7 @@ class AllEntities:
     every: str | None = None
     limit: int | None = None
     after: Mapping[str, Any] | None = None
+    key: ClassVar[str] = "all_entities"
 
     def sent(self) -> JSON:
         """Give it as a request says it.

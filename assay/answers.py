@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import urllib3
-
 from assay import errors
+from assay.sending import Reply
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Answer:
             raise errors.ServerError(message, status=self.status) from exc
 
 
-def raise_for_status(response: urllib3.BaseHTTPResponse) -> None:
+def raise_for_status(response: Reply) -> None:
     if 200 <= response.status < 300:
         return
     if 300 <= response.status < 400:

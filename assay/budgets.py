@@ -5,7 +5,10 @@ Not for single tables; the admin lists those.
 from __future__ import annotations
 
 from assay.calls import Calls
+from assay.references import view_alone
 from assay.shapes import JSON
+
+_ABOUT = "a budget is of"
 
 
 class BudgetCalls(Calls):
@@ -13,13 +16,14 @@ class BudgetCalls(Calls):
 
     def budget(self, feature_view: str) -> JSON:
         """Fetch the view's own ``limits``, who set them, and what it ``uses``."""
-        found: JSON = self._get("feature-views", feature_view, "budget")
+        found: JSON = self._get("feature-views", view_alone(feature_view, _ABOUT), "budget")
         return found
 
-    def set_budget(self, feature_view: str, *, reason: str, **limits: int | None) -> JSON:
+    def set_budget(self, /, feature_view: str, *, reason: str, **limits: int | None) -> JSON:
         """Say what a view may take: ``disk_mb``, ``online_keys`` and ``memory_mb``.
 
         0 is no limit, None what the server's settings say; one that is left out stays.
         """
         value = {**limits, "reason": reason}
-        return self._post("feature-views", feature_view, "budget", value=value)
+        view = view_alone(feature_view, _ABOUT)
+        return self._post("feature-views", view, "budget", value=value)

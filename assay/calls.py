@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.errors import Invalid
 from assay.shapes import JSON
-from assay.transport import Query, Transport
+from assay.transport import LOOK_TIMEOUT_SECONDS, Query, Transport
 
 PAGE_SIZE = 100
 
@@ -27,6 +27,21 @@ class Calls:
         path = self._transport.project_path(*parts)
         answer: JSON = self._transport.post(path, value, query)
         return answer
+
+    def _post_to_look(self, *parts: str, value: JSON, query: Query | None = None) -> JSON:
+        """Post what has the server look at sources, which takes as long as those do."""
+        path = self._transport.project_path(*parts)
+        wait = LOOK_TIMEOUT_SECONDS
+        answer: JSON = self._transport.post(path, value, query, read_timeout_seconds=wait)
+        return answer
+
+    def _send(self, what: str, query: JSON, body: bytes, kind: str) -> JSON:
+        """Post the bytes of a file, of the media type ``kind``."""
+        path = self._transport.project_path(what)
+        headers = {"Content-Type": kind}
+        answer = self._transport.request("POST", path, query=query, body=body, headers=headers)
+        found: JSON = answer.json()
+        return found
 
     def _list(
         self, *parts: str, query: Query | None = None, limit: int | None = None

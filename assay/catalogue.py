@@ -10,7 +10,9 @@ from typing import Any
 from assay.calls import Calls
 from assay.definitions import body_of
 from assay.errors import NotFound
+from assay.notebooks import Plan
 from assay.objects import Definition, definition_of
+from assay.references import split_reference, version_of, view_alone
 from assay.shapes import JSON, Definitions
 
 
@@ -25,10 +27,11 @@ class CatalogueCalls(Calls):
         submit: bool = False,
         look_all: bool = False,
         details: bool = False,
+        drafts_only: bool = False,
         repository: str | None = None,
         commit: str | None = None,
         ref: str | None = None,
-    ) -> JSON:
+    ) -> Plan:
         """Register definitions: paths of YAML or JSON files or folders, objects
         as in ``assay.FeatureView(…)``, or dicts.
 
@@ -37,17 +40,20 @@ class CatalogueCalls(Calls):
         with ``look_all`` only. Answers ``{"project", "dry_run", "not_looked_at", "changes"}``; with
         ``repository``, ``commit`` and ``ref`` say what is applied; each object keeps them. With
         ``details`` each change has its ``file``, ``line``, ``differences`` and what it ``breaks``.
+        ``drafts_only`` refuses all but what is new and drafts of views that nobody else wrote.
 
         :raises InvalidDefinition: one entry in ``errors`` for each thing that is wrong.
         """
         asked = {"dry_run": plan, "submit": submit, "look_all": look_all, "details": details}
+        asked["drafts_only"] = drafts_only
         query: dict[str, Any] = {name: True for name, wanted in asked.items() if wanted}
         query |= {"repository": repository, "commit": commit, "ref": ref}
-        return self._post("definitions", value=body_of(files_or_objects), query=query)
+        answer = self._post_to_look("definitions", value=body_of(files_or_objects), query=query)
+        return Plan(answer)
 
     def plan(
         self, files_or_objects: Definitions, *, submit: bool = False, look_all: bool = False
-    ) -> JSON:
+    ) -> Plan:
         """Tell what :meth:`apply` would change, in detail and for whom, and change nothing."""
         return self.apply(
             files_or_objects, plan=True, submit=submit, look_all=look_all, details=True
@@ -70,6 +76,7 @@ class CatalogueCalls(Calls):
         :raises NotFound: one of the names is nothing that is registered.
         """
         query = {"state": state, "unversioned": unversioned or None}
+        names = [view_alone(each, "an export is of", "get_feature_view") for each in names]
         if not names:
             return self._list("definitions", "export", query=query)
         found: list[JSON] = []
@@ -98,11 +105,11 @@ class CatalogueCalls(Calls):
         """
         return self._list("definitions", "registered", query={"standing": standing})
 
-    def list_entities(self, **filters: Any) -> list[JSON]:
-        return self._list("entities", query=filters)
+    def list_entities(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+        return self._list("entities", query=filters, limit=limit)
 
-    def list_data_sources(self, **filters: Any) -> list[JSON]:
-        return self._list("data-sources", query=filters)
+    def list_data_sources(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+        return self._list("data-sources", query=filters, limit=limit)
 
     def list_roots(self) -> list[JSON]:
         """Give the roots that sources can name; ``path`` is there for the project's owners."""
@@ -123,11 +130,11 @@ class CatalogueCalls(Calls):
         tried: JSON = self._post("connections", name, "test", value={})
         return tried
 
-    def list_feature_views(self, **filters: Any) -> list[JSON]:
-        return self._list("feature-views", query=filters)
+    def list_feature_views(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+        return self._list("feature-views", query=filters, limit=limit)
 
-    def list_feature_services(self, **filters: Any) -> list[JSON]:
-        return self._list("feature-services", query=filters)
+    def list_feature_services(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+        return self._list("feature-services", query=filters, limit=limit)
 
     def get_entity(self, name: str) -> JSON:
         entity: JSON = self._get("entities", name)
@@ -138,19 +145,27 @@ class CatalogueCalls(Calls):
         return source
 
     def get_feature_view(self, name: str) -> JSON:
-        """Give the view with its newest versions and the features of its default version."""
-        view: JSON = self._get("feature-views", name)
-        return view
+        """Give the view with its newest versions and the features of its default version.
+
+        Of ``view@1.2.0`` that version, as :meth:`get_feature_view_version` gives it.
+        """
+        view, version = split_reference(name)
+        if version is not None:
+            return self.get_feature_view_version(name)
+        found: JSON = self._get("feature-views", view)
+        return found
 
     def list_versions(
         self, name: str, *, state: str | None = None, limit: int | None = None
     ) -> list[JSON]:
         """Give the versions of a view, in one state or in any: drafts first, then the highest."""
-        return self._list("feature-views", name, "versions", query={"state": state}, limit=limit)
+        view = view_alone(name, "list_versions lists", "get_feature_view")
+        return self._list("feature-views", view, "versions", query={"state": state}, limit=limit)
 
-    def get_feature_view_version(self, name: str, version: str) -> JSON:
-        """Give one version with its canonical spec and fingerprints."""
-        found: JSON = self._get("feature-views", name, "versions", version)
+    def get_feature_view_version(self, name: str, version: str | None = None) -> JSON:
+        """Give ``view@1.2.0`` with its canonical spec and fingerprints."""
+        view, named = version_of(name, version)
+        found: JSON = self._get("feature-views", view, "versions", named)
         return found
 
     def get_feature_service(self, name: str) -> JSON:

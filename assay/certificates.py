@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from assay.calls import Calls
 from assay.errors import StoresDiffer, WaitTimedOut
-from assay.lifecycle import split_reference
+from assay.progress import looking
+from assay.references import split_reference
 from assay.shapes import JSON
-from assay.waiting import Waiting
+from assay.waiting import OnProgress, Waiting
 
 ENDED = ("equal", "different", "failed")
 
@@ -52,18 +53,27 @@ class CertificateCalls(Calls):
         return found
 
     def wait_for_certificate(
-        self, certificate_id: int, *, timeout_seconds: float | None = None
+        self,
+        certificate_id: int,
+        *,
+        timeout_seconds: float | None = None,
+        on_progress: OnProgress | None = None,
     ) -> JSON:
         """Wait until a comparison has ended, and return what it found.
+
+        ``on_progress`` gets what each look found.
 
         :raises StoresDiffer: something differs, or could not be compared.
         :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on.
         """
-        wait = Waiting(timeout_seconds)
-        while (found := self.get_certificate(certificate_id))["status"] not in ENDED:
-            if wait.is_over:
-                raise WaitTimedOut(f"certificate {certificate_id} goes on; see get_certificate")
-            wait.pause()
+        wait = Waiting(timeout_seconds, pause=self._transport.pause)
+        about = f"certificate {certificate_id}"
+        with looking(on_progress, about, lambda found: str(found["status"])) as tell:
+            while (found := self.get_certificate(certificate_id))["status"] not in ENDED:
+                tell(found)
+                if wait.is_over:
+                    raise WaitTimedOut(f"{about} goes on; see get_certificate")
+                wait.pause()
         if found["status"] != "equal":
             raise StoresDiffer(_said(found), certificate=found)
         return found

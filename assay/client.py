@@ -4,10 +4,11 @@ Not for the calls themselves; each group has its own file.
 
 from __future__ import annotations
 
-import math
 import os
+from copy import copy
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from assay import config
 from assay.accounts import AccountCalls
@@ -15,23 +16,27 @@ from assay.alerts import AlertCalls
 from assay.budgets import BudgetCalls
 from assay.catalogue import CatalogueCalls
 from assay.certificates import CertificateCalls
+from assay.context import ContextCalls
 from assay.datasets import DatasetCalls
-from assay.errors import NotConfigured
 from assay.grants import GrantCalls
 from assay.lifecycle import LifecycleCalls
 from assay.news import NewsCalls
 from assay.profiles import ProfileCalls
 from assay.proposals import ProposalCalls
+from assay.pushing import PushCalls
 from assay.questions import QuestionCalls
 from assay.reads import ReadCalls
 from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
 from assay.searching import SearchCalls
 from assay.shapes import JSON
+from assay.streams import StreamCalls
 from assay.tokens import TokenCalls
 from assay.trail import TrailCalls
 from assay.transfers import TransferCalls
-from assay.transport import Transport, api_path
+from assay.transport import RETRIES, Patience, Transport, api_path
+from assay.usage import UsageCalls
+from assay.vectors import VectorCalls
 
 
 class FeatureStore(
@@ -43,15 +48,20 @@ class FeatureStore(
     NewsCalls,
     RunCalls,
     AlertCalls,
+    StreamCalls,
     ProfileCalls,
     CertificateCalls,
     BudgetCalls,
     GrantCalls,
     TrailCalls,
+    UsageCalls,
     TokenCalls,
     ProposalCalls,
     AccountCalls,
     ReadCalls,
+    ContextCalls,
+    VectorCalls,
+    PushCalls,
     TransferCalls,
     DatasetCalls,
 ):
@@ -60,7 +70,9 @@ class FeatureStore(
     ``url``, ``token`` and ``project`` default to ``ASSAY_URL``, ``ASSAY_TOKEN`` (or
     ``ASSAY_TOKEN_FILE``) and ``ASSAY_PROJECT``, then to the nearest ``assay.toml``. Nothing is
     sent before the first call. ``timeout`` is how many seconds to wait for any answer; without it
-    a training set has more time than other calls. Reads are asked again when the server says when.
+    training sets, plans and submissions have more time than other calls. Reads are asked again,
+    up to ``retries`` times, where the server says when or the connection broke; nothing else is.
+    :meth:`with_options` gives one call others.
 
     Threads may share it, and a forked process may go on with it. It can be pickled, with the
     token: keep such a pickle as you keep a token.
@@ -73,13 +85,39 @@ class FeatureStore(
         project: str | None = None,
         *,
         timeout: float | None = None,
+        retries: int = RETRIES,
     ) -> None:
-        if timeout is not None and not 0 < timeout < math.inf:
-            raise NotConfigured(f"timeout is {timeout!r}; give seconds, more than 0, or None")
+        patience = Patience(timeout, retries)
         settings = config.load(
             url=url, token=token, project=project, environ=os.environ, cwd=Path.cwd()
         )
-        self._transport = Transport(settings, timeout_seconds=timeout)
+        self._transport = Transport(settings, patience)
+
+    def with_options(self, *, timeout: float | None = None, retries: int | None = None) -> Self:
+        """Give this store with other patience, over the same connections; for one call or more.
+
+        ``store.with_options(timeout=0.2, retries=0).get_online_features(…)``. What is left out
+        stays as it is here.
+        """
+        own = self._transport.patience
+        asked = Patience(
+            own.timeout_seconds if timeout is None else timeout,
+            own.retries if retries is None else retries,
+        )
+        return self._over(self._transport.with_patience(asked))
+
+    def passing_on(self, *, asked_from: str = "", through: str = "") -> Self:
+        """Give this store as one that asks for somebody else, over the same connections.
+
+        ``asked_from`` are the addresses of whoever asks it, which a token limited to networks is
+        held against too; ``through`` is the program they ask it with, which the trail names.
+        """
+        return self._over(self._transport.passing_on(asked_from=asked_from, through=through))
+
+    def _over(self, transport: Transport) -> Self:
+        other = copy(self)
+        other._transport = transport
+        return other
 
     def __repr__(self) -> str:
         settings = self._transport.config
@@ -99,6 +137,10 @@ class FeatureStore(
     def close(self) -> None:
         """Close the pooled connections; a later call opens new ones."""
         self._transport.close()
+
+    @property
+    def url(self) -> str:
+        return self._transport.config.url
 
     @property
     def project(self) -> str | None:

@@ -26,6 +26,10 @@ class Config:
     url: str
     token: str | None
     project: str | None
+    #: The addresses of those that a call is passed on for; none: it is whoever runs this.
+    asked_from: str = ""
+    #: The program that a call is passed on for, as the trail names it.
+    asked_through: str = ""
 
     def __repr__(self) -> str:
         token = "set" if self.token else "not set"

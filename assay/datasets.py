@@ -8,19 +8,26 @@ import json
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from assay import shapes
+from assay.all_entities import AllEntities
+from assay.asking import arrow_bytes, as_parameters, selection, unframed, whole_body
 from assay.calls import Calls
-from assay.dataset import Dataset
-from assay.errors import DatasetFailed, NotFound, WaitTimedOut
+from assay.dataset import Dataset, shown
+from assay.entity_query import EntityQuery
+from assay.errors import DatasetFailed, Invalid, NotFound, WaitTimedOut
+from assay.files import content_type, opened_frame, replace_file
 from assay.frames import entity_frame
 from assay.historical import ARROW_STREAM
-from assay.reads import arrow_bytes, as_parameters, selection, whole_body
+from assay.progress import looking
+from assay.references import dataset_of, version_of_dataset
+from assay.resuming import resumed
 from assay.shapes import JSON, EntityFrame, Features, NamedViews, Timing
-from assay.transfers import content_type, opened_frame, replace_file
-from assay.waiting import Waiting
+from assay.waiting import OnProgress, Waiting
 
-ENDED = ("done", "failed")
+#: It is over: nothing is waited for any more.
+OVER = ("done", "failed", "ended")
 
 
 class DatasetCalls(Calls):
@@ -29,7 +36,7 @@ class DatasetCalls(Calls):
     def create_dataset(
         self,
         name: str,
-        entity_df: EntityFrame | Path,
+        entity_df: EntityFrame | AllEntities | EntityQuery | Path | str,
         features: Features = None,
         full_feature_names: bool = False,
         *,
@@ -38,15 +45,19 @@ class DatasetCalls(Calls):
         timing: Timing = "known",
         views: NamedViews = None,
         split: JSON | None = None,
+        expires: str | None = None,
         timeout_seconds: float | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Have the next version of a dataset made, wait for it, and give it.
 
         What it takes is as for ``get_historical_features``; ``entity_df`` may also be the path of
-        a file (.parquet, .csv, .arrow). ``split`` adds a column that says which part a row is of:
-        ``{"by": "random", "shares": {"train": 0.8, "test": 0.2}, "seed": 7}``, ``{"by": "entity",
-        "keys": ["user_id"], …}`` or ``{"by": "time", "before": {"train": "2026-01-01", "test":
-        None}}``.
+        a file (.parquet, .csv, .arrow), and ``AllEntities`` are those that there are now. ``split``
+        adds a column that says which part a row is of: ``{"by": "random", "shares": {"train": 0.8,
+        "test": 0.2}, "seed": 7}``, ``{"by": "entity", "keys": ["user_id"], …}`` or ``{"by":
+        "time", "before": {"train": "2026-01-01", "test": None}}``. ``expires`` is how long it is
+        kept (``"90d"``): then the server ends it by itself. ``on_progress`` gets what each look
+        found.
 
         :raises DatasetFailed: it could not be made; says why.
         :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on being made.
@@ -61,13 +72,16 @@ class DatasetCalls(Calls):
             timing=timing,
             views=views,
             split=split,
+            expires=expires,
         )
-        return self.wait_for_dataset(name, asked["version"], timeout_seconds=timeout_seconds)
+        return self.wait_for_dataset(
+            name, asked["version"], timeout_seconds=timeout_seconds, on_progress=on_progress
+        )
 
     def request_dataset(
         self,
         name: str,
-        entity_df: EntityFrame | Path,
+        entity_df: EntityFrame | AllEntities | EntityQuery | Path | str,
         features: Features = None,
         full_feature_names: bool = False,
         *,
@@ -76,6 +90,7 @@ class DatasetCalls(Calls):
         timing: Timing = "known",
         views: NamedViews = None,
         split: JSON | None = None,
+        expires: str | None = None,
     ) -> JSON:
         """Ask for the next version of a dataset, and give what is queued, without waiting."""
         options: JSON = {
@@ -84,6 +99,7 @@ class DatasetCalls(Calls):
             **selection(features, feature_service),
             "full_feature_names": full_feature_names,
             "timing": timing,
+            **({"expires": expires} if expires else {}),
         }
         query = {
             **options,
@@ -92,41 +108,52 @@ class DatasetCalls(Calls):
         }
         if isinstance(entity_df, Path):
             with opened_frame(entity_df) as file:
-                return self._send_frame(query, file.read(), content_type(entity_df))
-        frame = entity_frame(entity_df)
+                return self._send("datasets", query, file.read(), content_type(entity_df))
+        beside = {"split": split} if split else {}
+        if (about := unframed(entity_df)) is not None:
+            asked = whole_body(options, views, about)
+            return self._post("datasets", value={**asked, **beside})
+        frame = entity_frame(cast("EntityFrame", entity_df))
         if frame.table is not None:
-            return self._send_frame(query, arrow_bytes(frame.table), ARROW_STREAM)
+            return self._send("datasets", query, arrow_bytes(frame.table), ARROW_STREAM)
         asked = whole_body(options, views, frame.columns)
-        return self._post("datasets", value={**asked, **({"split": split} if split else {})})
-
-    def _send_frame(self, query: JSON, body: bytes, kind: str) -> JSON:
-        path = self._transport.project_path("datasets")
-        headers = {"Content-Type": kind}
-        answer = self._transport.request("POST", path, query=query, body=body, headers=headers)
-        found: JSON = answer.json()
-        return found
+        return self._post("datasets", value={**asked, **beside})
 
     def wait_for_dataset(
-        self, name: str, version: int, *, timeout_seconds: float | None = None
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        timeout_seconds: float | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Dataset:
-        """Wait until a version is made, and give it.
+        """Wait until a version (``churn@3``) is made, and give it.
+
+        ``on_progress`` gets what each look found.
 
         :raises DatasetFailed: it could not be made; says why.
         :raises WaitTimedOut: it takes longer than ``timeout_seconds``; it goes on.
         """
-        wait = Waiting(timeout_seconds)
-        while (found := self._of(name, version))["status"] not in ENDED:
-            if wait.is_over:
-                raise WaitTimedOut(f"{name}@{version} is {found['status']}; see get_dataset")
-            wait.pause()
+        name, version = version_of_dataset(name, version)
+        wait = Waiting(timeout_seconds, pause=self._transport.pause)
+        about = f"dataset {name}@{version}"
+        with looking(on_progress, about, lambda found: str(found["status"])) as tell:
+            while (found := self._of(name, version))["status"] not in OVER:
+                tell(found)
+                if wait.is_over:
+                    raise WaitTimedOut(f"{name}@{version} is {found['status']}; see get_dataset")
+                wait.pause()
         return self._dataset(found)
 
     def get_dataset(self, name: str, version: int | None = None) -> Dataset:
-        """Give one version of a dataset, by default the newest that is made.
+        """Give one version of a dataset (``churn@3``), by default the newest that is made.
+
+        Of one that was ended there is the manifest alone (``.ended_at``); its rows raise ``Gone``.
 
         :raises NotFound: there is none. :raises DatasetFailed: it could not be made.
         :raises Conflict: it is not made yet.
         """
+        name, version = dataset_of(name, version)
         if version is not None:
             return self._dataset(self._of(name, version))
         made = self.datasets(name=name, status="done", limit=1)
@@ -148,7 +175,30 @@ class DatasetCalls(Calls):
         """
         found = self.get_dataset(name, version)
         with closing(found.chunks()) as chunks:  # type: ignore[type-var]
-            replace_file(Path(output), chunks)
+            replace_file(Path(output), shown(found, chunks))
+        return found
+
+    def end_dataset(
+        self,
+        name: str,
+        version: int | None = None,
+        reason: str = "",
+        *,
+        despite_downloads: bool = False,
+    ) -> JSON:
+        """End ``churn@3``: its rows are removed for good, its manifest stays and says so and why.
+
+        It takes a ``reason``. Whoever asked for the dataset may, and stewards and owners.
+
+        :raises Conflict: it was downloaded, so a model may name it; ``despite_downloads`` says that
+            this is known.
+        :raises Gone: it was ended before.
+        """
+        name, version = version_of_dataset(name, version)
+        if not reason:
+            raise Invalid(f"say why it is ended: end_dataset('{name}@{version}', reason=…)")
+        asked = {"reason": reason, "despite_downloads": despite_downloads}
+        found: JSON = self._post("datasets", name, str(version), "end", value=asked)
         return found
 
     def _of(self, name: str, version: int) -> JSON:
@@ -163,14 +213,17 @@ class DatasetCalls(Calls):
         return Dataset(
             found,
             self._get("datasets", name, version, "manifest"),
-            download=partial(self._transport.stream, path, query={}),
+            download=partial(resumed, self._transport, path),
             check=partial(self._checked, name, version),
         )
 
     def _checked(self, name: str, version: str) -> JSON:
         check = self._post("datasets", name, version, "verify", value={})
-        wait = Waiting(None)
-        while check["status"] not in ENDED:
-            wait.pause()
-            check = self._get("datasets", name, version, "checks", str(check["id"]))
+        wait = Waiting(None, pause=self._transport.pause)
+        about = f"dataset {name}@{version} is computed again"
+        with looking(None, about, lambda found: str(found["status"])) as tell:
+            while check["status"] not in OVER:
+                tell(check)
+                wait.pause()
+                check = self._get("datasets", name, version, "checks", str(check["id"]))
         return check

@@ -48,6 +48,8 @@ class ServerUnreachable(AssayError):
     """No answer arrived: the server is down, the address is wrong, or it took too long."""
 
     code = "server_unreachable"
+    #: It took the request, and did not answer in time.
+    is_slow = False
 
 
 class ServerError(AssayError):
@@ -151,6 +153,12 @@ class DatasetFailed(AssayError):
     code = "dataset_failed"
 
 
+class HistoricalJobFailed(AssayError):
+    """The server could not make a training set; ``data`` is what it says of it."""
+
+    code = "historical_job_failed"
+
+
 class Differs(AssayError):
     """What is registered is not what files or commits say, and somebody asked to be told."""
 
@@ -185,7 +193,8 @@ def another_question(column: str) -> ServerError:
 
 
 BY_CODE: dict[str, type[AssayError]] = {
-    kind.code: kind for kind in (InvalidDefinition, QualityRejected)
+    **{kind.code: kind for kind in (InvalidDefinition, QualityRejected)},
+    "rows_refused": QualityRejected,
 }
 BY_STATUS: dict[int, type[AssayError]] = {
     400: Invalid,

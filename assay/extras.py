@@ -10,8 +10,16 @@ from typing import Any
 
 from assay.errors import MissingExtra
 
+#: What to write in place of a type that Arrow does not have, such as Polars' Int128.
+OTHER_TYPES = "Write it as int64, as a decimal of at most 38 digits, or as text."
 #: What another extra than ``pandas`` installs.
-EXTRAS = {"yaml": "yaml"}
+EXTRAS = {
+    "yaml": "yaml",
+    "greenlet": "async",
+    "httpx2": "async",
+    "polars": "polars",
+    "mcp": "mcp",
+}
 
 
 def require(module: str, purpose: str) -> Any:

@@ -6,33 +6,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Number
 from typing import Any, NamedTuple, cast
 
 from assay.encoding import described, is_null, parse_instant
 from assay.errors import Invalid
-from assay.extras import has_arrow, require
+from assay.extras import OTHER_TYPES, has_arrow, require
 from assay.shapes import Columns, EntityFrame, EntityRows
 
 EVENT_TIMESTAMP = "event_timestamp"
 
 
-def key_columns(rows: EntityFrame) -> Columns:
-    """Turn entity rows in any form into columns of join keys, with None for NaN, NaT and NA.
+def sent_columns(rows: EntityFrame) -> Columns:
+    """Turn rows in any form into columns, with None for NaT and NA.
 
-    No join key is a float, so NaN can only be how a frame spells a key that is missing.
+    NaN is how a pandas frame spells what is missing; elsewhere it is a number like others.
     """
     frame: Any = rows
     if _is_instance(frame, "pandas", "DataFrame"):
-        columns = _unique(frame.items())
+        columns, is_missing = _unique(frame.items()), is_null
     elif _gives_arrow(frame):
         table = _from_arrow(frame)
-        columns = _unique(zip(table.column_names, table.columns, strict=True))
+        return _unique(zip(table.column_names, table.columns, strict=True))
     else:
-        columns = columns_of(frame)
+        columns, is_missing = columns_of(frame), _is_no_number
     return {
-        name: [None if is_null(value) else value for value in values]
+        name: [None if is_missing(value) else value for value in values]
         for name, values in columns.items()
     }
+
+
+def _is_no_number(value: Any) -> bool:
+    return is_null(value) and not isinstance(value, Number)
 
 
 def _unique(pairs: Iterable[tuple[Any, Any]]) -> Columns:
@@ -52,6 +57,9 @@ def columns_of(rows: EntityRows) -> Columns:
     if isinstance(rows, Mapping):
         return _equal_columns(rows)
     if not isinstance(rows, list | tuple):
+        if hasattr(rows, "collect"):  # polars' LazyFrame
+            message = f"{described(rows)} has no rows yet; give what its collect() gives"
+            raise Invalid(message)
         raise Invalid(
             f"entity rows are {described(rows)}; give a list of dicts, a dict of lists, "
             "a pandas or polars frame or an Arrow table"
@@ -143,7 +151,21 @@ def _from_arrow(frame: object) -> Any:
     try:
         return pa.table(frame)
     except (pa.ArrowException, TypeError, ValueError) as exc:
+        if name := _unread_column(frame, pa):
+            message = f"column {name!r} of {described(frame)} cannot be sent: {exc}. {OTHER_TYPES}"
+            raise Invalid(message, column=name) from exc
         raise Invalid(f"{described(frame)} is not a table of columns: {exc}") from exc
+
+
+def _unread_column(frame: object, pa: Any) -> str | None:
+    """Return the first column of a frame of columns that does not become Arrow by itself."""
+    one: Any = frame
+    for name in getattr(frame, "columns", ()):
+        try:
+            pa.table(one[[name]])
+        except (pa.ArrowException, TypeError, ValueError):
+            return str(name)
+    return None
 
 
 def _equal(sent: Any, received: Any) -> bool:

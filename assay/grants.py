@@ -8,7 +8,10 @@ from datetime import datetime
 
 from assay.calls import Calls
 from assay.encoding import instant
+from assay.references import view_alone
 from assay.shapes import JSON
+
+_ABOUT = "a grant is for"
 
 
 class GrantCalls(Calls):
@@ -29,7 +32,8 @@ class GrantCalls(Calls):
 
         ``state``: asked, active, ending (soon), ended, refused or revoked.
         """
-        query = {"state": state, "user": user, "feature_view": feature_view}
+        view = None if feature_view is None else view_alone(feature_view, _ABOUT)
+        query = {"state": state, "user": user, "feature_view": view}
         return self._list("grants", query=query, limit=limit)
 
     def ask_for_grant(
@@ -46,7 +50,8 @@ class GrantCalls(Calls):
         Of one ``feature_view``, or of every view up to a ``level``: confidential or restricted.
         """
         body = {"purpose": purpose, "ends_at": instant(ends_at)}
-        scope = {"feature_view": feature_view, "level": level, "user": user}
+        view = None if feature_view is None else view_alone(feature_view, _ABOUT)
+        scope = {"feature_view": view, "level": level, "user": user}
         value = {**body, **{name: each for name, each in scope.items() if each is not None}}
         return self._post("grants", value=value)
 

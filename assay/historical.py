@@ -8,12 +8,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from assay import notebooks
 from assay.answers import Answer
 from assay.errors import ServerError, another_question
 from assay.extras import require
 from assay.frames import EVENT_TIMESTAMP, SentFrame
-from assay.shapes import JSON, ArrowTable, Columns, DataFrame
-from assay.tables import beside, columns_of_table, table_of, to_pandas, with_one_json_text
+from assay.shapes import JSON, ArrowTable, Columns, DataFrame, PolarsFrame
+from assay.tables import (
+    beside,
+    columns_of_table,
+    table_of,
+    to_pandas,
+    to_polars,
+    with_one_json_text,
+)
 from assay.value_types import decode_values
 
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
@@ -49,6 +57,27 @@ class RetrievalJob:
         else:
             self._read_json(answer.json())
         self._check_rows()
+        self._check_columns()
+
+    @classmethod
+    def of_table(
+        cls, table: ArrowTable, metadata: JSON, *, frame: SentFrame | None
+    ) -> RetrievalJob:
+        """Make one of rows that arrived as a file.
+
+        :raises ServerError: they are not as many as the frame has.
+        """
+        made = cls.__new__(cls)
+        made._sent, made._columns, made._table = frame, {}, with_one_json_text(table)
+        made.metadata = {"feature_names": table.column_names, **metadata}
+        made._check_rows()
+        return made
+
+    def _repr_html_(self) -> str:
+        columns = self._columns
+        if self._table is not None:
+            columns = columns_of_table(self._table.slice(0, notebooks.MOST_ROWS))
+        return notebooks.table_of_columns(columns, of=len(self))
 
     def __len__(self) -> int:
         if self._table is not None:
@@ -89,6 +118,11 @@ class RetrievalJob:
         sent = None if self._sent is None else self._sent.pandas
         return to_pandas(table) if sent is None else beside(sent, table)
 
+    def to_polars(self) -> PolarsFrame:
+        """Give the frame as a polars frame. Needs the extra ``assay[polars]``."""
+        require("polars", "RetrievalJob.to_polars")
+        return to_polars(self.to_arrow())
+
     def to_dict(self) -> Columns:
         """Give ``{column: [values]}``."""
         return dict(self._columns) if self._table is None else columns_of_table(self._table)
@@ -114,7 +148,11 @@ class RetrievalJob:
         if len(self) != self._sent.rows:
             message = f"the answer has {len(self)} rows for {self._sent.rows} entity rows; "
             raise ServerError(message + "it broke off", status=200)
-        if self._table is not None and (name := self._sent.changed_column(self._table)):
+
+    def _check_columns(self) -> None:
+        if self._sent is None or self._table is None:
+            return
+        if name := self._sent.changed_column(self._table):
             raise another_question(name)
 
     def _read_json(self, answer: JSON) -> None:

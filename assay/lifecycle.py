@@ -9,6 +9,8 @@ from datetime import datetime
 
 from assay.calls import Calls
 from assay.errors import Invalid
+from assay.notebooks import Review
+from assay.references import split_reference
 from assay.shapes import JSON
 
 #: Versions that an error names.
@@ -30,12 +32,6 @@ STARTS_FROM = {
     "restore": "deprecated",
     "retire": "deprecated",
 }
-
-
-def split_reference(reference: str) -> tuple[str, str | None]:
-    """Split ``view@1.2.0`` into its name and version; None where no version is named."""
-    name, _, version = reference.partition("@")
-    return name, version or None
 
 
 class LifecycleCalls(Calls):
@@ -93,8 +89,12 @@ class LifecycleCalls(Calls):
         """
         return self._transition("promote", reference, comment, force=force)
 
-    def deprecate(self, reference: str, *, comment: str = "") -> JSON:
-        return self._transition("deprecate", reference, comment)
+    def deprecate(
+        self, reference: str, *, comment: str = "", until: datetime | None = None
+    ) -> JSON:
+        """Mark a version as on its way out; readers are told ``until`` when it answers."""
+        end = until.isoformat() if until else ""
+        return self._transition("deprecate", reference, comment, until=end)
 
     def restore(self, reference: str, *, comment: str = "") -> JSON:
         return self._transition("restore", reference, comment)
@@ -103,15 +103,15 @@ class LifecycleCalls(Calls):
         """End the version; ``force``, with a comment that says why, although it is used."""
         return self._transition("retire", reference, comment, force=force)
 
-    def review(self, reference: str) -> JSON:
+    def review(self, reference: str) -> Review:
         """Give the packet of evidence, the approvals so far and how many are required."""
-        packet: JSON = self._get(*self._version_path("review", reference))
-        return packet
+        return Review(self._get(*self._version_path("review", reference)))
 
     def _transition(self, action: str, reference: str, comment: str, **options: object) -> JSON:
         given = {name: value for name, value in options.items() if value or value == []}
         body = {"comment": comment} | given
-        return self._post(*self._version_path(action, reference), value=body)
+        post = self._post_to_look if action == "submit" else self._post
+        return post(*self._version_path(action, reference), value=body)
 
     def _version_path(self, action: str, reference: str) -> tuple[str, ...]:
         name, version = split_reference(reference)

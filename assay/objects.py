@@ -21,7 +21,9 @@ from assay.parts import (
     JoinKey,
     Python,
     Schedule,
+    SourceJoin,
     TimeColumn,
+    ViewRead,
     become,
 )
 from assay.shapes import JSON
@@ -64,13 +66,29 @@ class DataSource(Definition):
 
     *file*: ``path``, a file or a glob below ``root``.
 
-    *delta*: ``path``, the folder of a Delta table below ``root``; its newest version at each run,
-    or ``table_version``, or the version that was the newest ``as_of`` an instant.
+    *delta*: ``path``, the folder of a Delta table below ``root``, or in the bucket that a
+    ``connection`` leads to; its newest version at each run, or ``table_version``, or the version
+    that was the newest ``as_of`` an instant.
 
     *postgres*: ``table`` (``schema.name``) or ``query``, one SELECT, by a ``connection`` that the
     server's operator gave the project.
 
     *s3*: ``path``, a file or a glob in the bucket that a ``connection`` leads to.
+
+    *http*: ``path``, what is asked of the server that a ``connection`` leads to, with
+    ``parameters``; ``schema``, the type of each column; ``rows``, where an answer has them;
+    ``paging``, as in ``{"by": "cursor", "parameter": "cursor", "next": "meta.next"}``.
+
+    *push*: ``schema``, the type of each column of the rows that programs push; ``optional``, those
+    that a row may be without; ``event_id``, the column that tells events of one time apart.
+
+    *kafka*: ``topic``, whose records a ``connection`` leads to, with ``schema`` and ``optional``;
+    ``key``, the column that has a record's key, ``headers``, column → name of a header, and
+    ``record_time``, the column that has the time a record carries.
+
+    *redis_stream*: ``stream_key``, the stream in the Redis that a ``connection`` leads to, with
+    ``schema`` and ``optional``; ``json_field``, the field that has an object of JSON (left out: the
+    fields are columns), and ``record_time`` as above.
     """
 
     kind = "DataSource"
@@ -87,6 +105,20 @@ class DataSource(Definition):
     connection: str | None = None
     table: str | None = None
     query: str | None = None
+    topic: str | None = None
+    stream_key: str | None = None
+    json_field: str | None = None
+    schema: Mapping[str, str] | None = None
+    optional: Sequence[str] | None = None
+    event_id: str | None = None
+    parameters: Mapping[str, str | int | bool] | None = None
+    asks_by: str | None = None
+    instants: str | None = None
+    rows: str | None = None
+    paging: Mapping[str, str | int] | None = None
+    key: str | None = None
+    headers: Mapping[str, str] | None = None
+    record_time: str | None = None
     description: str | None = None
     owner: str | None = None
     tags: Mapping[str, str] | None = None
@@ -104,8 +136,11 @@ class FeatureView(Definition):
 
     ``sql`` is one row-wise SELECT, ``python`` a function of a package that the server's operator
     installed, ``aggregations`` are rolling windows; with none of them the source's columns are
-    taken as they are. ``where`` chooses rows of the source before all else. With
-    ``accuracy="temporal"`` training sets have the windows as of each row's own time.
+    taken as they are. ``sources`` are further ones, whose columns ``sql`` has beside each row:
+    those of the newest row of a key that was known then. ``views`` are features of other views that
+    stand there as well. ``where`` chooses rows of the source before all else. With
+    ``accuracy="temporal"`` training sets have the windows as of each row's own time; over a push
+    source, without a ``schedule``, online reads have them as of each read as well.
 
     ``ttl`` is how old a value may be, ``freshness`` the promise of how old what is served may
     become. ``start`` is where history begins.
@@ -119,7 +154,9 @@ class FeatureView(Definition):
     features: Sequence[Feature]
     version: str | None = None
     based_on: str | None = None
+    sources: Sequence[SourceJoin] | None = None
     where: str | None = None
+    views: Sequence[ViewRead] | None = None
     sql: str | None = None
     python: str | Python | None = None
     aggregations: Sequence[Aggregation] | None = None
@@ -136,6 +173,10 @@ class FeatureView(Definition):
 
     def __post_init__(self) -> None:
         become(self, "features", [Feature.of(each) for each in self.features])
+        if self.views is not None:
+            become(self, "views", [ViewRead.of(each) for each in self.views])
+        if self.sources is not None:
+            become(self, "sources", [SourceJoin.of(each) for each in self.sources])
         if self.aggregations is not None:
             become(self, "aggregations", [Aggregation.of(each) for each in self.aggregations])
         if not isinstance(self.python, str | None):
@@ -168,12 +209,16 @@ class OnDemandFeatureView(Definition):
 
 @dataclass(frozen=True)
 class FeatureService(Definition):
-    """What one model reads: references as ``view:feature``, ``view@1.0.0:feature``, ``view:*``."""
+    """What one model reads: references as ``view:feature``, ``view@1.0.0:feature``, ``view:*``.
+
+    ``context`` tells a language model of them: ``"spent {amount_sum_30d:.0f} USD in 30 days"``.
+    """
 
     kind = "FeatureService"
     name: str
     _: KW_ONLY
     features: Sequence[str]
+    context: str | None = None
     description: str | None = None
     owner: str | None = None
     tags: Mapping[str, str] | None = None

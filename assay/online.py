@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from assay.encoding import parse_instant, plain
+from assay import notebooks
+from assay.encoding import parse_instant
 from assay.errors import another_question
 from assay.extras import require
-from assay.shapes import JSON, ArrowTable, Columns, DataFrame
-from assay.tables import table_of, to_pandas
-from assay.value_types import decode_values
+from assay.shapes import JSON, ArrowTable, Columns, DataFrame, PolarsFrame
+from assay.tables import table_of, to_pandas, to_polars
+from assay.value_types import are_equal, decode_values, understood
 
 TIMESTAMP_POSTFIX = "__ts"
+#: What Feast's answer, and so ours, says for "no instant"; a real one has its microseconds.
+NO_INSTANT = "1970-01-01T00:00:00Z"
 
 
 class OnlineResponse:
@@ -38,13 +41,27 @@ class OnlineResponse:
     def __repr__(self) -> str:
         return f"OnlineResponse({', '.join(self.names)}; {len(self)} rows)"
 
+    def _repr_html_(self) -> str:
+        statuses = self.statuses()
+        columns = {
+            name: [
+                notebooks.Absent(status) if value is None else value
+                for value, status in zip(
+                    values[: notebooks.MOST_ROWS], statuses[name], strict=False
+                )
+            ]
+            for name, values in self.to_dict().items()
+        }
+        return notebooks.table_of_columns(columns, of=len(self))
+
     def __len__(self) -> int:
         return len(self._results[0]["values"]) if self._results else 0
 
     def to_dict(self, include_event_timestamps: bool = False) -> Columns:
         """Give ``{name: [values]}``; a value is None for every status other than PRESENT.
 
-        With event timestamps, each name is followed by ``name__ts`` in whole epoch seconds.
+        With event timestamps, each name is followed by ``name__ts`` in whole epoch seconds, None
+        where there is no row and for join keys.
         """
         columns: Columns = {}
         for name, result in zip(self.names, self._results, strict=True):
@@ -64,8 +81,13 @@ class OnlineResponse:
         require("pandas", "OnlineResponse.to_df")
         return to_pandas(self.to_arrow(include_event_timestamps))
 
+    def to_polars(self, include_event_timestamps: bool = False) -> PolarsFrame:
+        """Give :meth:`to_arrow` as a polars frame. Needs the extra ``assay[polars]``."""
+        require("polars", "OnlineResponse.to_polars")
+        return to_polars(self.to_arrow(include_event_timestamps))
+
     def check_keys(self, asked: Columns) -> None:
-        """Return if the join keys in the answer are those that were asked about.
+        """Return if the keys and request values in the answer are those that were asked about.
 
         :raises ServerError: naming the first column that is not.
         """
@@ -74,7 +96,7 @@ class OnlineResponse:
         found = self.to_dict()
         for name, values in asked.items():
             kind = self.value_types.get(name)
-            if kind and found.get(name) != decode_values(plain(values), kind):
+            if kind and not are_equal(found.get(name), understood(values, kind)):
                 raise another_question(name)
 
     def statuses(self) -> dict[str, list[str]]:
@@ -82,13 +104,16 @@ class OnlineResponse:
         return {n: r["statuses"] for n, r in zip(self.names, self._results, strict=True)}
 
     def event_timestamps(self) -> dict[str, list[datetime | None]]:
-        """Give ``{name: [instant]}``, aware and in UTC; None where there is no row."""
+        """Give ``{name: [instant]}``, aware and in UTC; None where there is no row.
+
+        Join keys are no rows, so theirs are None too.
+        """
         pairs = zip(self.names, self._results, strict=True)
         return {name: [_instant(ts) for ts in result["event_timestamps"]] for name, result in pairs}
 
 
 def _instant(value: Any) -> datetime | None:
-    return parse_instant(value) if value else None
+    return parse_instant(value) if value and value != NO_INSTANT else None
 
 
 def _seconds(stamps: list[Any]) -> list[int | None]:

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from assay.encoding import plain
+from assay.encoding import described, plain
 from assay.errors import Invalid
 from assay.shapes import JSON
 
@@ -44,6 +44,11 @@ class DefinitionPart:
         if isinstance(said, cls):
             return said
         names = fields_of(cls)
+        if not isinstance(said, Mapping):
+            raise Invalid(
+                f"{described(said)} is no {cls.__name__}; write {cls.__name__}(…) or a dict,"
+                f" with {', '.join(names)}"
+            )
         if unknown := sorted(set(said) - set(names)):
             raise Invalid(f"{cls.__name__} has no key {unknown[0]!r}; it has {', '.join(names)}")
         return cls(**said)
@@ -104,6 +109,33 @@ class Python(DefinitionPart):
 
 
 @dataclass(frozen=True)
+class ViewRead(DefinitionPart):
+    """Features of another view, beside each row as of its time: ``view:feature`` in ``features``.
+
+    ``on`` has those of its join keys that the source calls otherwise, as ``{theirs: ours}``. The
+    view's ``sql`` calls a feature ``name.feature``; left out, ``name`` is the other view's.
+    """
+
+    features: Sequence[str]
+    on: Mapping[str, str] | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceJoin(DefinitionPart):
+    """A further source of a view, whose columns its ``sql`` reaches as ``name.column``.
+
+    ``on`` has the columns that are equal: their names, where both sources have them so, or
+    ``{theirs: ours}``. Rows older than ``ttl`` at the row's event time are not found.
+    """
+
+    name: str
+    on: Sequence[str] | Mapping[str, str]
+    _: KW_ONLY
+    ttl: Duration | None = None
+
+
+@dataclass(frozen=True)
 class Feature(DefinitionPart):
     """One feature of a view: what is stored, or what ``sql`` computes of others.
 
@@ -119,6 +151,7 @@ class Feature(DefinitionPart):
     _: KW_ONLY
     column: str | None = None
     description: str | None = None
+    unit: str | None = None
     sensitivity: Sensitivity | None = None
     checks: Mapping[str, Any] | None = None
     mask: str | Mapping[str, Any] | None = None

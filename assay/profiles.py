@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from assay.calls import Calls
 from assay.errors import Invalid
-from assay.lifecycle import split_reference
+from assay.references import split_reference
 from assay.shapes import JSON
 
 

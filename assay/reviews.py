@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from assay.calls import Calls
-from assay.lifecycle import split_reference
+from assay.references import split_reference
 from assay.shapes import JSON
 
 TURNS = ("me", "mine", "overdue")

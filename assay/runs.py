@@ -4,19 +4,20 @@ Not for scheduling: the server starts what each version's schedule says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from assay.calls import Calls
 from assay.encoding import instant
 from assay.errors import RunFailed, WaitTimedOut
+from assay.progress import of_runs
+from assay.references import version_of, view_alone
 from assay.shapes import JSON
-from assay.waiting import Waiting
+from assay.waiting import OnProgress, Waiting
 
 TERMINAL_STATUSES = ("succeeded", "failed", "errored", "cancelled")
+_ABOUT = "materialize computes"
 STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
-
-OnProgress = Callable[[JSON], None]
 
 
 class RunCalls(Calls):
@@ -53,13 +54,13 @@ class RunCalls(Calls):
     def backfill(
         self,
         feature_view: str,
-        version: str,
+        version: str | None = None,
         start_date: datetime | str | None = None,
         end_date: datetime | str | None = None,
         *,
         wait: bool = False,
     ) -> JSON:
-        """Store ``(start_date, end_date]`` of one version anew; without a bound all there is.
+        """Store ``(start_date, end_date]`` of ``view@1.2.0`` anew; without a bound all there is.
 
         What lacks is stored. What is stored is compared with the source: rows that differ become
         corrections, which win and are known from now on. Answers the run, with ``wait`` when it
@@ -69,7 +70,8 @@ class RunCalls(Calls):
         """
         bounds = (("start_ts", start_date), ("end_ts", end_date))
         body = {name: instant(value) for name, value in bounds if value is not None}
-        path = "feature-views", feature_view, "versions", version, "backfill"
+        view, named = version_of(feature_view, version)
+        path = "feature-views", view, "versions", named, "backfill"
         run = self._post(*path, value=body)
         return self.wait_for_run(run["id"]) if wait else run
 
@@ -147,26 +149,27 @@ class RunCalls(Calls):
         :raises RunFailed: when all have ended and not all succeeded.
         :raises WaitTimedOut: they take longer than ``timeout_seconds``; they go on.
         """
-        wait = Waiting(timeout_seconds)
+        wait = Waiting(timeout_seconds, pause=self._transport.pause)
         ended: dict[int, JSON] = {}
-        while waiting := [run_id for run_id in run_ids if run_id not in ended]:
-            for run_id in waiting:
-                run = self.get_run(run_id)
-                if on_progress:
-                    on_progress(run)
-                if run["status"] in TERMINAL_STATUSES:
-                    ended[run_id] = run
-            if unfinished := [run_id for run_id in waiting if run_id not in ended]:
-                if wait.is_over:
-                    raise _timed_out(unfinished)
-                wait.pause()
+        with of_runs(on_progress) as tell:
+            while waiting := [run_id for run_id in run_ids if run_id not in ended]:
+                for run_id in waiting:
+                    run = self.get_run(run_id)
+                    tell(run)
+                    if run["status"] in TERMINAL_STATUSES:
+                        ended[run_id] = run
+                if unfinished := [run_id for run_id in waiting if run_id not in ended]:
+                    if wait.is_over:
+                        raise _timed_out(unfinished)
+                    wait.pause()
         return _all_succeeded([ended[run_id] for run_id in run_ids])
 
     def _start(
         self, call: str, body: JSON, feature_views: Sequence[str] | None, *, wait: bool
     ) -> list[JSON]:
         if feature_views is not None:
-            body = {**body, "feature_views": list(feature_views)}
+            views = [view_alone(each, _ABOUT, "backfill") for each in feature_views]
+            body = {**body, "feature_views": views}
         answer: list[JSON] = self._post(call, value=body)["runs"]
         # One entry a version: versions that share a table share its run.
         runs = list({run["id"]: run for run in answer}.values())

@@ -7,12 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from assay.calls import Calls
+from assay.references import view_alone
 from assay.shapes import JSON
 
 
 class SearchCalls(Calls):
     def search_features(
-        self, words: str = "", *, limit: int = 50, offset: int = 0, **filters: Any
+        self, /, words: str = "", *, limit: int = 50, offset: int = 0, **filters: Any
     ) -> JSON:
         """Search the project's features: best matches first, typos and all.
 
@@ -46,5 +47,7 @@ class SearchCalls(Calls):
         ``kind`` is ``data-source``, ``column`` (``source.column``), ``feature-view``, ``feature``
         (``view:feature``) or ``feature-service``; ``distance`` is below zero upstream.
         """
+        if kind == "feature-view":
+            name = view_alone(name, "the lineage of a feature view is of", "the kind feature")
         query = {"direction": direction, "depth": depth}
         return self._list("lineage", kind, name, query=query, limit=limit)

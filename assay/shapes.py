@@ -1,5 +1,5 @@
 """Names for the shapes that cross this package's face.
-Not for behaviour; pandas and pyarrow are named here for type checkers only, never imported.
+Not for behaviour; pandas, polars and pyarrow are named here for type checkers only, never imported.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    # The extra may be absent, and neither library ships complete types.
+    # The extra may be absent, and not every library ships complete types.
     import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    import polars as pl  # type: ignore[import-not-found,unused-ignore]
     import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     from assay.objects import Definition
@@ -20,8 +21,9 @@ Columns: TypeAlias = dict[str, list[Any]]
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 EntityRows: TypeAlias = "Rows | Mapping[str, Sequence[Any]]"
 DataFrame: TypeAlias = "pd.DataFrame"
+PolarsFrame: TypeAlias = "pl.DataFrame"
 ArrowTable: TypeAlias = "pa.Table"
-EntityFrame: TypeAlias = "pd.DataFrame | pa.Table | EntityRows"
+EntityFrame: TypeAlias = "pd.DataFrame | pl.DataFrame | pa.Table | EntityRows"
 Path: TypeAlias = "str | PathLike[str]"
 Document: TypeAlias = "Mapping[str, Any] | Definition"
 Definitions: TypeAlias = "Path | Document | Sequence[Path | Document]"

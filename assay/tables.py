@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.extras import require
 from assay.frames import EVENT_TIMESTAMP
-from assay.shapes import ArrowTable, Columns, DataFrame
+from assay.shapes import ArrowTable, Columns, DataFrame, PolarsFrame
 from assay.value_types import arrow_type, json_text, json_value
 
 #: Key of a field's metadata: the type its values are declared with.
@@ -74,6 +74,12 @@ def to_pandas(table: ArrowTable) -> DataFrame:
     pandas = require("pandas", "a pandas frame")
     columns = {field.name: _series(field, table[field.name]) for field in table.schema}
     return pandas.DataFrame(columns, index=pandas.RangeIndex(table.num_rows))
+
+
+def to_polars(table: ArrowTable) -> PolarsFrame:
+    """Give a frame of the same types; ``json`` is its text, as Arrow has it."""
+    frame: PolarsFrame = require("polars", "a polars frame").from_arrow(table)
+    return frame
 
 
 def _series(field: Any, column: Any) -> Any:

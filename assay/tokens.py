@@ -35,9 +35,15 @@ class TokenCalls(Calls):
         description: str | None = None,
         owner: str | None = None,
         active: bool | None = None,
+        calls_per_minute: int | None = None,
     ) -> JSON:
-        """Change what is not None; ``active`` False shuts it out with all its tokens."""
-        value = {"description": description, "owner": owner, "active": active}
+        """Change what is not None; ``active`` False shuts it out with all its tokens.
+
+        ``calls_per_minute`` is what each of its tokens may make; 0 is no limit.
+        """
+        value: JSON = {"description": description, "owner": owner, "active": active}
+        if calls_per_minute is not None:
+            value["calls_per_minute"] = calls_per_minute
         return self._post("service-accounts", name, value=value)
 
     def list_tokens(self, *, live: bool = False) -> list[JSON]:
@@ -53,10 +59,16 @@ class TokenCalls(Calls):
         views: Sequence[str] = (),
         rights: Sequence[str] = (),
         networks: Sequence[str] = (),
+        calls_per_minute: int | None = None,
     ) -> JSON:
-        """Make a token of the project for you or a service account; an empty limit is none."""
+        """Make a token of the project for you or a service account; an empty limit is none.
+
+        ``calls_per_minute`` None, or 0, is as many as the account, and any token, may make.
+        """
         value: JSON = {"name": name, "days": days, "service_account": service_account}
         value |= {"views": [*views], "rights": [*rights], "networks": [*networks]}
+        if calls_per_minute is not None:
+            value["calls_per_minute"] = calls_per_minute
         return self._post("tokens", value=value)
 
     def rotate_token(

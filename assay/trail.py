@@ -15,18 +15,18 @@ class TrailCalls(Calls):
     ``until`` as instants, ``request_id`` as an answer's header had it, ``q`` for words.
     """
 
-    def audit(self, *, limit: int = 100, **filters: str | None) -> list[JSON]:
+    def audit(self, /, *, limit: int = 100, **filters: str | None) -> list[JSON]:
         """Give the first ``limit`` entries of the project's trail, the newest first."""
         return self._list("audit", query=filters, limit=limit)
 
     def export_audit(
-        self, into: IO[bytes], *, format: str = "jsonl", **filters: str | None
+        self, /, into: IO[bytes], *, format: str = "jsonl", **filters: str | None
     ) -> None:
         """Write all of the project's trail that fits, the oldest entry first.
 
         ``format`` is ``jsonl`` or ``csv``. That somebody took it is in the trail as well.
         """
         path = self._transport.project_path("audit", "export")
-        with self._transport.stream(path, query={"format": format, **filters}) as chunks:
+        with self._transport.stream(path, query={"format": format, **filters}) as (_, chunks):
             for chunk in chunks:
                 into.write(chunk)

@@ -1,102 +1,93 @@
-"""One pooled connection to the server: authentication, retries, timeouts.
-Not for what the calls mean (that is beside each call) or how answers are read (``answers``).
+"""Requests of one project and their answers: authentication, retries, timeouts.
+Not for what calls mean (beside each), how answers are read (answers) or sent (sending).
 """
 
 from __future__ import annotations
 
+import math
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import IO, Any, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import IO, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
-
-import urllib3
-from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
-from urllib3.util import Retry, Timeout
 
 from assay import errors
 from assay.answers import Answer, raise_for_status
 from assay.config import WHERE_TOKENS_ARE_MADE, Config
 from assay.encoding import to_json
+from assay.sending import PooledSender, Reply, Sender
 from assay.version import __version__
 
-CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 60.0
+#: For what looks at sources, up to a minute for each: the server says why one does not answer.
+LOOK_TIMEOUT_SECONDS = 600.0
 CHUNK_BYTES = 1 << 20
 HEADERS = {"Accept": "application/json", "User-Agent": f"assay/{__version__}"}
-# As many connections stay open as threads have read at once, up to this many.
-MOST_IDLE_CONNECTIONS = 256
-# A read that the server cannot answer now is asked again, as often and as late as it says.
-READ_ATTEMPTS = 4
+#: Where those are whom a call is passed on for. A token limited to networks asks that of them too.
+ASKED_FROM = "Assay-Asked-From"
+#: With which program they ask.
+ASKED_THROUGH = "Assay-Asked-Through"
+# A read is asked again when the server says when, or the connection broke: this often.
+RETRIES = 3
 LONGEST_WAIT_SECONDS = 30.0
-CHECK_ADDRESS = (
-    "is the server running, and is the address right (--url, ASSAY_URL or url in assay.toml)?"
-)
+# After the first break at once: most often an idle connection was closed. Then twice as late each.
+BREAK_PAUSE_SECONDS = 0.1
 
 Query = Mapping[str, "str | int | bool | Sequence[str] | None"]
+Got = TypeVar("Got")
 
 
-class RetryBroken(Retry):
-    """Ask again when the connection broke, not when the server is slow: that would slow it more."""
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for an answer, and how often to ask again for what may be asked again.
 
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: urllib3.BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: ConnectionPool | None = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        if isinstance(error, ReadTimeoutError):
-            raise error
-        return super().increment(method, url, response, error, _pool, _stacktrace)
+    Without ``timeout_seconds`` each call has its own.
+    """
 
+    timeout_seconds: float | None = None
+    retries: int = RETRIES
 
-# For reads only: anything else may have been done already when the connection broke.
-RETRY_READ = RetryBroken(
-    total=3,
-    status=0,
-    redirect=0,
-    other=0,
-    backoff_factor=0.1,
-    allowed_methods=None,
-    respect_retry_after_header=False,  # ours, in `request`: also for what is not a GET
-)
+    def __post_init__(self) -> None:
+        """:raises NotConfigured: one of them is no such number."""
+        timeout, retries = self.timeout_seconds, self.retries
+        if timeout is not None and not (_is_number(timeout) and 0 < timeout < math.inf):
+            raise errors.NotConfigured(
+                f"timeout is {timeout!r}; give seconds, more than 0, or None"
+            )
+        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+            raise errors.NotConfigured(f"retries is {retries!r}; give a whole number, 0 for none")
 
 
 class Transport:
-    """Sends requests for one :class:`Config`. Safe to share between threads, and across a fork.
+    """Asks for one :class:`Config`. Safe to share as its sender is."""
 
-    ``timeout_seconds`` is how long to wait for an answer; None leaves that to each call.
-    """
-
-    def __init__(self, config: Config, *, timeout_seconds: float | None = None) -> None:
+    def __init__(
+        self, config: Config, patience: Patience | None = None, sender: Sender | None = None
+    ) -> None:
         self.config = config
-        self.timeout_seconds = timeout_seconds
-        self._pools: dict[int, urllib3.PoolManager] = {}
+        self.patience = patience or Patience()
+        self._sender = sender or PooledSender(config.url)
+        self.pause = self._sender.pause
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_again, (self.config, self.timeout_seconds)
+        return Transport, (self.config, self.patience, self._sender)
 
-    @property
-    def _pool(self) -> urllib3.PoolManager:
-        """The pool of this process: what a fork inherits are the parent's own connections.
+    def with_patience(self, patience: Patience) -> Transport:
+        """Give one over the same connections."""
+        return Transport(self.config, patience, self._sender)
 
-        Two processes that wrote to one of them would read each other's answers.
-        """
-        process = os.getpid()
-        if process not in self._pools:
-            made = urllib3.PoolManager(maxsize=MOST_IDLE_CONNECTIONS)
-            # The parent's are let go, not closed by us: closing may speak to the server.
-            self._pools = {process: self._pools.get(process, made)}
-        return self._pools[process]
+    def sent_by(self, sender: Sender) -> Transport:
+        """Give one that asks the same over other connections."""
+        return Transport(self.config, self.patience, sender)
+
+    def passing_on(self, *, asked_from: str, through: str) -> Transport:
+        """Give one that says where those are whose token it passes on, and with what they ask."""
+        config = replace(self.config, asked_from=asked_from, asked_through=through)
+        return Transport(config, self.patience, self._sender)
 
     def close(self) -> None:
-        self._pool.clear()
+        self._sender.close()
 
     def project_path(self, *parts: str) -> str:
         """Give the path of something in the configured project.
@@ -113,8 +104,17 @@ class Transport:
     def get(self, path: str, query: Query | None = None) -> Any:
         return self.request("GET", path, query=query).json()
 
-    def post(self, path: str, value: Any, query: Query | None = None) -> Any:
-        return self.request("POST", path, query=query, json=value).json()
+    def post(
+        self,
+        path: str,
+        value: Any,
+        query: Query | None = None,
+        *,
+        read_timeout_seconds: float | None = None,
+    ) -> Any:
+        return self.request(
+            "POST", path, query=query, json=value, read_timeout_seconds=read_timeout_seconds
+        ).json()
 
     def request(
         self,
@@ -125,7 +125,7 @@ class Transport:
         json: Any = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        read_timeout_seconds: float | None = None,
         is_read: bool = False,
         is_anonymous: bool = False,
     ) -> Answer:
@@ -140,20 +140,13 @@ class Transport:
         sent = dict(headers or {}) if is_anonymous else {**self._bearer(), **(headers or {})}
         if json is not None:
             body, sent["Content-Type"] = to_json(json), "application/json"
-        wait = self.timeout_seconds or read_timeout_seconds
-        for attempt in range(1, READ_ATTEMPTS + 1):
-            try:
-                with self._open(
-                    method, path, query, body=body, headers=sent, wait=wait, is_read=is_read
-                ) as response:
-                    return Answer(response.status, response.headers, response.data)
-            except (errors.Unavailable, errors.TooManyRequests) as exc:
-                pause = exc.retry_after
-                is_last = attempt == READ_ATTEMPTS or not (is_read or method == "GET")
-                if is_last or pause is None or pause > min(wait, LONGEST_WAIT_SECONDS):
-                    raise
-                time.sleep(pause)
-        raise AssertionError("the last attempt answers or raises")
+        wait = self._wait(read_timeout_seconds)
+
+        def ask() -> Answer:
+            with self._opened(method, path, query, body=body, headers=sent, wait=wait) as reply:
+                return Answer(reply.status, reply.headers, reply.data)
+
+        return self._again(ask, wait) if is_read or method == "GET" else ask()
 
     @contextmanager
     def download(
@@ -168,22 +161,54 @@ class Transport:
         """POST an open file; yield the answer without its body, and the body in chunks."""
         sent = {**self._bearer(), **headers, "Content-Length": str(body.seek(0, os.SEEK_END))}
         body.seek(0)
-        wait = self.timeout_seconds or read_timeout_seconds
-        with self._open("POST", path, query, body=body, headers=sent, wait=wait) as response:
-            head = Answer(response.status, response.headers, b"")
-            yield head, response.stream(CHUNK_BYTES)
+        wait = self._wait(read_timeout_seconds)
+
+        def ask(stack: ExitStack) -> Reply:
+            body.seek(0)
+            opened = self._opened("POST", path, query, body=body, headers=sent, wait=wait)
+            return stack.enter_context(opened)
+
+        with ExitStack() as stack:
+            reply = self._again(lambda: ask(stack), wait)
+            yield Answer(reply.status, reply.headers, b""), reply.pieces(CHUNK_BYTES)
 
     @contextmanager
-    def stream(self, path: str, *, query: Query) -> Iterator[Iterator[bytes]]:
-        """GET what is too long to hold; yield the body in chunks."""
-        wait = self.timeout_seconds or READ_TIMEOUT_SECONDS
-        with self._open(
-            "GET", path, query, body=None, headers=self._bearer(), wait=wait
-        ) as response:
-            yield response.stream(CHUNK_BYTES)
+    def stream(
+        self, path: str, *, query: Query, headers: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+        """GET what is too long to hold; yield the answer without its body, and that in chunks."""
+        wait = self._wait()
+        sent = {**self._bearer(), **(headers or {})}
+
+        def ask(stack: ExitStack) -> Reply:
+            opened = self._opened("GET", path, query, body=None, headers=sent, wait=wait)
+            return stack.enter_context(opened)
+
+        with ExitStack() as stack:
+            reply = self._again(lambda: ask(stack), wait)
+            yield Answer(reply.status, reply.headers, b""), reply.pieces(CHUNK_BYTES)
+
+    def _wait(self, seconds: float | None = None) -> float:
+        return self.patience.timeout_seconds or seconds or READ_TIMEOUT_SECONDS
+
+    def _again(self, ask: Callable[[], Got], wait: float) -> Got:
+        """Ask until it is answered, or until there is no sense in another time."""
+        for retry in range(self.patience.retries):
+            try:
+                return ask()
+            except (errors.Unavailable, errors.TooManyRequests) as exc:
+                pause = exc.retry_after
+                if pause is None or pause > min(wait, LONGEST_WAIT_SECONDS):
+                    raise
+            except errors.ServerUnreachable as exc:
+                if exc.is_slow:  # another question would make it slower
+                    raise
+                pause = min(BREAK_PAUSE_SECONDS * 2**retry, LONGEST_WAIT_SECONDS) if retry else 0
+            self.pause(pause)
+        return ask()
 
     @contextmanager
-    def _open(
+    def _opened(
         self,
         method: str,
         path: str,
@@ -192,31 +217,18 @@ class Transport:
         body: bytes | IO[bytes] | None,
         headers: Mapping[str, str],
         wait: float,
-        is_read: bool = False,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Yield a successful response, its body unread; the connection goes back afterwards."""
-        with self._translated():
-            response = self._pool.request(
-                method,
-                self.config.url + path + _query_string(query),
-                body=body,
-                headers={**HEADERS, **headers},
-                preload_content=False,
-                timeout=Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=wait),
-                # A redirect would carry the token to an address that nobody configured.
-                redirect=False,
-                retries=RETRY_READ if is_read or method == "GET" else False,
-            )
-            try:
-                self._raise_for_page(response)
-                raise_for_status(response)
-                yield response
-                response.drain_conn()
-            except BaseException:
-                response.close()
-                raise
-            finally:
-                response.release_conn()
+    ) -> Iterator[Reply]:
+        """Yield a successful reply, its body unread."""
+        with self._sender.opened(
+            method,
+            path + _query_string(query),
+            body=body,
+            headers={**HEADERS, **headers},
+            wait=wait,
+        ) as reply:
+            self._raise_for_page(reply)
+            raise_for_status(reply)
+            yield reply
 
     def _bearer(self) -> dict[str, str]:
         if not self.config.token:
@@ -224,9 +236,14 @@ class Transport:
                 "no token is set; give token=… (--token), ASSAY_TOKEN, ASSAY_TOKEN_FILE, "
                 f"or token_file in assay.toml; {WHERE_TOKENS_ARE_MADE}"
             )
-        return {"Authorization": f"Bearer {self.config.token}"}
+        said = {
+            "Authorization": f"Bearer {self.config.token}",
+            ASKED_FROM: self.config.asked_from,
+            ASKED_THROUGH: self.config.asked_through,
+        }
+        return {name: value for name, value in said.items() if value}
 
-    def _raise_for_page(self, response: urllib3.BaseHTTPResponse) -> None:
+    def _raise_for_page(self, response: Reply) -> None:
         """Refuse a web page, unread: the API answers none, and markup explains nothing.
 
         A proxy's refusal keeps the kind of its status; only 404 would pass for a missing object.
@@ -251,29 +268,15 @@ class Transport:
         )
         raise errors.from_problem(status, {"detail": detail})
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except HTTPError as exc:
-            raise self._unreachable(exc) from exc
-
-    def _unreachable(self, exc: HTTPError) -> errors.ServerUnreachable:
-        reason = getattr(exc, "reason", None) or exc
-        url = self.config.url
-        # Without urllib3's "HTTPConnection(host=…, port=…): ", which repeats the address.
-        fact = str(reason).partition("): ")[2] or reason
-        if isinstance(reason, ReadTimeoutError):
-            text = f"{url} accepted the request but did not answer in time: {fact}"
-        elif isinstance(reason, ProtocolError):  # its text is a tuple of Python's exceptions
-            text = f"{url} broke off the connection, or does not speak HTTP; {CHECK_ADDRESS}"
-        else:
-            text = f"{url} cannot be reached: {fact}; {CHECK_ADDRESS}"
-        return errors.ServerUnreachable(text, url=url)
-
 
 def api_path(*parts: str) -> str:
-    """Join path segments below the API's root, each escaped whole."""
+    """Join path segments below the API's root, each escaped whole.
+
+    :raises Invalid: one is ``.`` or ``..``, which on its way becomes the address above it.
+    """
+    for part in parts:
+        if part in (".", ".."):
+            raise errors.Invalid(f"{part!r} is no name of anything; give one with a letter in it")
     return "/".join(["/api/v1", *(quote(part, safe="@") for part in parts)])
 
 
@@ -284,5 +287,5 @@ def _query_string(query: Query | None) -> str:
     return "?" + urlencode(plain, doseq=True) if plain else ""
 
 
-def _made_again(config: Config, timeout_seconds: float | None) -> Transport:
-    return Transport(config, timeout_seconds=timeout_seconds)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,12 +9,13 @@ import json
 import math
 import re
 from collections.abc import Callable
+from ctypes import c_float
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from assay.encoding import NON_FINITE, parse_instant
+from assay.encoding import NON_FINITE, parse_instant, plain
 
 Decode = Callable[[Any], Any]
 #: Deeper JSON is text to the server, which could not write it anew.
@@ -27,6 +28,22 @@ def decode_values(values: list[Any], kind: str | None) -> list[Any]:
     """Give a column's Python values; ``kind`` None is a type nobody knows, whose values stay."""
     decode = _decoder(kind or "")
     return [None if value is None else decode(value) for value in values] if decode else values
+
+
+def understood(values: list[Any], kind: str) -> list[Any]:
+    """Give what the server understands of values that are sent as keys or request values."""
+    found = decode_values(plain(values), kind)
+    if kind == "float32":
+        return [None if value is None else c_float(value).value for value in found]
+    return found
+
+
+def are_equal(found: list[Any] | None, expected: list[Any]) -> bool:
+    """Compare two columns of values; NaN is equal to NaN, as it is nowhere else."""
+    if found is None or len(found) != len(expected):
+        return False
+    pairs = zip(found, expected, strict=True)
+    return found == expected or all(a == b or (a != a and b != b) for a, b in pairs)
 
 
 @lru_cache(maxsize=1024)

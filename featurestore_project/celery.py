@@ -53,6 +53,14 @@ def check_redis(**_: object) -> None:
 
 
 @worker_process_init.connect
+def see_to_copies(**_: object) -> None:
+    # Not in the worker's main process: what is forked would have the storage client's locks.
+    from featurestore_project.copies import keep_tidy
+
+    keep_tidy()
+
+
+@worker_process_init.connect
 def end_with_the_worker(**_: object) -> None:
     """Let no run go on without its worker: the sweep gives it to another when its lease ends."""
     if os.getpid() != MAIN_PROCESS:  # the solo pool has no process but the worker's own

@@ -16,13 +16,13 @@ from django.db import Error as DatabaseFailed
 from lib.clock import database_now
 from lib.errors import AssayError
 from materialization.choices import Severity
-from materialization.edges import installed_otherwise, python_walls
+from materialization.edges.engines import installed_otherwise, python_walls
 from materialization.models import Alert
 from materialization.quality.freshness import freshness_of, promising
 from materialization.stalls import silent_kinds, waiting_queues
 from registry.models import AuditHead, AuditSeal
 from registry.queries import served_versions
-from registry.verifying import START, recent_findings
+from registry.trail.verifying import START, recent_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ from lib.sent_files import remove
 from materialization.compute.scratch import own_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     Environ = dict[str, Any]
     Headers = list[tuple[str, str]]
@@ -84,7 +84,9 @@ class Desk:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.setblocking(False)  # noqa: FBT003 - its own name for it
                 await asyncio.get_running_loop().sock_connect(connection, self._path)
-                await _answer(_Talk(connection), scope, protocol, body, request_id)
+                await _unless_gone(
+                    _answer(_Talk(connection), scope, protocol, body, request_id), protocol
+                )
         except (OSError, EOFError, h11.RemoteProtocolError) as exc:
             raise DeskAway(
                 "the process that answers this is not there; it is started again. If the request"
@@ -92,6 +94,21 @@ class Desk:
             ) from exc
         finally:
             self._inside -= 1
+
+
+async def _unless_gone(answering: Coroutine[Any, Any, None], protocol: Any) -> None:
+    """Answer, unless whoever asked goes away: the desk sees that by the connection, which ends."""
+    answer = asyncio.create_task(answering)
+    gone = asyncio.ensure_future(protocol.client_disconnect())
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        if not answer.done():
+            answer.cancel()
+            await asyncio.wait({answer})
+    if not answer.cancelled():
+        answer.result()
 
 
 async def _answer(

@@ -1,7 +1,8 @@
 """The form of a request's text: UTF-8 as it is, or a refusal before anything reads it.
 
 Not for media types: each door knows its own. Django would read query and forms in whatever codec
-of Python a request names, ``rot13`` included, and compressed bodies as if they were not.
+of Python a request names, ``rot13`` included, and compressed bodies as if they were not; the API's
+own doors read gzip (``lib.bodies``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.http import parse_header_parameters
 
 from featurestore_project.problem import problem
+from lib.content_codings import is_coded, refusal
 from lib.errors import SHOWN_LENGTH
 
 if TYPE_CHECKING:
@@ -27,13 +29,13 @@ _PLAIN = {"utf-8", "ascii"}
 
 
 class PlainUtf8:
-    """A WSGI application in front of another: 415 for other encodings, compressed bodies too."""
+    """A WSGI application in front of another: 415 for other encodings, of text and of bodies."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        why = _coding_refusal(environ.get("HTTP_CONTENT_ENCODING", ""))
+        why = _coding_refusal(environ)
         why = why or _charset_refusal(environ.get("CONTENT_TYPE", ""))
         if not why:
             return self._application(environ, start_response)
@@ -42,12 +44,16 @@ class PlainUtf8:
         return [answer.content]
 
 
-def _coding_refusal(coding: str) -> str:
-    """Return why a body of that ``Content-Encoding`` is not read; empty where it is."""
-    if coding.strip().lower() in {"", "identity"}:
-        return ""
-    shown = coding[:SHOWN_LENGTH]
-    return f"Content-Encoding {shown!r}: bodies are read as they are; send it uncompressed."
+def _coding_refusal(environ: Environ) -> str:
+    """Return why a compressed body is not read; empty where it is, or is as it was.
+
+    Forms of pages are Django's to read, which takes them as they come.
+    """
+    coding = environ.get("HTTP_CONTENT_ENCODING", "")
+    if is_coded(coding) and not environ.get("PATH_INFO", "").startswith("/api/"):
+        shown = coding[:SHOWN_LENGTH]
+        return f"Content-Encoding {shown!r}: forms are read as they are; send it uncompressed."
+    return refusal(coding)
 
 
 def _charset_refusal(content_type: str) -> str:

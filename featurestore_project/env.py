@@ -64,6 +64,42 @@ def env_url(name: str) -> str:
     return text
 
 
+def env_bucket(name: str) -> dict[str, Any] | None:
+    """Return what leads to a bucket and a place in it; None: the variable is no address of one.
+
+    ``NAME_ENDPOINT``, ``NAME_REGION``, ``NAME_PATH_STYLE``, ``NAME_ACCESS_KEY_ID`` and
+    ``NAME_SECRET_ACCESS_KEY`` say the rest.
+
+    :raises BadEnvironment: it is not written as one, or there is no key for it.
+    """
+    text = env(name)
+    if not text.startswith("s3://"):
+        return None
+    bucket, _, prefix = text.removeprefix("s3://").rstrip("/").partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", bucket) or not re.fullmatch(
+        r"([A-Za-z0-9._-]+/?)*", prefix
+    ):
+        raise BadEnvironment(
+            f"{name} is no bucket: write it as s3://bucket/prefix, of letters, digits,"
+            " dots, - and _."
+        )
+    key, secret = env(f"{name}_ACCESS_KEY_ID"), env_secret(f"{name}_SECRET_ACCESS_KEY")
+    if not (key and secret):
+        raise BadEnvironment(
+            f"{name} is a bucket, and there is no key for it: set {name}_ACCESS_KEY_ID and"
+            f" {name}_SECRET_ACCESS_KEY (or {name}_SECRET_ACCESS_KEY_FILE)."
+        )
+    return {
+        "bucket": bucket,
+        "prefix": prefix,
+        "endpoint": env_url(f"{name}_ENDPOINT"),
+        "region": env(f"{name}_REGION", "us-east-1"),
+        "path_style": env_bool(f"{name}_PATH_STYLE", bool(env(f"{name}_ENDPOINT"))),
+        "access_key_id": key,
+        "secret_access_key": secret,
+    }
+
+
 def env_umask(name: str, default: str) -> int:
     """Return the permissions, in octal, that no file of ours has.
 
@@ -116,9 +152,43 @@ def env_issuer(name: str) -> str:
     return url
 
 
+def env_origins(name: str) -> list[str]:
+    """Return the origins of pages, exactly as browsers send them.
+
+    :raises BadEnvironment: one has a path, a ``*``, another scheme, or is not written as by them.
+    """
+    origins = env_list(name)
+    for origin in origins:
+        parts = urlsplit(origin)
+        plain = f"{parts.scheme}://{parts.netloc}"
+        known = parts.scheme in {"https", "http"} and parts.hostname and "*" not in origin
+        if not known or origin != plain.lower() or "@" in origin:
+            raise BadEnvironment(
+                f"{name} has {origin!r}. Valid: whole origins in small letters, each with its"
+                " scheme and nothing after its host and port, as in https://app.example."
+            )
+    return origins
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     """Return the comma-separated parts, without blanks and without empty ones."""
     return [part.strip() for part in env(name, default).split(",") if part.strip()]
+
+
+def env_numbers(name: str) -> dict[str, int]:
+    """Return comma-separated ``name=number`` pairs.
+
+    :raises BadEnvironment: a part is no such pair, or a name is there twice.
+    """
+    numbers: dict[str, int] = {}
+    for part in env_list(name):
+        key, _, number = (each.strip() for each in part.rpartition("="))
+        if not key or not (number.isascii() and number.isdecimal()) or key in numbers:
+            raise BadEnvironment(
+                f"{name} has {part!r}. Valid: each name once, as in ana=60, ben=0."
+            )
+        numbers[key] = int(number)
+    return numbers
 
 
 def env_secret(name: str, default: str = "") -> str:

@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
+from featurestore_project.cross_origin import allowed
 from featurestore_project.desk import as_sent, id_of
 from featurestore_project.files import send_file
 from featurestore_project.problem import problem, respond
 from featurestore_project.request_ids import HEADER, KEY
+from lib.content_codings import is_coded
 from lib.errors import Unavailable
 from lib.metrics import Counter, unharmed
 from lib.pools import Pool
-from lib.sent_files import FileWrapper, SentOnce, whole_file
+from lib.readers_gone import READER, Reader
+from lib.sent_files import FileWrapper, PartOfFile, SentOnce, named, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from uuid import UUID
 
@@ -47,6 +50,10 @@ _TOO_SLOW = (
     " time. Send it again, faster."
 )
 ALIVE = b'{"status": "ok"}'
+#: How often what is done for somebody who went away is stopped, in seconds.
+_SAID_AGAIN_S = 0.5
+#: What is said to nobody: servers that log it call it "client closed request".
+_NOBODY = 499
 
 
 class Busy(Unavailable):
@@ -133,6 +140,7 @@ class Front:
     ``pool_of`` (method, path) says whose threads answer; ``known_as`` (headers) who asks: large
     bodies are read of those we know alone, and they share the threads for slow work. With a
     ``desk`` requests of kinds without a lane here are handed on to it; ``is_desk``: to this one.
+    Pages of ``origins`` may see what is refused here, as what is answered.
     """
 
     def __init__(
@@ -145,10 +153,11 @@ class Front:
         bodies: BodyReader,
         desk: Desk | None = None,
         is_desk: bool = False,
+        origins: Collection[str] = (),
     ) -> None:
         self._application, self._lanes, self._pool_of = application, lanes, pool_of
         self._known_as, self._bodies = known_as, bodies
-        self._desk, self._is_desk = desk, is_desk
+        self._desk, self._is_desk, self._origins = desk, is_desk, frozenset(origins)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         request_id = id_of(scope) if self._is_desk else uuid4()
@@ -163,7 +172,8 @@ class Front:
             status, headers, body = _plain(problem(408, "body_too_slow", _TOO_SLOW))
         except Exception as error:  # noqa: BLE001 - the last place that can answer at all
             status, headers, body = _plain(respond(error))
-        protocol.response_bytes(status, [*headers, said], body)
+        more = allowed(_environ(scope), self._origins) if self._origins else []
+        protocol.response_bytes(status, [*headers, *more, said], body)
 
     async def _answer(self, scope: Any, protocol: Any, request_id: UUID) -> None:
         environ = _environ(scope) | {KEY: request_id}
@@ -178,11 +188,16 @@ class Front:
         body = await self._body(environ, protocol, is_known=who is not None)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.file_wrapper"] = FileWrapper
-        call = _call, self._application, environ, protocol, asyncio.get_running_loop()
-        if lane.is_shared:
-            await lane.run_for(who or "", *call)
-        else:
+        reader = Reader() if lane.is_shared else None
+        call = _call, self._application, environ, protocol, asyncio.get_running_loop(), reader
+        if reader is None:
             await lane.run(*call)
+            return
+        watching = asyncio.create_task(_see_off(protocol, reader))
+        try:
+            await lane.run_for(who or "", *call)
+        finally:
+            watching.cancel()
 
     async def _hand_on(self, scope: Any, protocol: Any, environ: Environ) -> None:
         """Give a request to the desk, a small body when it is here: who is silent holds nothing."""
@@ -216,8 +231,20 @@ class Front:
         return await self._bodies.read(aiter(protocol), length=None if is_chunked else length)
 
 
+async def _see_off(protocol: Any, reader: Reader) -> None:
+    """Wait for whoever asked to go away; from then on what is done for them is stopped."""
+    await protocol.client_disconnect()
+    while True:
+        # Said again: between two statements there is nothing to stop.
+        reader.leave()
+        await asyncio.sleep(_SAID_AGAIN_S)
+
+
 def _is_large(environ: Environ) -> bool:
-    return "HTTP_TRANSFER_ENCODING" in environ or int(environ.get("CONTENT_LENGTH") or 0) > SMALL
+    """Tell whether a body is, or may turn out to be, more than is read of anybody."""
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    is_compressed = length > 0 and is_coded(environ.get("HTTP_CONTENT_ENCODING", ""))
+    return is_compressed or "HTTP_TRANSFER_ENCODING" in environ or length > SMALL
 
 
 def _environ(scope: Any) -> Environ:
@@ -257,8 +284,16 @@ def _call(
     environ: Environ,
     protocol: Any,
     loop: asyncio.AbstractEventLoop,
+    reader: Reader | None,
 ) -> None:
-    """Call a WSGI application in this thread and answer from it: the way by the loop is longer."""
+    """Call a WSGI application in this thread and answer from it: the way by the loop is longer.
+
+    Not for a ``reader`` who went away while the request waited.
+    """
+    if reader is not None and reader.is_gone:
+        protocol.response_empty(_NOBODY, [])
+        return
+    READER.set(reader)
     said: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -269,6 +304,9 @@ def _call(
         if isinstance(parts, FileWrapper):
             if isinstance(parts.file, SentOnce):
                 send_file(protocol, said[0], said[1], parts.file.leave(), loop)
+                return
+            if isinstance(part := parts.file, PartOfFile) and (path := named(part.whole)):
+                protocol.response_file_range(said[0], said[1], path, part.start, part.end)
                 return
             if (path := whole_file(parts.file)) is not None:
                 protocol.response_file(said[0], said[1], path)

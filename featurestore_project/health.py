@@ -24,7 +24,7 @@ from lib.clock import database_now, measure_skew
 from lib.connections import RedisUnavailable
 from lib.pools import Pool, answered_in
 from materialization.clocks import skew_in_words
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.queries import recorded_tables, table_at
 from materialization.requests.turns import last_turn
 from materialization.stores.offline_protocol import OfflineStoreUnavailable

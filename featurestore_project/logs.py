@@ -13,6 +13,7 @@ from typing import Any
 
 from lib.acts import current_act
 from lib.errors import printable
+from lib.tracing import caller
 
 #: Django's loggers of malformed requests: another host's name, too many fields, broken cookies.
 _OF_REQUESTS = "django.security."
@@ -41,7 +42,7 @@ class JsonLine(logging.Formatter):
             "message": record.getMessage(),
         }
         if (act := current_act()) is not None:
-            line["request_id"] = str(act)
+            line |= {"request_id": str(act), **caller()}
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

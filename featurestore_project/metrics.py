@@ -28,6 +28,7 @@ from lib.errors import AssayError, Forbidden, Unauthenticated
 from lib.metrics import counted
 from lib.pools import Pool, answered_in
 from materialization.choices import RunQueue
+from materialization.edges.stores import usage_stream
 from materialization.standing import MEANS, figures
 from registry.authentication import bearer_token
 
@@ -80,6 +81,7 @@ class Now:
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from _process()
         yield from _queues()
+        yield from _usage()
         families: dict[str, GaugeMetricFamily] = {}
         try:
             for name, labels, value in figures(at=database_now()):
@@ -102,6 +104,23 @@ def _process() -> Iterator[GaugeMetricFamily]:
     for name, value in said.items():
         family = GaugeMetricFamily(name, "Of the process that answered.", labels=["pid"])
         family.add_metric([str(os.getpid())], value)
+        yield family
+
+
+def _usage() -> Iterator[GaugeMetricFamily]:
+    """Yield how the noting of reads stands; nothing when Redis does not answer."""
+    try:
+        stream = usage_stream()
+        said = {
+            "assay_usage_waiting": (stream.waiting(), "Batches of noted reads, not stored yet."),
+            "assay_usage_dropped": (stream.dropped(), "Reads whose notes had no room."),
+        }
+    except AssayError as exc:
+        log.warning("/metrics lacks usage: %s", type(exc).__name__)
+        return
+    for name, (value, means) in said.items():
+        family = GaugeMetricFamily(name, means)
+        family.add_metric([], value)
         yield family
 
 

@@ -25,11 +25,15 @@ from django.views import defaults
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
 from rest_framework.views import set_rollback
 
+from featurestore_project.feast_errors import in_feasts_words, is_of_feasts_client
 from lib import errors
+from lib.accepting import NotAcceptable
 from lib.bodies import LengthRequired
 from lib.errors import printable
 from lib.outages import outage
+from lib.resumable import RangeNotSatisfiable
 from registry.access import ProjectNotFound
+from registry.authentication import HOW_TO_ASK
 from registry.denials import (
     DenialNotRecorded,
     RefusedTooOften,
@@ -51,13 +55,15 @@ RETRY_AFTER_SECONDS = 1
 #: Characters of a path in the log.
 PATH_LENGTH = 300
 #: Refusals that say something of the request alone, and nothing of rights or of the server.
-QUIET = {400, 404, 405, 406, 409, 410, 411, 413, 415, 422}
+QUIET = {400, 404, 405, 406, 409, 410, 411, 413, 415, 416, 422}
 #: Fields that a Problem sets itself; an error's data cannot take their place.
 RESERVED = {"type", "title", "status", "code", "detail"}
 
 #: Kind to status. An error gets the first kind it is an instance of.
 STATUS: dict[type[errors.AssayError], HTTPStatus] = {
     LengthRequired: HTTPStatus.LENGTH_REQUIRED,
+    RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
@@ -108,6 +114,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
         response["WWW-Authenticate"] = challenge or 'Bearer realm="assay"'
     set_rollback()
     if request is not None:
+        if is_of_feasts_client(request):
+            response = in_feasts_words(response)
         say_refusal(request, response, getattr(error, "code", ""))
     return response
 
@@ -204,6 +212,8 @@ def _from_assay(error: errors.AssayError) -> HttpResponse:
     response = problem(status, error.code, error.message, **error.data)
     if isinstance(error, errors.TooOften):
         response["Retry-After"] = str(error.wait_seconds)
+    if isinstance(error, RangeNotSatisfiable):
+        response["Content-Range"] = f"bytes */{error.data['size']}"
     return response
 
 
@@ -221,7 +231,9 @@ def _from_rest(error: APIException) -> HttpResponse:
         else error.default_code
     )
     status = HTTPStatus.UNAUTHORIZED if code == "unauthenticated" else error.status_code
-    if isinstance(error.detail, str):
+    if isinstance(error, NotAuthenticated):  # DRF's words do not say what to send
+        response = problem(status, code, f"nobody is logged in: {HOW_TO_ASK}")
+    elif isinstance(error.detail, str):
         response = problem(status, code, str(error.detail))
     else:
         response = problem(

@@ -1,6 +1,7 @@
 """Every answer says which request it answers: the id that the log and the trail have of it too.
 
-It is always ours: one that a client could choose would make its entries look like another's.
+It is always ours: one that a client could choose would make its entries look like another's. What
+the client calls the request stands beside it in the log; see docs/decisions/0068.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lib.acts import act
+from lib.tracing import called, said_by_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 HEADER = "X-Request-Id"
+#: What the caller's own id of the request is answered in.
+CALLERS_HEADER = "X-Caller-Request-Id"
 #: Under which whoever read the request passes the id that it gave it.
 KEY = "assay.request_id"
 
@@ -28,9 +32,17 @@ class WithRequestId:
         self._application = application
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        with act(environ.get(KEY)) as request_id:
+        said = said_by_caller(
+            environ.get("HTTP_X_REQUEST_ID", ""),
+            environ.get("HTTP_TRACEPARENT", ""),
+            environ.get("HTTP_ASSAY_ASKED_THROUGH", ""),
+        )
+        with act(environ.get(KEY)) as request_id, called(said):
+            more = [(HEADER, str(request_id))]
+            if theirs := said.get("caller_request_id"):
+                more.append((CALLERS_HEADER, theirs))
 
             def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-                return start_response(status, [*headers, (HEADER, str(request_id))], *rest)
+                return start_response(status, [*headers, *more], *rest)
 
             return self._application(environ, start)

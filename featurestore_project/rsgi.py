@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 #: Threads, and requests that may wait for one of them.
 ROOM = {
     Pool.ONLINE: (settings.WEB_THREADS, 200),
+    Pool.ROWS: (settings.WEB_THREADS, 200),
     Pool.DESK: (settings.WEB_THREADS, 100),
     Pool.PLANS: (settings.SLOW_THREADS, settings.SLOW_WAITING),
     Pool.TRAINING_SETS: (settings.SLOW_THREADS, settings.SLOW_WAITING),
     Pool.WATCH: (1, 10),
 }
 
+#: What is answered where there is a desk behind, too.
+AT_THE_DOOR = {Pool.ONLINE, Pool.ROWS}
 #: What one caller may hold up for others.
 SLOW = {Pool.PLANS, Pool.TRAINING_SETS}
 
@@ -75,12 +78,13 @@ def make_front() -> Front:
         lanes={
             pool: Lane(pool, threads=threads, waiting=waiting, is_shared=pool in SLOW)
             for pool, (threads, waiting) in ROOM.items()
-            if desk is None or pool == Pool.ONLINE
+            if desk is None or pool in AT_THE_DOOR
         },
         desk=desk,
         is_desk=settings.IS_DESK,
         pool_of=pool_of,
         known_as=known_as,
+        origins=settings.CORS_ORIGINS,
         bodies=BodyReader(limit=largest, budget=2 * largest),
     )
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from lib.addresses import address_of
 from lib.shells import shell_actor
-from registry.logins import note_logged_out
+from registry.accounts.logins import note_logged_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable

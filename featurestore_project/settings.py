@@ -17,9 +17,12 @@ from featurestore_project.env import (
     database_from_url,
     env,
     env_bool,
+    env_bucket,
     env_int,
     env_issuer,
     env_list,
+    env_numbers,
+    env_origins,
     env_roles,
     env_secret,
     env_umask,
@@ -38,8 +41,19 @@ FILE_UMASK = env_umask("FILE_UMASK", "077")
 os.umask(FILE_UMASK)  # here, because whatever process writes for us has read this first
 # Folder for everything the embedded parts keep: database, offline store, Redis dump, logs, keys.
 STATE_DIR = Path(env("STATE_DIR") or BASE_DIR / "var").resolve()
-# Folder of the offline store's Delta tables.
-OFFLINE_STORE = Path(env("OFFLINE_STORE") or STATE_DIR / "offline").resolve()
+# The offline store's Delta tables: a folder, or s3://bucket/prefix with OFFLINE_STORE_ENDPOINT,
+# _REGION, _PATH_STYLE, _ACCESS_KEY_ID and _SECRET_ACCESS_KEY (or _SECRET_ACCESS_KEY_FILE).
+OFFLINE_BUCKET = env_bucket("OFFLINE_STORE")
+# The folder; of a store in a bucket OFFLINE_CACHE, which has what this machine read of it. Copies
+# are removed there, so that it is never the folder that was a store before.
+OFFLINE_STORE = (
+    Path(env("OFFLINE_CACHE") or STATE_DIR / "offline-cache").resolve()
+    if OFFLINE_BUCKET
+    else Path(env("OFFLINE_STORE") or STATE_DIR / "offline").resolve()
+)
+# MB that copies of a bucket's files may take on this machine; those not used for longest go, and
+# one question that reads more is refused.
+OFFLINE_CACHE_MB = env_int("OFFLINE_CACHE_MB", 50_000, minimum=100)
 # Folder in which all processes keep what they count; emptied by the start of a whole server.
 METRICS_DIR = Path(env("METRICS_DIR") or STATE_DIR / "metrics").resolve()
 # Comma-separated folders below which projects may read source files; a project can narrow them.
@@ -57,6 +71,8 @@ EMBEDDED = env_bool("EMBEDDED", not env_secret("DATABASE_URL") and not env_secre
 ALLOWED_HOSTS = [*env_list("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]
 # Origins (scheme and host) whose forms are accepted behind a proxy, comma-separated.
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+# Origins of pages that may ask the API from a browser, with a token; empty: none but our own.
+CORS_ORIGINS = env_origins("CORS_ORIGINS")
 # Signs sessions; SECRET_KEY_FILE names a file that holds it. Embedded: made once, in STATE_DIR.
 SECRET_KEY = env_secret("SECRET_KEY") or (secret_key(STATE_DIR) if EMBEDDED else "")
 if not SECRET_KEY:
@@ -86,6 +102,7 @@ SECRET_FILES = [
         "EMAIL_HOST_PASSWORD",
         "OIDC_CLIENT_SECRET",
         "CONNECTIONS",
+        "OFFLINE_STORE_SECRET_ACCESS_KEY",
     )
     if (file := env(f"{name}_FILE"))
 ]
@@ -134,16 +151,45 @@ BROKER_URL = env_secret("BROKER_URL") or broker_url(REDIS_URL)
 
 # --- Limits ------------------------------------------------------------------------------------
 
+# Rows one push may have: Redis takes them in one step and answers nobody else meanwhile.
+PUSH_MAX_ROWS = env_int("PUSH_MAX_ROWS", 5_000, minimum=1)
+# Bytes of request body one push may send.
+PUSH_MAX_BYTES = env_int("PUSH_MAX_BYTES", 16 * 1024 * 1024, minimum=1)
+# Pushes to one table that may wait to be written to the offline store.
+PUSH_MAX_WAITING = env_int("PUSH_MAX_WAITING", 1_000_000, minimum=1)
+# Megabytes of Redis' memory that they may take, of each table.
+PUSH_MAX_WAITING_MB = env_int("PUSH_MAX_WAITING_MB", 256, minimum=1)
+# Dead letters that are kept of one partition of a stream; older ones give way, and are counted.
+STREAM_MAX_LETTERS = env_int("STREAM_MAX_LETTERS", 10_000, minimum=1)
+# Pushed rows of the future that may wait for their time, of each table.
+PUSH_MAX_LATER = env_int("PUSH_MAX_LATER", 1_000_000, minimum=1)
+# Seconds that a view's transform may take for the rows of one push.
+TRANSFORM_SECONDS = env_int("TRANSFORM_SECONDS", 10, minimum=1)
+# Versions whose transforms are kept at hand by each process that takes rows, in processes of their
+# own: the one that was asked for longest ago ends where there are more.
+TRANSFORM_PROCESSES = env_int("TRANSFORM_PROCESSES", 8, minimum=1)
+# Megabytes of memory that each of them may use.
+TRANSFORM_MEMORY_LIMIT_MB = env_int("TRANSFORM_MEMORY_LIMIT_MB", 256, minimum=64)
 # Entity rows one get-online-features call may ask for.
 ONLINE_MAX_ENTITY_ROWS = env_int("ONLINE_MAX_ENTITY_ROWS", 10_000, minimum=1)
 # Bytes of request body one get-online-features call may send.
 ONLINE_MAX_BYTES = env_int("ONLINE_MAX_BYTES", 8 * 1024 * 1024, minimum=1)
+# Calls of the API that one token may make in a minute, in each process that answers; 0: any number.
+CALLS_PER_MINUTE = env_int("CALLS_PER_MINUTE", 0)
+# The same of each token of an account, by its name: churn@rides=6000, ana=60.
+CALLS_PER_MINUTE_OF = env_numbers("CALLS_PER_MINUTE_OF")
+# From how many bytes on an answer of the API is compressed for callers that take gzip; 0: never.
+GZIP_FROM_BYTES = env_int("GZIP_FROM_BYTES", 64 * 1024)
 # Entity columns one get-online-features call may send.
 ONLINE_MAX_COLUMNS = env_int("ONLINE_MAX_COLUMNS", 100, minimum=1)
 # Features one get-online-features call may ask for, view:* and services written out.
 ONLINE_MAX_FEATURES = env_int("ONLINE_MAX_FEATURES", 2_000, minimum=1)
 # Values (entity rows times features) of one get-online-features answer.
 ONLINE_MAX_VALUES = env_int("ONLINE_MAX_VALUES", 1_000_000, minimum=1)
+# The same of one get-feature-context answer, in words.
+CONTEXT_MAX_VALUES = env_int("CONTEXT_MAX_VALUES", 20_000, minimum=1)
+# Megabytes of the file that searches of one table's vectors look through.
+SEARCH_INDEX_MAX_MB = env_int("SEARCH_INDEX_MAX_MB", 2048, minimum=1)
 # Rows of an entity frame a get-historical-features call answers while the caller waits.
 HISTORICAL_MAX_ROWS = env_int("HISTORICAL_MAX_ROWS", 1_000_000, minimum=1)
 # Columns of an entity frame.
@@ -160,15 +206,30 @@ HISTORICAL_MAX_ANSWER_MB = env_int("HISTORICAL_MAX_ANSWER_MB", 4096, minimum=1)
 HISTORICAL_MAX_BYTES = env_int("HISTORICAL_MAX_BYTES", 256 * 1024 * 1024, minimum=1)
 # Bytes of an entity frame in JSON, which takes many times as much memory while it is read.
 HISTORICAL_MAX_JSON_BYTES = env_int("HISTORICAL_MAX_JSON_BYTES", 64 * 1024 * 1024, minimum=1)
+# Rows of a historical job: it is answered in pieces of HISTORICAL_MAX_ROWS.
+HISTORICAL_JOB_MAX_ROWS = env_int("HISTORICAL_JOB_MAX_ROWS", 50_000_000, minimum=1)
+# Megabytes of one job's file, and of the files of all.
+HISTORICAL_JOB_MAX_MB = env_int("HISTORICAL_JOB_MAX_MB", 16_384, minimum=1)
+HISTORICAL_JOBS_MAX_MB = env_int("HISTORICAL_JOBS_MAX_MB", 65_536, minimum=1)
+# Hours a job's file is kept once it is made.
+HISTORICAL_JOB_HOURS = env_int("HISTORICAL_JOB_HOURS", 24, minimum=1)
+# Jobs one person has at a time: waiting, being made, or with a file.
+HISTORICAL_JOBS_MAX_OF_ONE = env_int("HISTORICAL_JOBS_MAX_OF_ONE", 10, minimum=1)
 # Datasets one project keeps, each with the files that it was read from.
 DATASETS_MAX_KEPT = env_int("DATASETS_MAX_KEPT", 1_000, minimum=1)
+# Megabytes of their rows.
+DATASETS_MAX_MB = env_int("DATASETS_MAX_MB", 50_000, minimum=1)
 # Bytes of one definitions upload.
 DEFINITIONS_MAX_BYTES = env_int("DEFINITIONS_MAX_BYTES", 4 * 1024 * 1024, minimum=1)
 # Objects of one definitions upload: they are registered in one transaction.
 DEFINITIONS_MAX_OBJECTS = env_int("DEFINITIONS_MAX_OBJECTS", 1000, minimum=1)
 # The largest of the above: views check their own limit, this one stops what no view would take.
 DATA_UPLOAD_MAX_MEMORY_SIZE = max(
-    ONLINE_MAX_BYTES, HISTORICAL_MAX_BYTES, HISTORICAL_MAX_JSON_BYTES, DEFINITIONS_MAX_BYTES
+    ONLINE_MAX_BYTES,
+    PUSH_MAX_BYTES,
+    HISTORICAL_MAX_BYTES,
+    HISTORICAL_MAX_JSON_BYTES,
+    DEFINITIONS_MAX_BYTES,
 )
 # Megabytes of memory one DuckDB question may use before it spills to disk.
 ENGINE_MEMORY_LIMIT_MB = env_int("ENGINE_MEMORY_LIMIT_MB", 2048, minimum=64)
@@ -213,6 +274,12 @@ PROFILE_DAY_DAYS = env_int("PROFILE_DAY_DAYS", 92, minimum=31)
 # Days for which runs that ended are kept, alerts that closed, and quarantines that were decided on;
 # of each version the last runs stay, and so does the trail.
 HISTORY_DAYS = env_int("HISTORY_DAYS", 365, minimum=30)
+# Days for which it is kept who read what; 0: it is not even noted.
+USAGE_DAYS = env_int("USAGE_DAYS", 90)
+# Megabytes of Redis' memory that it may take until it is stored, which is about once in so many
+# seconds; what is beyond is dropped, and counted.
+USAGE_MAX_WAITING_MB = env_int("USAGE_MAX_WAITING_MB", 64, minimum=1)
+USAGE_STORED_EVERY_SECONDS = env_int("USAGE_STORED_EVERY_SECONDS", 60, minimum=1)
 # Bearer token with which a monitor reads /metrics; without one only superusers do, logged in.
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
 # Hosts to which alert channels may lead, comma-separated, each alone or as host:port; none: no
@@ -238,6 +305,13 @@ COMPARE_ROWS_PER_SECOND = env_int("COMPARE_ROWS_PER_SECOND", 50_000, minimum=100
 # each of its computations may take.
 EVIDENCE_ROWS = env_int("EVIDENCE_ROWS", 1_000_000, minimum=1000)
 EVIDENCE_TIME_LIMIT_SECONDS = env_int("EVIDENCE_TIME_LIMIT_SECONDS", 300, minimum=1)
+# Seconds that looking at the sources of all definitions that are sent together may take.
+LOOKS_MAX_SECONDS = env_int("LOOKS_MAX_SECONDS", 600, minimum=1)
+# Seconds that all computations for one submission may take together, its encodings with them.
+EVIDENCE_MAX_SECONDS = env_int("EVIDENCE_MAX_SECONDS", 1800, minimum=1)
+# What encodings are fitted to stays as long as a submitted version has it: how much of it one
+# project may have; a quarter of that what one person has in review.
+FITTINGS_MAX_MB = env_int("FITTINGS_MAX_MB", 512, minimum=1)
 # Seconds between two comparisons of a table by a sample of so many entities, and between two of all
 # its rows. 0: none by itself.
 COMPARE_EVERY_SECONDS = env_int("COMPARE_EVERY_SECONDS", 3600)
@@ -259,6 +333,8 @@ DESK_SOCKET = env("DESK_SOCKET")
 IS_DESK = env_bool("IS_DESK", False)
 # Threads for plans, and as many again for training sets: slow work that others must not wait for.
 SLOW_THREADS = env_int("SLOW_THREADS", 2, minimum=1)
+# Seconds for which `materialize` waits for its runs if asked; proxies end what takes a minute.
+MATERIALIZE_WAIT_SECONDS = env_int("MATERIALIZE_WAIT_SECONDS", 50, minimum=1)
 # Plans, and training sets, that may wait for such a thread; more are 503 `busy`.
 SLOW_WAITING = env_int("SLOW_WAITING", 8)
 # Seconds by which a clock may differ from the database's before it is said to.
@@ -280,6 +356,9 @@ REFUSALS = env_int("REFUSALS", 50, minimum=1)
 REFUSALS_RECORDED = env_int("REFUSALS_RECORDED", 5, minimum=1)
 # Seconds of the period in which they are counted.
 REFUSALS_SECONDS = env_int("REFUSALS_SECONDS", 600, minimum=1)
+# Seconds of the period in which pushed rows are one entry of the trail, for each account and the
+# versions they went to.
+PUSHES_TOLD_SECONDS = env_int("PUSHES_TOLD_SECONDS", 600, minimum=1)
 # Seconds of the period in which online reads of sensitive features are one entry of the trail, for
 # each account and what it read.
 SENSITIVE_READS_SECONDS = env_int("SENSITIVE_READS_SECONDS", 600, minimum=1)
@@ -349,11 +428,13 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("MAIL_FROM", "assay@localhost")
 
 # The function that looks at a source's files when definitions are planned.
-SOURCE_LOOK = "materialization.edges.look_at_sources"
+SOURCE_LOOK = "materialization.edges.looks.look_at_sources"
+# The one that tries expressions of on-demand views on the engine.
+EXPRESSION_TRIAL = "materialization.edges.looks.try_expressions"
 # Asks the system behind a connection whether it answers.
-CONNECTION_TRY = "materialization.edges.try_connection"
+CONNECTION_TRY = "materialization.edges.sources.try_connection"
 # The one that says, at an approval, which state its files are in.
-SOURCE_FILES = "materialization.edges.source_files"
+SOURCE_FILES = "materialization.edges.looks.source_files"
 
 # --- Celery ------------------------------------------------------------------------------------
 
@@ -382,6 +463,8 @@ CELERY_TASK_DEFAULT_QUEUE = "runs"
 CELERY_TASK_ROUTES = {
     "materialization.beat.sweep": {"queue": "sweep"},
     # Of the workers that reload: a message takes seconds, runs may take hours.
+    "materialization.drain": {"queue": "alerts"},
+    "serving.store_usage": {"queue": "alerts"},
     "materialization.deliver_notice": {"queue": "alerts"},
     "materialization.tell_lineage": {"queue": "alerts"},
     "registry.mail_notification": {"queue": "alerts"},
@@ -391,9 +474,11 @@ CELERY_TASK_ROUTES = {
     # Of the same workers, but a reviewer does: it does not stand behind comparisons.
     "materialization.assay": {"queue": "evidence"},
     "materialization.expire": {"queue": "certificates"},
+    "materialization.index": {"queue": "certificates"},
     # Of the same workers, before them: whoever asked for a dataset waits for it.
     "serving.make_dataset": {"queue": "datasets"},
     "serving.verify_dataset": {"queue": "datasets"},
+    "serving.make_historical_job": {"queue": "datasets"},
 }
 # No message expires: that would compare the clocks of two machines. See requests/turns.py.
 CELERY_BEAT_SCHEDULE = {
@@ -427,6 +512,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "featurestore_project.etags.unchanged_answers",
     "featurestore_project.middleware.forms_have_a_length",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -501,6 +587,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PUBLIC": True,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
+    "POSTPROCESSING_HOOKS": ["featurestore_project.schema.finished"],
 }
 
 # --- Logging -----------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from lib.connections import (
     translated,
 )
 from materialization.confined.main import readable
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store, require_safe_store
+from materialization.stores.offline_bucket import OfflineStoreUnsafe
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.stores.online import KEEPING_POLICIES
 from registry.file_roots import own_state_at
@@ -110,11 +111,19 @@ def refuse_packages_in_our_state() -> None:
 
 
 def refuse_lost_store() -> None:
-    """Stop a start with an offline store where its files would be written and not be found.
+    """Stop a start with an offline store where what is written would be lost, or not be found.
+
+    A bucket that does not answer is let pass.
 
     :raises ImproperlyConfigured: names the path and what is wrong with it.
     """
     try:
         offline_store()
-    except OfflineStoreUnavailable as error:
+        require_safe_store()
+    except OfflineStoreUnsafe as error:
         raise ImproperlyConfigured(error.message) from error
+    except OfflineStoreUnavailable as error:
+        if not settings.OFFLINE_BUCKET:
+            raise ImproperlyConfigured(error.message) from error
+        # It may come back, and is asked again before anything is written.
+        logger.warning("%s", error.message)

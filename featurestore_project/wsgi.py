@@ -12,14 +12,23 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 django_application = get_wsgi_application()
 
-from featurestore_project import private, startup  # noqa: E402 - its imports need the apps loaded
+from django.conf import settings  # noqa: E402
+
+from featurestore_project import copies, private, startup  # noqa: E402 - its imports need the apps loaded
+from featurestore_project.call_limits import CallLimits  # noqa: E402
+from featurestore_project.compression import Compressed  # noqa: E402
+from featurestore_project.cross_origin import CrossOrigin  # noqa: E402
 from featurestore_project.encodings import PlainUtf8  # noqa: E402
 from featurestore_project.request_ids import WithRequestId  # noqa: E402
 from lib.shells import serve_others  # noqa: E402
 from materialization.compute import scratch  # noqa: E402
 from serving.online.door import OnlineFirst  # noqa: E402
 
-application = WithRequestId(PlainUtf8(OnlineFirst(django_application)))
+compressed = Compressed(PlainUtf8(OnlineFirst(django_application)), least=settings.GZIP_FROM_BYTES)
+limited = CallLimits(
+    compressed, most=settings.CALLS_PER_MINUTE, most_of=settings.CALLS_PER_MINUTE_OF
+)
+application = WithRequestId(CrossOrigin(limited, origins=settings.CORS_ORIGINS))
 serve_others()
 startup.refuse_roots_in_our_state()
 startup.refuse_packages_in_our_state()
@@ -27,3 +36,4 @@ private.close_our_files()
 startup.refuse_evicting_redis()
 startup.refuse_lost_store()
 scratch.remove_left_behind()
+copies.keep_tidy()

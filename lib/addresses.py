@@ -30,11 +30,24 @@ def client_address(environ: Mapping[str, Any]) -> IPv4Address | IPv6Address | No
     forwarded, proxies = said.split(",") if said else [], settings.TRUSTED_PROXIES
     is_said = 0 < proxies <= len(forwarded)
     text = forwarded[-proxies] if is_said else environ.get("REMOTE_ADDR", "")
+    return _address(text)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text.strip())
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def asked_from(environ: Mapping[str, Any]) -> tuple[IPv4Address | IPv6Address | None, ...]:
+    """Return the addresses of those a request is passed on for (``Assay-Asked-From``).
+
+    Anybody can write them, so what they say may only be held against a request.
+    """
+    said = environ.get("HTTP_ASSAY_ASKED_FROM")
+    return () if said is None else tuple(_address(text) for text in said.split(","))
 
 
 #: Bits of an address that are kept for good: those who share them are many.

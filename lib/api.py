@@ -5,8 +5,10 @@ Not for what parameters mean (``parameters`` and each view), nor for bodies (``b
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.views import APIView
 
@@ -34,6 +36,12 @@ class API(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         check_parameters(request.query_params, self.taken(request.method), self.repeatable)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """Answer which methods there are; what they take is documented, not recited here."""
+        return HttpResponse(
+            status=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(self.allowed_methods)}
+        )
 
     @classmethod
     def taken(cls, method: str | None) -> Mapping[str, str]:

@@ -5,17 +5,22 @@ Not for what a body means: each door knows its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
+
+from lib.content_codings import gunzipped, is_coded
+from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH, Invalid, TooLarge, did_you_mean
 from lib.json_bodies import MAX_DEPTH, UNREADABLE, decode, is_too_deep, why_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from django.http import HttpRequest
     from rest_framework.request import Request
 
+T = TypeVar("T", bound=msgspec.Struct)
 #: Bytes of a body that holds a comment, a few names or instants.
 SMALL_BODY = 100_000
 #: Bytes asked of the server at a time: a body over its limit is not read much further.
@@ -47,10 +52,12 @@ def read_body(
 ) -> bytes:
     """Return the whole body, whether its length is announced or it comes in chunks.
 
-    ``limit`` is in bytes; ``setting`` is what sets it, where something does.
+    ``limit`` is in bytes, also of what a body of gzip holds; ``setting`` is what sets it, where
+    something does.
 
     :raises BodyTooLarge: there is more: told by the announced length, else after ``limit`` bytes.
     :raises BadBody: it ended before its announced length.
+    :raises BadCompression: it is not the gzip that its ``Content-Encoding`` says.
     """
     http: Any = getattr(request, "_request", request)  # DRF's request wraps Django's
     environ = http.META
@@ -64,9 +71,19 @@ def read_body(
     raw = read_up_to(environ["wsgi.input"], limit + 1 if length is None else length)
     if len(raw) > limit:
         raise _too_large(f"more than {limit} bytes", limit, setting, advice)
+    if length and not raw and is_coded(environ.get("HTTP_CONTENT_ENCODING", "")):
+        raise BadBody(
+            "a compressed body is read of callers with a live token or log-in alone: little of it"
+            " may be much. Send this one uncompressed."
+        )
     if length is not None and len(raw) < length:
         raise BadBody(f"the body ended after {len(raw)} of {length} bytes; send it whole.")
-    return raw
+    if not raw or not is_coded(environ.get("HTTP_CONTENT_ENCODING", "")):
+        return raw
+    plain = gunzipped(raw, limit=limit)
+    if len(plain) > limit:
+        raise _too_large(f"more than {limit} bytes, once decompressed", limit, setting, advice)
+    return plain
 
 
 def read_up_to(stream: Stream, most: int) -> bytes:
@@ -119,6 +136,19 @@ def small_object(request: HttpRequest | Request, known: Iterable[str]) -> dict[s
         hint = did_you_mean(key, names) or " This call takes none."
         raise BadBody(f"unknown key {key!r} in the body.{hint}", key=key)
     return body
+
+
+def body_reader(kind: type[T], like: str) -> Callable[[Request], T]:
+    """Return what reads a small JSON body as ``kind``; ``like`` is one in a refusal's words."""
+    convert = converter(kind)
+
+    def read(request: Request) -> T:
+        try:
+            return convert(small_object(request, kind.__struct_fields__))
+        except msgspec.ValidationError as exc:
+            raise BadBody(f"send {like}: {exc}.") from exc
+
+    return read
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

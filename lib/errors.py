@@ -178,6 +178,8 @@ def did_you_mean(
 ) -> str:
     """Return `` Did you mean 'x'?`` or, with nothing near, the valid names; empty without any."""
     names = sorted(known)
+    if alike := [name for name in names if name.lower() == value.lower() != ""]:
+        return f" Did you mean {' or '.join(map(repr, alike[:SHOWN]))}?"
     if near := nearest(value, names, synonyms):
         return f" Did you mean {near!r}?"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from lib.errors import SHOWN_LENGTH
 
@@ -74,6 +74,14 @@ def parse_day(text: str) -> date:
     if not _is_day(text):
         raise ValueError(f"{text[:80]!r} is not written as a day is")
     return date.fromisoformat(text)
+
+
+@overload
+def timestamp(value: datetime) -> str: ...
+
+
+@overload
+def timestamp(value: datetime | None) -> str | None: ...
 
 
 def timestamp(value: datetime | None) -> str | None:

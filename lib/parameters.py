@@ -112,7 +112,7 @@ def page_bounds(parameters: Mapping[str, str], *, default: int = 50) -> tuple[in
 def paged(
     request: Request,
     rows: list[Any] | QuerySet[Any],
-    output: Callable[[Any], dict[str, Any]] | None = None,
+    output: Callable[[Any], Mapping[str, object]] | None = None,
 ) -> Response:
     """Answer one page of rows already in order, each described by ``output``."""
     limit, offset = page_bounds(request.query_params)

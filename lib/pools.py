@@ -17,6 +17,8 @@ View = TypeVar("View", bound="Callable[..., Any]")
 class Pool(StrEnum):
     #: Values of a few entities, answered in a millisecond.
     ONLINE = "online"
+    #: Rows that are sent: views may make them by SQL, which takes its time.
+    ROWS = "rows"
     #: The admin and the short calls of the API: whatever says nothing else.
     DESK = "desk"
     #: Looking at sources: definitions, submitting, what the reviewer sees.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class SentOnce(io.FileIO):
@@ -29,6 +29,21 @@ class SentOnce(io.FileIO):
         super().close()
 
 
+class PartOfFile:
+    """The bytes of an open file from ``start`` to before ``end``; closing it closes the file."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self.whole, self.start, self.end = file, start, end
+        file.seek(start)
+
+    def read(self, size: int = -1) -> bytes:
+        left = self.end - self.whole.tell()
+        return self.whole.read(left if size < 0 else min(size, left))
+
+    def close(self) -> None:
+        self.whole.close()
+
+
 class FileWrapper:
     """``wsgi.file_wrapper``: the file itself reaches the server, which knows how to send one."""
 
@@ -44,10 +59,15 @@ class FileWrapper:
 
 def whole_file(file: Any) -> str | None:
     """Return the path of an open file that is to be read from its beginning; None: it is none."""
+    path = named(file)
+    return path if path is not None and file.tell() == 0 else None
+
+
+def named(file: Any) -> str | None:
+    """Return the path of an open file by which others can open it too; None: it has none."""
     if not isinstance(file, io.BufferedReader) or not isinstance(file.name, str):
         return None
-    is_whole = Path(file.name).is_absolute() and file.tell() == 0
-    return file.name if is_whole else None
+    return file.name if Path(file.name).is_absolute() else None
 
 
 def remove(path: str) -> None:

@@ -13,11 +13,12 @@ from lib.clock import database_now
 from lib.errors import Unavailable
 from lib.instants import timestamp
 from materialization.choices import QuarantineState
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import Quarantine, StoredWindow
 from materialization.quality.freshness import Freshness, ends_of, freshness_of
 from materialization.queries import table_at, warned
-from registry import facts
+from materialization.readers import standings_of
+from registry.catalogue import facts
 from registry.choices import SERVED_STATES, Standing
 from registry.models import FeatureViewVersion
 
@@ -35,6 +36,7 @@ MOST_NAMED = 1000
 def register() -> None:
     facts.register(version_freshness)
     facts.register(version_checks)
+    facts.register(version_reads)
     facts.register_keeping(kept_promises)
 
 
@@ -54,6 +56,27 @@ def version_checks(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str
         "quarantine": held and held.run_id,
     }
     return {version.pk: {"checks": said}}
+
+
+def version_reads(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:
+    """Return ``{"reads": …}`` of a single version that reads others: how it stands to each.
+
+    Too much to ask for each of a list.
+    """
+    if len(versions) != 1 or versions[0].state not in SERVED_STATES or not versions[0].spec.reads:
+        return {}
+    (version,) = versions
+    said = [
+        {
+            "version": str(each.read),
+            "features": list(each.read.features),
+            "stored_until": timestamp(each.stored.until),
+            "waits": each.waits,
+            "changed_by_run": each.changed and each.changed.pk,
+        }
+        for each in standings_of(version, at=database_now())
+    ]
+    return {version.pk: {"reads": said}}
 
 
 def version_freshness(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:

@@ -51,6 +51,25 @@ UNFINISHED_STATUSES = (*LIVE_STATUSES, RunStatus.PAUSED)
 UNSUCCESSFUL_STATUSES = (RunStatus.FAILED, RunStatus.ERRORED)
 
 
+class PartState(StrEnum):
+    """What becomes of one partition of a stream."""
+
+    #: Nobody reads it yet, or it cannot be taken now; it is tried again.
+    WAITING = "waiting"
+    READING = "reading"
+    #: Records are gone, or are others: somebody has to say where to read on.
+    STOPPED = "stopped"
+
+
+class LetterState(StrEnum):
+    """What becomes of a record that could not be taken."""
+
+    WAITING = "waiting"
+    #: Somebody wants it read again; a consumer does.
+    ASKED = "asked"
+    TAKEN = "taken"
+
+
 class RunStep(StrEnum):
     """Where a run is, in order."""
 
@@ -137,6 +156,10 @@ class AlertKind(StrEnum):
     STORE_NEARLY_FULL = "store_nearly_full"
     #: A kind of process is silent, or a queue stands still.
     STALLED = "stalled"
+    #: A stream is read by nobody, or a part of it cannot be.
+    STREAM_UNREAD = "stream_unread"
+    #: Pushed rows that no worker brings into the offline store.
+    UNDRAINED = "undrained"
 
 
 class Severity(StrEnum):

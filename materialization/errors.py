@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 #: How the private directories are called in which the engine works.
 TEMP_PREFIX = "assay-engine-"
+#: Of directories with rows of other systems, which ``compute.staging`` calls as they are there.
+STAGED_PREFIX = f"{TEMP_PREFIX}staged-"
+
+
+#: What to do about what passes.
+TRY_AGAIN = (
+    "try again in a while, as runs do by themselves; if it stays so, ask whoever runs that system"
+)
 
 
 class SourceFileMissing(Invalid):
@@ -77,15 +85,27 @@ class SourceUnreadable(Invalid):
 
 
 class SourceRefused(Invalid):
-    """Another system refuses what a definition asks of it, or gives what nothing keeps."""
+    """Another system refuses what a definition asks of it, or gives what nothing keeps.
+
+    ``step`` says what to do, where the message does not.
+    """
 
     code = "source_refused"
 
+    def __init__(self, message: str, *, step: str = "", **data: Any) -> None:
+        super().__init__(f"{message.rstrip('.')}; {step}." if step else message, **data)
+
 
 class SourceUnavailable(Unavailable):
-    """Another system does not answer, or stopped in the middle; nothing of it was taken."""
+    """Another system does not answer, or stopped in the middle; nothing of it was taken.
+
+    ``step`` says what to do where waiting is not it.
+    """
 
     code = "source_unavailable"
+
+    def __init__(self, message: str, *, step: str = TRY_AGAIN, **data: Any) -> None:
+        super().__init__(f"{message.rstrip('.')}; {step}.", **data)
 
 
 class SourceTooLarge(TooLarge):
@@ -261,9 +281,10 @@ def without_example(error: AssayError) -> AssayError:
 def without_private_paths(message: str) -> str:
     """Return an engine's words without paths of its private directory.
 
-    They say nothing to whoever reads them, and too much of the server.
+    They say nothing to whoever reads them, and too much of the server. What was staged keeps its
+    path for whoever staged it, and who has a better word for it.
     """
-    return _PRIVATE.sub("a temporary file", message)
+    return _PRIVATE.sub(lambda m: m[0] if STAGED_PREFIX in m[0] else "a temporary file", message)
 
 
 def from_report(report: dict[str, Any]) -> AssayError:

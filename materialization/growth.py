@@ -9,6 +9,8 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.db.models import OuterRef, Subquery
+
 from materialization.models import TableSize
 
 if TYPE_CHECKING:
@@ -64,6 +66,13 @@ def together(growths: Iterable[Growth]) -> Growth:
     columns = zip(*growths, strict=True)
     known = ([each for each in column if each is not None] for column in columns)
     return Growth(*(sum(column) if column else None for column in known))
+
+
+def larger_than(size: int) -> list[TableSize]:
+    """Return what was measured last of the tables that took more bytes than that, largest first."""
+    newest = TableSize.objects.filter(table=OuterRef("table")).order_by("-day").values("pk")
+    found = TableSize.objects.filter(pk=Subquery(newest[:1]), offline_bytes__gt=size)
+    return list(found.select_related("table__feature_view").order_by("-offline_bytes", "table"))
 
 
 def days_until(limit: int, used: int, growth: float | None) -> int | None:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from registry.spec.lineage import origins_of
+from registry.spec.sql_lineage import SourceField
 from registry.spec.transforms import Aggregations, Python, RowSql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from registry.spec.lineage import Origin
-    from registry.spec.model import VersionSpec
+    from registry.spec.references import Reference
+    from registry.spec.version_spec import VersionSpec
 
 PRODUCER = "urn:assay:server"
 SPEC = "https://openlineage.io/spec"
@@ -52,7 +54,6 @@ class Told(NamedTuple):
 
 def event(kind: EventType, told: Told, spec: VersionSpec, *, at: datetime) -> dict[str, Any]:
     """Return one event of a run of a stored version."""
-    source = f"{told.project}.{spec.view.source}"
     return {
         "eventType": kind,
         "eventTime": at.isoformat(),
@@ -65,9 +66,10 @@ def event(kind: EventType, told: Told, spec: VersionSpec, *, at: datetime) -> di
             "facets": _job_facets(spec),
         },
         "inputs": [
-            {"namespace": told.namespace, "name": source, "facets": _input_facets(spec)},
+            *_sources_read(told, spec),
+            *_views_read(told, spec),
         ],
-        "outputs": [_output(told, spec, source)],
+        "outputs": [_output(told, spec)],
     }
 
 
@@ -117,20 +119,43 @@ def _job_facets(spec: VersionSpec) -> dict[str, Any]:
     return facets
 
 
+def _sources_read(told: Told, spec: VersionSpec) -> Iterator[dict[str, Any]]:
+    for each in (spec, *spec.sides):
+        name = f"{told.project}.{each.view.source}"
+        yield {"namespace": told.namespace, "name": name, "facets": _input_facets(each)}
+
+
 def _input_facets(spec: VersionSpec) -> dict[str, Any]:
     columns = spec.schema.columns if spec.schema else ()
     fields = [{"name": each.name, "type": each.type} for each in columns[:MOST_FIELDS]]
     return {"schema": _facet("SchemaDatasetFacet", "1-1-1", fields=fields)} if fields else {}
 
 
-def _output(told: Told, spec: VersionSpec, source: str) -> dict[str, Any]:
+def _views_read(told: Told, spec: VersionSpec) -> Iterator[dict[str, Any]]:
+    """Yield what is read of other views, by the names that their own runs give as outputs."""
+    for read in spec.reads:
+        fields = [{"name": name, "type": kind} for name, kind in read.features.items()]
+        facets = {
+            "schema": _facet("SchemaDatasetFacet", "1-1-1", fields=fields[:MOST_FIELDS]),
+            "version": _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=read.version),
+        }
+        yield {
+            "namespace": told.namespace,
+            "name": f"{read.project}.{read.view}",
+            "facets": facets,
+        }
+
+
+def _output(told: Told, spec: VersionSpec) -> dict[str, Any]:
     facets = {
         "schema": _facet("SchemaDatasetFacet", "1-1-1", fields=_fields(spec)),
         "version": _facet("DatasetVersionDatasetFacet", "1-0-1", datasetVersion=told.version),
     }
     origins = origins_of(spec)
-    if sum(len(each.columns) + len(each.chosen_by) for each in origins.values()) <= MOST_FIELDS:
-        facets["columnLineage"] = _column_lineage(told, spec, origins, source)
+    own = spec.view.source
+    fields = ((each.fields(own), each.filters(own)) for each in origins.values())
+    if sum(len(made) + len(chosen) for made, chosen in fields) <= MOST_FIELDS:
+        facets["columnLineage"] = _column_lineage(told, spec, origins)
     output: dict[str, Any] = {
         "namespace": told.namespace,
         "name": f"{told.project}.{told.view}",
@@ -150,27 +175,31 @@ def _fields(spec: VersionSpec) -> list[dict[str, str]]:
     ]
 
 
-def _column_lineage(
-    told: Told, spec: VersionSpec, origins: Mapping[str, Origin], source: str
-) -> dict[str, Any]:
-    def field(column: str, kind: str, subtype: str, masked: str = "") -> dict[str, Any]:
+def _column_lineage(told: Told, spec: VersionSpec, origins: Mapping[str, Origin]) -> dict[str, Any]:
+    def field(of: SourceField, kind: str, subtype: str, masked: str = "") -> dict[str, Any]:
         made = {"type": kind, "subtype": subtype, "description": masked, "masking": bool(masked)}
         return {
-            "namespace": told.namespace, "name": source, "field": column,
+            "namespace": told.namespace, "name": f"{told.project}.{of.source}", "field": of.column,
             "transformations": [made],
         }  # fmt: skip
 
+    def read(reference: Reference, masked: str) -> dict[str, Any]:
+        of = SourceField(reference.view, reference.feature)
+        return field(of, "DIRECT", "TRANSFORMATION", masked)
+
+    own = spec.view.source
     subtype, masks = _subtype(spec), {each.name: each.masked for each in spec.features}
     made = {each.name for each in spec.features if each.masked or each.encoded}
-    chosen_by = sorted({column for each in origins.values() for column in each.chosen_by})
+    chosen_by = sorted({column for each in origins.values() for column in each.filters(own)})
     return _facet(
         "ColumnLineageDatasetFacet", "1-2-0",
         fields={
             name: {
                 "inputFields": [
                     field(c, "DIRECT", "TRANSFORMATION" if name in made else subtype, masks[name])
-                    for c in sorted(origin.columns)
+                    for c in sorted(origin.fields(own))
                 ]
+                + [read(each, masks[name]) for each in origin.features]
             }
             for name, origin in origins.items()
         },

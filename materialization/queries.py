@@ -21,7 +21,7 @@ from materialization.choices import (
 )
 from materialization.chunks import read_chunks
 from materialization.models import FileHold, MaterializationRun, StoredWindow
-from materialization.stores.offline_protocol import TableAt
+from materialization.stores.offline_values import TableAt
 from materialization.windows import Window, merge, missing
 from registry.models import AuditEntry, FeatureTable
 

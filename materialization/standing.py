@@ -7,11 +7,10 @@ is kept until the table has another version. Not for counters: ``materialization
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db.models import Count, OuterRef, Subquery, Sum
+from django.db.models import Count, OuterRef, Q, Subquery, Sum
 
 from lib.batches import in_batches
 from lib.errors import AssayError
@@ -21,23 +20,25 @@ from materialization.choices import (
     LIVE_STATUSES,
     CertificateKind,
     CertificateStatus,
+    LetterState,
     RunStatus,
 )
 from materialization.clocks import last_heard
-from materialization.edges import fullness, offline_store
+from materialization.edges.stores import fullness, later_rows, offline_store, push_log
 from materialization.models import (
     Alert,
     Certificate,
     MaterializationRun,
     Quarantine,
     StoredWindow,
+    StreamPart,
 )
 from materialization.quality.freshness import MAY_PROMISE, ends_of
 from materialization.queries import recorded_tables, table_at
 from registry.models import FeatureTable, FeatureView
 from registry.newest import newest_by_table
 from registry.queries import served_versions
-from registry.spec.model import load_version_spec
+from registry.spec.version_spec import load_version_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +71,13 @@ MEANS = {
     "assay_quarantine_rows": "How many rows those are.",
     "assay_runs_live": "Runs that wait or are under way.",
     "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
+    "assay_stream_lag": "Records of a stream that a table has not read yet.",
+    "assay_stream_dead_letters": "Records of a stream that could not be taken and wait.",
     "assay_store_used_bytes": "What a store has taken of what it may take.",
     "assay_store_limit_bytes": "What a store may take: Redis's memory, the disk's size.",
+    "assay_push_log_entries": "Pushes to a table that are not in the offline store yet.",
+    "assay_push_log_age_seconds": "Since when the first of them waits.",
+    "assay_push_later_rows": "Pushed rows of the future, which wait for their time.",
     "assay_table_bytes": "Bytes of a table's current files in the offline store.",
     "assay_table_rows": "Rows of a table in the offline store.",
     "assay_table_newest_event_seconds": "Event time of a table's newest row, since 1970.",
@@ -89,7 +95,9 @@ def figures(*, at: datetime) -> Iterator[Figure]:
     yield from _budgets()
     yield from _runs()
     yield from _processes(at)
+    yield from _streams()
     yield from _stores()
+    yield from _pushes(at)
     yield from TABLES.figures()
 
 
@@ -114,6 +122,26 @@ _NAMED = ("feature_view__name", "major", "minor", "patch")
 
 def _name(view: str, *number: int) -> str:
     return f"{view}@{'.'.join(map(str, number))}"
+
+
+def _pushes(at: datetime) -> Iterator[Figure]:
+    """Say what waits of pushed rows; nothing where Redis does not answer."""
+    with suppress(AssayError):
+        pushed = push_log()
+        later = later_rows()
+        waiting = sum(later.waiting(uid) for uid in later.tables())
+        yield Figure("assay_push_later_rows", {}, waiting)
+        tables = FeatureTable.objects.filter(uid__in=pushed.logged())
+        for table in tables.select_related("feature_view__project"):
+            entries, since = pushed.standing(table.uid)
+            labels = {
+                "project": table.feature_view.project.name,
+                "feature_view": table.feature_view.name,
+                "table": table.uid,
+            }
+            yield Figure("assay_push_log_entries", labels, entries)
+            age = (at - since).total_seconds() if since is not None else 0.0
+            yield Figure("assay_push_log_age_seconds", labels, max(age, 0.0))
 
 
 def _drift() -> Iterator[Figure]:
@@ -209,6 +237,23 @@ def _processes(at: datetime) -> Iterator[Figure]:
         yield Figure("assay_process_silence_seconds", {"kind": kind}, silence)
 
 
+def _streams() -> Iterator[Figure]:
+    waiting = Count("letters", filter=~Q(letters__state=LetterState.TAKEN))
+    parts = StreamPart.objects.select_related("table__feature_view__project")
+    for part in parts.annotate(waiting=waiting):
+        view = part.table.feature_view
+        labels = {
+            "project": view.project.name,
+            "feature_view": view.name,
+            "table": part.table.uid,
+            "stream": part.stream,
+            "partition": str(part.partition),
+        }
+        yield Figure("assay_stream_dead_letters", labels, part.waiting)
+        if part.lag is not None:
+            yield Figure("assay_stream_lag", labels, part.lag)
+
+
 def _stores() -> Iterator[Figure]:
     for store, full in fullness().items():
         yield Figure("assay_store_used_bytes", {"store": store}, full.used)
@@ -253,7 +298,7 @@ class Tables:
 def _look(table: FeatureTable) -> Size:
     found = offline_store().list_files(table_at(table))
     newest = max((file.last_event for file in found.files if file.last_event), default=None)
-    size = sum(Path(file.uri).stat().st_size for file in found.files)
+    size = sum(file.size for file in found.files)
     return Size(table.stored_version, size, sum(file.rows for file in found.files), newest)
 
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from lib.clock import database_now
 from materialization.choices import RunQueue
 from materialization.quality.alerts.notices import deliver, note_unended
-from materialization.runner import caring, telling
+from materialization.runner import caring, draining, indexing, telling
 from materialization.runner.assaying import assay_submission
 from materialization.runner.certifying import certify
 from materialization.runner.run import take_turn
@@ -61,6 +61,18 @@ def assay(self: Any, *, evidence_id: int, **_: object) -> None:
 def care_for_tables(**_: object) -> None:
     """See to the tables whose files are due; what was done is in their rows."""
     caring.care_for_tables(clock=database_now)
+
+
+@shared_task(acks_late=True, name="materialization.drain")
+def drain_logs(**_: object) -> None:
+    """Store what was pushed since; two that do so at once store it once."""
+    draining.drain_logs()
+
+
+@shared_task(acks_late=True, name="materialization.index")
+def index_tables(**_: object) -> None:
+    """Build what searches look through, of tables that were stored into since."""
+    indexing.index_tables(clock=database_now)
 
 
 @shared_task(acks_late=True, name="materialization.expire")

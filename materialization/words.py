@@ -10,6 +10,8 @@ from functools import partial
 from materialization.choices import (
     AlertState,
     CertificateStatus,
+    LetterState,
+    PartState,
     QuarantineState,
     RunStatus,
     Severity,
@@ -28,6 +30,8 @@ VERBS = {
     "alert_channel.changed": Verb("changed the alert channel", "edit_notifications"),
     "alert_channel.removed": Verb("removed the alert channel", "notifications_off"),
     "alert_channel.tested": Verb("tested the alert channel", "notifications_active"),
+    "dead_letter.replayed": Verb("had a record read again,", "replay"),
+    "stream.moved": Verb("said where to read on in", "moving"),
     "alert.acknowledged": Verb("acknowledged", "notifications_paused"),
     "budget.changed": Verb("changed what may be stored of", "data_thresholding"),
     "certificate.requested": Verb("asked for", "verified"),
@@ -70,6 +74,10 @@ TONES: dict[str, str] = {
     AlertState.OPEN: "bad",
     AlertState.ACKNOWLEDGED: "info",
     AlertState.CLOSED: "good",
+    # streams
+    PartState.READING: "good",
+    PartState.STOPPED: "bad",
+    LetterState.TAKEN: "good",
     # certificates
     CertificateStatus.EQUAL: "good",
     CertificateStatus.DIFFERENT: "bad",
@@ -86,6 +94,8 @@ TONES: dict[str, str] = {
     # what the offline store says of a table
     "no answer": "bad",
     "missing": "bad",
+    # what is searched, when rows came since
+    "behind": "warn",
     # what a view may take
     "nearly full": "warn",
     # checks; one that did not pass has failed, as a run has

@@ -264,7 +264,7 @@ def access_feature_view(
     """
     project = access_project(user, project_name)
     views = FeatureView.objects.select_related("project", "default_version")
-    feature_view = views.filter(project=project, name=name).first()
+    feature_view = None if "\x00" in name else views.filter(project=project, name=name).first()
     if feature_view is None:
         known = FeatureView.objects.filter(project=project).values_list("name", flat=True)
         raise FeatureViewNotFound(

@@ -14,13 +14,15 @@ from django.contrib.auth.models import User
 from guardian.shortcuts import get_users_with_perms
 
 from lib.errors import Forbidden
-from registry import access, hands, lifecycle, told_accounts
+from registry import access, lifecycle
+from registry.accounts import hands
+from registry.accounts.voices import require_own_voice
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, Action, EvidencePart, State, Verdict
 from registry.evidence import decided_on, evidence_of
 from registry.models import AuditEntry, Membership, PolicyChange
 from registry.queries import relatives
 from registry.remembered import lowered
-from registry.voices import require_own_voice
+from registry.trail.told import accounts as told_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

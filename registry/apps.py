@@ -14,7 +14,9 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         # Imported here: they need the models, which are loaded by now.
-        from registry import account_names, hearers, news, past_us
+        from registry import hearers, news
+        from registry.accounts import names as account_names
+        from registry.accounts import past_us
 
         words.register()
         account_names.connect()

@@ -20,6 +20,7 @@ from django.db import connection
 from lib.acts import current_act
 from lib.batches import in_key_order
 from lib.shells import shell_actor
+from lib.tracing import caller
 from registry import locks, verbs
 from registry.models import AuditEntry, AuditHead, Project
 from registry.models.names import pseudonym_of
@@ -105,7 +106,7 @@ def make_entry(**fact: Unpack[Fact]) -> AuditEntry:
         subject_label=_without_addresses(label)[:200],
         before=plain(fact.get("before")),
         after=plain(fact.get("after")),
-        data=plain(_refusal(fact.get("data") or {}) | _shell()),
+        data=plain(_refusal(fact.get("data") or {}) | _shell() | _program()),
     )
 
 
@@ -113,6 +114,12 @@ def _shell() -> dict[str, str]:
     """Name who does it at the shell of the server, whoever's account they do it as."""
     who = shell_actor()
     return {"shell": who} if who else {}
+
+
+def _program() -> dict[str, str]:
+    """Name the program that somebody says they ask through, an agent's host: told, not proven."""
+    through = caller().get("asked_through")
+    return {"asked_through": through} if through else {}
 
 
 def _called(actor: AbstractBaseUser | AnonymousUser | None) -> str:

@@ -17,8 +17,8 @@ from rest_framework import authentication
 
 from lib.errors import Unauthenticated
 from registry import scopes
+from registry.accounts.token_uses import note_uses
 from registry.models import ApiToken
-from registry.token_uses import note_uses
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 NEXT_STEP = (
     "Make a new one under API tokens in the admin; for a service account an owner of the project"
     " does."
+)
+#: What to send, for those who sent nothing, or something else.
+HOW_TO_ASK = (
+    "send an API token in the header `Authorization: Bearer assay_…`. Tokens are made under API"
+    " tokens in the admin, or by `assay login`."
 )
 TOKEN_PREFIX = "assay_"  # noqa: S105 - a visible mark for secret scanners, not a secret
 

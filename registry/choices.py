@@ -181,6 +181,7 @@ class Role(StrEnum):
 
     CONSUMER = "consumer"
     PLANNER = "planner"
+    PRODUCER = "producer"
     AUTHOR = "author"
     STEWARD = "steward"
     OPERATOR = "operator"
@@ -201,6 +202,7 @@ class Right(StrEnum):
     VIEW_PROJECT = "view_project"
     READ_ONLINE = "read_online"
     READ_OFFLINE = "read_offline"
+    PUSH_FEATUREVIEW = "push_featureview"
     PLAN_FEATUREVIEW = "plan_featureview"
     ADD_FEATUREVIEW = "add_featureview"
     CHANGE_FEATUREVIEW = "change_featureview"
@@ -213,6 +215,7 @@ class Right(StrEnum):
     MANAGE_MEMBERS = "manage_members"
     GIVE_READGRANT = "give_readgrant"
     TEST_CONNECTION = "test_connection"
+    END_DATASET = "end_dataset"
 
 
 class Kind(StrEnum):

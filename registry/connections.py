@@ -22,14 +22,13 @@ from django.conf import settings
 from lib.decoding import converter
 from lib.errors import Invalid, Unavailable, did_you_mean
 from registry.spec.connections import Connection, SecretMissing
-from registry.spec.sources import ConnectedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
     from registry.models import Project
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 _read: Callable[[Any], Connection] = converter(Connection)
@@ -112,9 +111,7 @@ def connection_named(name: str, identity: str, project: Project, *, kind: str = 
 
 def connection_of(spec: VersionSpec, project: Project) -> Connection:
     """Return the connection that a version's source is read by; raises as ``connection_named``."""
-    source = spec.rows_from
-    name = source.connection if isinstance(source, ConnectedSource) else ""
-    return connection_named(name, spec.root_identity, project)
+    return connection_named(spec.rows_from.link, spec.root_identity, project)
 
 
 def secret_text(connection: Connection) -> str:

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from registry.catalogue.entries import rows_in_use
 from registry.choices import SERVED_STATES, Sensitivity, State
-from registry.entries import rows_in_use
 from registry.models import FeatureViewVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registry.models import DataSource
-    from registry.spec.sources import SourceSchema
+    from registry.spec.sources.base import SourceSchema
+    from registry.spec.version_spec import VersionSpec
 
 #: Versions of one source that are compared.
 MOST_VERSIONS = 200
@@ -57,18 +58,21 @@ class Contract(NamedTuple):
 
 def contract_of(source: DataSource, now: SourceSchema | None = None) -> Contract:
     """Return what the versions in use took the source for, beside what it is ``now``."""
-    rows = [row for row in rows_in_use({source.project_id}) if row.words.source == source.name]
+    rows = [row for row in rows_in_use({source.project_id}) if source.name in row.words.sources]
     versions = _versions([row.pk for row in rows])
     types: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
     for version in versions:
-        for column in version.spec.schema.columns if version.spec.schema else ():
+        schema = as_read(version.spec, source.name).schema
+        for column in schema.columns if schema else ():
             types[column.name].setdefault(column.type, []).append(str(version))
     features: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in rows:
         for feature in row.words.features:
-            for name in feature.origin.columns | feature.origin.chosen_by:
-                said = row.reference(feature.name), feature.sensitivity
-                features[name].append(said)
+            own, origin = row.words.source, feature.origin
+            for field in origin.fields(own) | origin.filters(own):
+                if field.source == source.name:
+                    said = row.reference(feature.name), feature.sensitivity
+                    features[field.column].append(said)
     present = now.types if now else None
     names = sorted({*types, *features, *(present or {})})
     return Contract(
@@ -97,6 +101,12 @@ def _column(
     return ColumnContract(
         name, types.get(name, {}), sorted(reference for reference, _ in made), highest, now
     )
+
+
+def as_read(spec: VersionSpec, source: str) -> VersionSpec:
+    """Return the version that reads a source as its own: of one that is joined, that side of it."""
+    is_side = (side for side in spec.sides if side.rows_from.name == source)
+    return next(is_side, spec)
 
 
 def newest_reader(contract: Contract) -> FeatureViewVersion | None:

@@ -1,7 +1,8 @@
 """Refused requests: what each one attempted, in the words of the view it asked, and its entry.
 
 The first of a period have an entry each, the others together one. Not for deciding what is refused
-(``access``), for answering it (the API and the admin do that), or for failed log-ins (``logins``).
+(``access``), for answering it (the API and the admin do that), or for failed log-ins
+(``accounts.logins``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The roots of a project: directories with a name, which its file sources are read from.
 
-``settings.FILE_ROOTS`` is the outer bound. Not for assigning one (``operations.file_roots``) or for
-finding files under it (``materialization.sources.files``).
+``settings.FILE_ROOTS`` is the outer bound. Not for assigning one
+(``operations.registration.roots``) or for finding files under it
+(``materialization.sources.files``).
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from lib.errors import Conflict, Invalid, did_you_mean
 from lib.places import place_of
 from registry.connections import files_named
 from registry.models import FileRoot
-from registry.spec.sources import RootedSource
+from registry.spec.sources.base import RootedSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from registry.models import Project
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: The root that a source without ``root`` is read from, where the project has several.
 DEFAULT = "default"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.db.models import Func, IntegerField, Sum
 from msgspec.structs import replace
 
-from registry.choices import SUBMITTED_STATES
-from registry.models import Fitting
+from registry.choices import SUBMITTED_STATES, State
+from registry.models import FeatureViewVersion, Fitting
 from registry.spec.encodes import decides
 from registry.spec.fingerprints import canonical_json, data_content, fingerprint
 
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from registry.models import FeatureViewVersion
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from django.contrib.auth.models import User
+
+    from registry.models import FeatureView, Project
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: What of a version's data says which features there are, and not which rows.
 _OF_FEATURES = (
     "features", "masks", "mask_key", "encodes", "fittings", "checks", "start",
 )  # fmt: skip
+#: What else of one that aggregates does not: how sparsely ticks are stored, and other outputs.
+_OF_TICKS = ("aggregations", "ttl", "accuracy")
 #: Of each step in order; of one that is not fitted nothing.
 Parameters = tuple[dict[str, Any], ...]
 
@@ -61,12 +67,25 @@ def _content(spec: VersionSpec, feature: FeatureSpec) -> dict[str, Any]:
     if feature.encode is None:
         raise LookupError(f"{feature.name} has no encoding")
     # Of this one alone: the types of the columns that another feature reads decide nothing of it.
-    alone = replace(spec, view=replace(spec.view, features=(feature,)))
+    read = spec.view.aggregates_of(feature)
+    outputs = {each.source_column for each in read.values()} | {feature.label}
+    view = replace(
+        spec.view, features=(feature,),
+        aggregations=tuple(each for each in spec.view.aggregations if outputs & {*each.outputs()}),
+    )  # fmt: skip
+    alone = replace(spec, view=view)
     rows = {key: said for key, said in data_content(alone).items() if key not in _OF_FEATURES}
-    return rows | {
-        "join_keys": spec.join_keys, "columns": feature.columns_read,
-        "encode": decides(feature.encode),
-    }  # fmt: skip
+    said: dict[str, Any] = {"columns": feature.columns_read, "encode": decides(feature.encode)}
+    if read:
+        for key in _OF_TICKS:
+            rows.pop(key, None)
+        known = spec.view.aggregate_outputs()
+        said["label"] = known[feature.label] if feature.label is not None else None
+        said["aggregates"] = {
+            name: (str(each.unencoded.value_type), known[each.source_column])
+            for name, each in read.items()
+        }
+    return rows | {"join_keys": spec.join_keys} | said
 
 
 class Fitted(NamedTuple):
@@ -94,6 +113,43 @@ def lacking(spec: VersionSpec) -> list[str]:
     """Return the features of a submitted version whose encodings are not fitted yet."""
     there = fitted_of(spec)
     return [each.name for each in spec.fitted_features if each.name not in there]
+
+
+class _Bytes(Func):
+    """How many bytes a text takes, which are more than its characters in most scripts."""
+
+    function, output_field = "OCTET_LENGTH", IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = "LENGTH(CAST(%(expressions)s AS BLOB))"
+        return super().as_sql(compiler, connection, template=template, **context)
+
+
+def kept_bytes(project: Project, *, in_review_of: User | None = None) -> int:
+    """Return the bytes that all encodings of a project are fitted to.
+
+    Or those alone that were made for what somebody submitted and nobody has decided on.
+    """
+    own = Fitting.objects.filter(version__feature_view__project=project)
+    if in_review_of is not None:
+        own = own.filter(version__state=State.IN_REVIEW, version__submitted_by=in_review_of)
+    return own.aggregate(sum=Sum(_Bytes("parameters")))["sum"] or 0
+
+
+def release(feature_view: FeatureView) -> None:
+    """Remove what was found out for submissions that came back, unless one that stands has it too.
+
+    Under the project's lock, as every step of the lifecycle: nobody takes it over meanwhile.
+    """
+    submitted = FeatureViewVersion.objects.filter(
+        feature_view=feature_view, state__in=SUBMITTED_STATES
+    )
+    back = Fitting.objects.filter(version__feature_view=feature_view).exclude(
+        version__state__in=SUBMITTED_STATES
+    )
+    if back.exists():
+        named = {known for each in submitted for known in each.spec.fittings.values()}
+        back.exclude(identity__in=named).delete()
 
 
 def keep(

@@ -1,15 +1,16 @@
 """Broken glasses as the rest of the registry sees them: which version has one, and what it keeps.
 
 Not for breaking one or looking at it (``operations.lifecycle.glass``), nor for what the database
-refuses (``guards_glass``).
+refuses (``guards.glass``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from django.db.models import Exists, OuterRef, Q
 
+from lib.answer_schemas import Instant
 from lib.errors import Conflict
 from lib.instants import timestamp
 from registry.choices import Look, State
@@ -29,6 +30,18 @@ GLASS = ("glass__broken_by", "glass__looked_by")
 
 class GlassNotConfirmed(Conflict):
     code = "glass_not_confirmed"
+
+
+class BrokenGlassAnswer(TypedDict):
+    """That one person alone approved a version, and what came of it."""
+
+    by: str
+    reason: str
+    at: Instant
+    until: Instant
+    verdict: str | None
+    looked_by: str | None
+    comment: str
 
 
 def glass_of(version: FeatureViewVersion) -> BrokenGlass | None:
@@ -104,7 +117,8 @@ def cautions(versions: Iterable[FeatureViewVersion]) -> list[str]:
     said = []
     for version in versions:
         if version.state == State.DEPRECATED:
-            said.append(f"{version} is deprecated.")
+            until = f", and answers until {version.sunset_at:%Y-%m-%d}" if version.sunset_at else ""
+            said.append(f"{version} is deprecated{until}.")
         if (glass := mark_of(version)) is not None:
             said.append(f"{version} {in_words(glass)}.")
     return said
@@ -118,13 +132,13 @@ def in_words(glass: BrokenGlass) -> str:
     return f"was approved by breaking the glass until {until}, and nobody else has confirmed it"
 
 
-def mark_output(version: FeatureViewVersion) -> dict[str, Any] | None:
+def mark_output(version: FeatureViewVersion) -> BrokenGlassAnswer | None:
     """Describe the mark of a version; None: it has none."""
     glass = mark_of(version)
     return None if glass is None else glass_output(glass)
 
 
-def glass_output(glass: BrokenGlass) -> dict[str, Any]:
+def glass_output(glass: BrokenGlass) -> BrokenGlassAnswer:
     return {
         "by": glass.broken_by.get_username(),
         "reason": glass.reason,

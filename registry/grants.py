@@ -14,9 +14,9 @@ from django.db.models import Q
 
 from lib.errors import SHOWN, Forbidden
 from registry import access
+from registry.accounts.passwords import reads_as_own
 from registry.choices import SENSITIVE, SENSITIVITY_ORDER, GrantState, Right, Sensitivity
 from registry.models import ReadGrant
-from registry.own_passwords import reads_as_own
 from registry.remembered import highest_at, sensitivities, sensitivities_now
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from registry.models import FeatureViewVersion, Project
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: Until when what is not sensitive may be read.
 NO_END = datetime.max.replace(tzinfo=UTC)
@@ -58,11 +58,14 @@ class Lacking(NamedTuple):
 class Grants:
     """The grants of one account at one instant; each project's are asked for once.
 
-    For as long as one question. Superusers have none but those they were given.
+    For as long as one question. Superusers have none but those they were given. ``came_as_own`` is
+    for what is done on somebody's behalf later: by what they came was looked at when they asked.
     """
 
-    def __init__(self, user: User | AnonymousUser, *, at: datetime) -> None:
-        self._user, self._at = user, at
+    def __init__(
+        self, user: User | AnonymousUser, *, at: datetime, came_as_own: bool = False
+    ) -> None:
+        self._user, self._at, self._came_as_own = user, at, came_as_own
         self._known: dict[int, list[ReadGrant]] = {}
         self._sensitivities: dict[int, dict[str, Sensitivity]] = {}
         self._withheld: dict[int, frozenset[str]] = {}
@@ -164,7 +167,7 @@ class Grants:
             mine = ReadGrant.objects.filter(user_id=self._user.pk or 0, project_id=project_id)
             active = mine.filter(state=GrantState.GIVEN, ends_at__gt=self._at)
             found = list(active.select_related("feature_view"))
-            is_own = not found or reads_as_own(self._user)
+            is_own = not found or self._came_as_own or reads_as_own(self._user)
             self._barred = "" if is_own else NOT_OWN.format(self._user)
             self._known[project_id] = found if is_own else []
         return self._known[project_id]

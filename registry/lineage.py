@@ -6,42 +6,33 @@ Not for what a feature is made of: ``spec.lineage`` reads that off its definitio
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db.models import F
 
 from lib.errors import NotFound, did_you_mean
+from registry.catalogue.entries import rows_in_use
 from registry.choices import State
-from registry.entries import rows_in_use
+from registry.lineage_graph import Graph, Key, NodeKind, Role
 from registry.models import DataSource, FeatureServiceMember, FeatureViewVersion
+from registry.rows_kept import kept_rows
 from registry.spec.references import BadReference, Reference, parse_major, parse_reference
+from registry.spec.sql_lineage import EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from registry.entries import VersionRow
+    from registry.catalogue.entries import VersionRow
     from registry.models import FeatureView, Project
 
-    #: What an app above adds: which features of a project, or of one view, are read by what.
-    Links = Callable[[Project, str | None], Iterable[tuple[Reference, "Key"]]]
-
-MAX_DEPTH = 10
+    #: What an app above adds: which features of a project, or of one view, are read by what. Of
+    #: what there are ever more of it gives the newest, and the one of the name that is asked about.
+    Links = Callable[[Project, str | None, str], Iterable["Link"]]
 
 
 class LineageNotFound(NotFound):
     code = "lineage_not_found"
-
-
-class NodeKind(StrEnum):
-    """What the registry itself knows of; apps above add kinds of their own."""
-
-    SOURCE = "data-source"
-    COLUMN = "column"
-    FEATURE = "feature"
-    SERVICE = "feature-service"
 
 
 #: What a view is shown by: its features.
@@ -49,100 +40,12 @@ FEATURE_VIEW = "feature-view"
 KINDS = (*NodeKind, FEATURE_VIEW)
 
 
-class Role(StrEnum):
-    """What one thing is to another that is made of it or reads it."""
+class Link(NamedTuple):
+    """One feature that something of an app above reads, and what is said of that."""
 
-    HAS = "has"
-    VALUE = "value"
-    #: It decides which rows there are.
-    FILTER = "filter"
-    READS = "reads"
-
-
-class Key(NamedTuple):
-    """One thing of a project, by what it is and its name: ``purchases.amount``, ``spend:sum``."""
-
-    kind: str
-    name: str
-
-
-class Step(NamedTuple):
-    """One thing that was met, how far from where: above it is below zero, what it is made of."""
-
+    reference: Reference
     key: Key
-    distance: int
-    #: The nearer ones through which it was met, each with what it is to the other.
-    via: list[tuple[Key, Role]]
-
-
-class Graph:
-    """Everything of a project that is made of something, or that something is made of."""
-
-    def __init__(self, resolve: Callable[[Reference], Key]) -> None:
-        self.resolve = resolve
-        #: What is said of each, by key.
-        self.facts: dict[Key, dict[str, Any]] = {}
-        self.above: defaultdict[Key, dict[Key, Role]] = defaultdict(dict)
-        self.below: defaultdict[Key, dict[Key, Role]] = defaultdict(dict)
-
-    def add(self, upper: Key, lower: Key, role: Role) -> None:
-        # A column that is read and filtered by is read.
-        kept = self.below[upper].get(lower)
-        self.below[upper][lower] = self.above[lower][upper] = (
-            role if kept is None or kept == Role.FILTER else kept
-        )
-
-    def has(self, key: Key) -> bool:
-        return key in self.facts or key in self.above or key in self.below
-
-    def only(self, views: Collection[str]) -> Graph:
-        """Return what is told to whoever is told of these views: they, and what they are made of.
-
-        What reads them may read others too, and is left out.
-        """
-        features = [key for key in self.known() if _is_of(key, views)]
-        kept = {step.key for step in self.around(features, up=MAX_DEPTH, down=0)}
-        kept = {key for key in kept if key.kind != NodeKind.FEATURE or _is_of(key, views)}
-        graph = Graph(self.resolve)
-        graph.facts = {key: said for key, said in self.facts.items() if key in kept}
-        for upper in kept:
-            for lower, role in self.below.get(upper, {}).items():
-                if lower in kept:
-                    graph.add(upper, lower, role)
-        return graph
-
-    def known(self) -> set[Key]:
-        return {*self.facts, *self.above, *self.below}
-
-    def around(self, starts: Sequence[Key], *, up: int, down: int) -> list[Step]:
-        """Return the starts, and what is so many steps above and below them, nearest first."""
-        met = {key: Step(key, 0, []) for key in starts}
-        self._walk(starts, met, self.above, -1, up)
-        self._walk(starts, met, self.below, 1, down)
-        return sorted(met.values(), key=lambda step: (abs(step.distance), step.distance, step.key))
-
-    @staticmethod
-    def _walk(
-        starts: Sequence[Key],
-        met: dict[Key, Step],
-        next_to: dict[Key, dict[Key, Role]],
-        direction: int,
-        depth: int,
-    ) -> None:
-        edge = list(starts)
-        for far in range(1, depth + 1):
-            reached: dict[Key, Step] = {}
-            for key in edge:
-                for other, role in next_to.get(key, {}).items():
-                    if other not in met:
-                        step = reached.setdefault(other, Step(other, direction * far, []))
-                        step.via.append((key, role))
-            met |= reached
-            edge = list(reached)
-
-
-def _is_of(key: Key, views: Collection[str]) -> bool:
-    return key.kind == NodeKind.FEATURE and re.split("[@:]", key.name)[0] in views
+    facts: Mapping[str, Any]
 
 
 #: By the kind of what reads.
@@ -158,18 +61,17 @@ def known_kinds() -> tuple[str, ...]:
     return (*KINDS, *_links)
 
 
-def readers_above(view: FeatureView) -> list[tuple[Key, Reference]]:
+def readers_above(view: FeatureView) -> list[Link]:
     """Return what apps above know to read the view's features, with the features, in order."""
-    found = {
-        (key, reference)
-        for links in _links.values()
-        for reference, key in links(view.project, view.name)
-    }
-    return sorted(found, key=lambda each: (each[0], str(each[1])))
+    found = [link for links in _links.values() for link in links(view.project, view.name, "")]
+    return sorted(found, key=lambda each: (each.key, str(each.reference)))
 
 
-def graph_of(project: Project, *, also: int | None = None) -> Graph:
-    """Return the lineage of all of a project that is in use, or would be; ``also`` of a version."""
+def graph_of(project: Project, *, also: int | None = None, named: Key | None = None) -> Graph:
+    """Return the lineage of all of a project that is in use, or would be.
+
+    ``also`` is a version that is in it in any case, ``named`` what is asked about.
+    """
     found = _Versions(project, also)
     graph = Graph(found.key)
     for name in DataSource.objects.filter(project=project).values_list("name", flat=True):
@@ -182,10 +84,37 @@ def graph_of(project: Project, *, also: int | None = None) -> Graph:
             Key(NodeKind.SERVICE, service),
             Role.READS,
         )
-    for links in _links.values():
-        for reference, lower in links(project, None):
-            graph.add(found.key(reference), lower, Role.READS)
+    for kind, links in _links.items():
+        for link in links(project, None, named.name if named and named.kind == kind else ""):
+            graph.add(found.key(link.reference), link.key, Role.READS)
+            graph.facts[link.key] = dict(link.facts)
+    for kept in kept_rows(project, named=named):
+        for fields, role in ((kept.fields, Role.READS), (kept.filters, Role.FILTER)):
+            for field in fields:
+                column = Key(NodeKind.COLUMN, str(field))
+                graph.add(Key(NodeKind.SOURCE, field.source), column, Role.HAS)
+                graph.add(column, kept.key, role)
+        graph.facts[kept.key] = dict(kept.facts)
+    _lead_from_each(graph, named)
     return graph
+
+
+def _lead_from_each(graph: Graph, named: Key | None) -> None:
+    """Let each column, the one asked about too, lead to what has every column of its source.
+
+    Those of ``SELECT *`` are known by no names: any that its source has is among them.
+    """
+    columns = {key for key in graph.known() if key.kind == NodeKind.COLUMN}
+    if named and named.kind == NodeKind.COLUMN:
+        columns.add(named)
+    for column in columns:
+        source, _, name = column.name.partition(".")
+        every = graph.below.get(Key(NodeKind.COLUMN, f"{source}.{EVERY}"))
+        if every is None or name in ("", EVERY):
+            continue
+        graph.add(Key(NodeKind.SOURCE, source), column, Role.HAS)
+        for lower, role in list(every.items()):
+            graph.add(column, lower, role)
 
 
 def starts_of(graph: Graph, kind: str, name: str) -> list[Key]:
@@ -241,10 +170,11 @@ def _add_version(graph: Graph, row: VersionRow, found: _Versions) -> None:
             "stored": row.words.is_stored,
         }
         origin = feature.origin
-        for columns, role in ((origin.columns, Role.VALUE), (origin.chosen_by, Role.FILTER)):
-            for column in columns:
-                upper = Key(NodeKind.COLUMN, f"{row.words.source}.{column}")
-                graph.add(Key(NodeKind.SOURCE, row.words.source), upper, Role.HAS)
+        own = row.words.source
+        for fields, role in ((origin.fields(own), Role.VALUE), (origin.filters(own), Role.FILTER)):
+            for field in fields:
+                upper = Key(NodeKind.COLUMN, str(field))
+                graph.add(Key(NodeKind.SOURCE, field.source), upper, Role.HAS)
                 graph.add(upper, key, role)
         for reference in origin.features:
             graph.add(found.key(reference), key, Role.VALUE)

@@ -33,6 +33,7 @@ ORDER = (
     "registry_featuretable",
     "materialization_materializationschedule",
     "materialization_alert",
+    "serving_historicaljob",
     "registry_audithead",  # of the whole installation, so always the last
 )
 _RANKS = {table: rank for rank, table in enumerate(ORDER)}

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from registry.models import Project
     from registry.reading.yaml_documents import Path
-    from registry.spec.model import VersionSpec
     from registry.spec.python_code import PythonCode
-    from registry.spec.sources import SourceSchema
+    from registry.spec.sources.base import SourceSchema
+    from registry.spec.version_spec import VersionSpec
 
 
 class Look(Protocol):
@@ -33,7 +33,7 @@ class Look(Protocol):
 
     ``examples``: the value a problem is about, by its message; for those who may read values.
     ``schema`` is what a version takes of it at submit, ``code`` what is installed of what it calls;
-    None where nothing could be seen.
+    None where nothing could be seen. ``joined`` are the schemas of the sources it joins, in order.
     """
 
     @property
@@ -54,6 +54,8 @@ class Look(Protocol):
     def code(self) -> PythonCode | None: ...
     @property
     def files(self) -> Mapping[str, str]: ...
+    @property
+    def joined(self) -> Sequence[SourceSchema]: ...
 
 
 class NothingSeen(NamedTuple):
@@ -68,6 +70,7 @@ class NothingSeen(NamedTuple):
     schema: SourceSchema | None = None
     code: PythonCode | None = None
     files: Mapping[str, str] = MappingProxyType({})
+    joined: tuple[SourceSchema, ...] = ()
 
 
 class AsRegistered(NothingSeen):
@@ -91,6 +94,15 @@ class Filing(Protocol):
     def __call__(self, *, spec: VersionSpec, project: Project) -> Mapping[str, str]: ...
 
 
+class Trying(Protocol):
+    """Says what the engine has against expressions: their SQL, and the kinds that it reads.
+
+    None: it computes it.
+    """
+
+    def __call__(self, trials: Sequence[tuple[str, tuple[str, ...]]]) -> Sequence[str | None]: ...
+
+
 def under_rights(look: Looking, actor: User, *, at: datetime) -> Looking:
     """Return the look as it is for somebody.
 
@@ -111,6 +123,10 @@ def under_rights(look: Looking, actor: User, *, at: datetime) -> Looking:
 
 def get_filing() -> Filing:
     return cast("Filing", import_string(settings.SOURCE_FILES))
+
+
+def get_trying() -> Trying:
+    return cast("Trying", import_string(settings.EXPRESSION_TRIAL))
 
 
 def get_looking() -> Looking:

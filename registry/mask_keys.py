@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     from registry.models import Project
-    from registry.spec.model import FeatureViewSpec, VersionSpec
+    from registry.spec.model import FeatureViewSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 MADE = "project.mask_key_made"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from registry import access, hands
+from registry import access
+from registry.accounts import hands
 from registry.choices import ProposalKind, ProposalState, Right
 from registry.models import Account, AuditEntry, Membership, Project, Proposal
 from registry.models.names import pseudonym_of

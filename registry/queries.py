@@ -13,6 +13,7 @@ from lib.batches import in_batches
 from lib.errors import Conflict, Gone, NotFound, Unavailable, did_you_mean
 from registry.breakage import service_problems
 from registry.choices import SERVED_STATES, SUBMITTED_STATES, State
+from registry.derived import derived_of, readers_of
 from registry.glass import GLASS, is_unlooked, waits
 from registry.models import (
     FeatureService,
@@ -24,6 +25,7 @@ from registry.models import (
 )
 from registry.newest import NEWEST_FIRST, numbers_of
 from registry.spec.references import Reference, parse_major, parse_reference
+from registry.spec.sources.kinds import MAY_ARRIVE
 from registry.spec.versions import Version, parse_version
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from django.db.models import OrderBy, QuerySet
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class ReferenceNotFound(NotFound):
@@ -129,7 +131,9 @@ def _feature_view(project: Project, name: str) -> FeatureView:
     if found is None:
         known = FeatureView.objects.filter(project=project).values_list("name", flat=True)
         raise ReferenceNotFound(
-            f"project {project} has no feature view {name!r}.{did_you_mean(name, known)}", name=name
+            f"project {project} has no feature view {name!r}.{did_you_mean(name, known)}",
+            name=name,
+            missing="feature_view",
         )
     found.project = project
     if found.default_version is not None:
@@ -149,6 +153,7 @@ def _pinned(feature_view: FeatureView, pin: str) -> FeatureViewVersion:
         raise ReferenceNotFound(
             f"{feature_view} has no version {pin!r}.{did_you_mean(pin, numbers_of(versions))}",
             name=str(feature_view),
+            missing="version",
         )
     return found
 
@@ -202,6 +207,12 @@ def service_members(*, project: Project, name: str) -> list[FeatureServiceMember
     return list(service.current.members.select_related("feature_view__default_version"))
 
 
+def service_context(*, project: Project, name: str) -> str | None:
+    """Return the template of a feature service's current version; None: it has none."""
+    service = FeatureService.objects.select_related("current").get(project=project, name=name)
+    return service.current.spec.context if service.current else None
+
+
 def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
     """Return the references of a feature service's current version, in order.
 
@@ -221,21 +232,31 @@ def service_references(*, project: Project, name: str) -> tuple[Reference, ...]:
 
 
 def consumers_of(version: FeatureViewVersion) -> list[str]:
-    """Return the feature services that read ``version`` now, whichever way they refer to it."""
+    """Return what reads ``version`` now: feature services and on-demand views, whichever way they
+    refer to it, and versions of other views that are stored.
+    """
     names = {
         member.service_version.feature_service.name
         for member in _current_members(version.feature_view)
-        if _reads(member, version)
+        if _reads(member.pin, version)
     }
-    return [f"feature service {name}" for name in sorted(names)]
+    view = version.feature_view
+    computed = {
+        f"on-demand view {each.version}"
+        for each in derived_of(view.project, view.name)
+        if _reads(each.reads.pin or "", version)
+    }
+    services = [f"feature service {name}" for name in sorted(names)]
+    stored = [f"feature view {reader}" for reader in readers_of(version)]
+    return [*services, *sorted(computed), *stored]
 
 
-def _reads(member: FeatureServiceMember, version: FeatureViewVersion) -> bool:
-    if not member.pin:
+def _reads(pin: str, version: FeatureViewVersion) -> bool:
+    if not pin:
         return version.feature_view.default_version_id == version.pk
-    major = parse_major(member.pin)
+    major = parse_major(pin)
     if major is None:
-        return member.pin == version.number
+        return pin == version.number
     newest = _newest_of_major(version.feature_view, major)
     return newest is not None and newest.pk == version.pk
 
@@ -260,6 +281,11 @@ def served_versions() -> QuerySet[FeatureViewVersion]:
     """
     versions = FeatureViewVersion.objects.filter(state__in=SERVED_STATES, table__isnull=False)
     return versions.select_related("feature_view__project", "table")
+
+
+def may_arrive() -> Q:
+    """Return the condition of versions whose rows may arrive without runs; ``is_pushed`` tells."""
+    return Q(*((("spec_json__contains", text)) for text in MAY_ARRIVE), _connector=Q.OR)
 
 
 def abandoned_tables() -> list[FeatureTable]:

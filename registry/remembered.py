@@ -17,7 +17,7 @@ from registry.models import Feature, FeatureViewVersion
 from registry.spec.change import with_reasons
 from registry.spec.made_of import MadeOf, made_of, place_of, rank
 from registry.spec.masks import shared_name, tells_more
-from registry.spec.model import load_version_spec
+from registry.spec.version_spec import load_version_spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from registry.models import Project
     from registry.spec.change import Change
     from registry.spec.masks import Mask
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 #: When something was agreed to; the key orders what happened at one instant.
@@ -170,7 +170,7 @@ def highest_at(project: Project, spec: VersionSpec) -> Sensitivity:
     held = (
         one.made.sensitivity
         for one in _agreed(project, SENSITIVE)
-        if one.made.columns and one.made.place.is_that_of(place)
+        if any(told.columns and told.place.is_that_of(place) for told in one.made.of)
     )
     return max(held, key=rank, default=Sensitivity.PUBLIC)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 _READ = {Right.VIEW_PROJECT, Right.READ_ONLINE, Right.READ_OFFLINE}
+_PRODUCER = {Right.VIEW_PROJECT, Right.PUSH_FEATUREVIEW}
 _PLANNER = {Right.VIEW_PROJECT, Right.PLAN_FEATUREVIEW}
 _AUTHOR = _READ | _PLANNER | {Right.ADD_FEATUREVIEW, Right.CHANGE_FEATUREVIEW}
 _OPERATOR = {
@@ -30,12 +31,14 @@ _STEWARD = _OPERATOR | {
     Right.RELEASE_FEATUREVIEW,
     Right.VIEW_AUDITENTRY,
     Right.GIVE_READGRANT,
+    Right.END_DATASET,
 }
-_OWNER = _AUTHOR | _STEWARD | {Right.MANAGE_MEMBERS}
+_OWNER = _AUTHOR | _STEWARD | _PRODUCER | {Right.MANAGE_MEMBERS}
 #: What each role may do in its project; the one place that says so.
 ROLES: dict[Role, frozenset[Right]] = {
     Role.CONSUMER: frozenset(_READ),
     Role.PLANNER: frozenset(_PLANNER),
+    Role.PRODUCER: frozenset(_PRODUCER),
     Role.AUTHOR: frozenset(_AUTHOR | {Right.MATERIALIZE_FEATUREVIEW}),
     Role.STEWARD: frozenset(_STEWARD),
     Role.OPERATOR: frozenset(_OPERATOR),
@@ -44,7 +47,8 @@ ROLES: dict[Role, frozenset[Right]] = {
 }
 
 
-#: What only people do, whatever role a service account has: decide, release, say who may.
+#: What only people do, whatever role a service account has: decide, release, say who may, end
+#: what others keep.
 DECISIONS = frozenset(
     {
         Right.APPROVE_FEATUREVIEW,
@@ -52,6 +56,7 @@ DECISIONS = frozenset(
         Right.RELEASE_FEATUREVIEW,
         Right.MANAGE_MEMBERS,
         Right.GIVE_READGRANT,
+        Right.END_DATASET,
     }
 )
 

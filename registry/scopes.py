@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from lib.addresses import client_address
+from lib.addresses import asked_from, client_address
 from lib.errors import Unauthenticated
 from registry.choices import Right
 from registry.models import FeatureView
@@ -42,6 +42,7 @@ class Scope(NamedTuple):
     views: frozenset[str]
     rights: frozenset[str]
     networks: Networks
+    calls_per_minute: int | None
     expires_at: datetime
     #: Whether its person made it themselves, when logged in by a password of their own.
     is_own: bool
@@ -73,6 +74,7 @@ def limit(user: User, token: ApiToken) -> None:
         views=frozenset(token.views),
         rights=frozenset(token.rights),
         networks=networks_of(token.networks),
+        calls_per_minute=token.calls_per_minute,
         expires_at=token.expires_at,
         is_own=token.may_decide,
     )
@@ -107,6 +109,17 @@ def told_to(user: User | AnonymousUser, rows: Rows, view: str) -> Rows:
     return rows if views is None else rows.filter(**{name: views})
 
 
+def told_whole(user: User | AnonymousUser, rows: Rows, parts: QuerySet[Any], *, of: str) -> Rows:
+    """Return the rows that have no part of a view that somebody is not told of, for every list.
+
+    ``of`` leads from a part to its row; a part is of a version.
+    """
+    if (views := views_of(user)) is None:
+        return rows
+    others = parts.exclude(version__feature_view__name__in=views)
+    return rows.exclude(pk__in=others.values(of))
+
+
 def is_limited(user: User | AnonymousUser) -> bool:
     """Tell whether somebody came with a token that is for less than its account."""
     scope = scope_of(user)
@@ -118,15 +131,17 @@ def networks_of(texts: Sequence[str]) -> Networks:
 
 
 def require_from(networks: Networks, environ: Mapping[str, Any]) -> None:
-    """Return if a request comes from one of the networks, or there are none.
+    """Return if a request comes from the networks, and whoever it is passed on for, or there are
+    none.
 
     :raises TokenFromElsewhere: it does not; says where it comes from, not where it should.
     """
     if not networks:
         return
-    address = client_address(environ)
-    if address is None or not any(address in network for network in networks):
-        raise TokenFromElsewhere(
-            f"the token is limited to networks, and this call comes from {address or 'nowhere'}."
-            " Call from one of them; whoever manages the token can see and change which."
-        )
+    for address in (client_address(environ), *asked_from(environ)):
+        if address is None or not any(address in network for network in networks):
+            raise TokenFromElsewhere(
+                "the token is limited to networks, and this call comes from"
+                f" {address or 'nowhere'}."
+                " Call from one of them; whoever manages the token can see and change which."
+            )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from registry.catalogue.facts import kept_promises
 from registry.choices import Standing, State
-from registry.facts import kept_promises
 from registry.glass import in_words, mark_of
 from registry.queries import ReferenceNotFound, VersionNotReady, VersionRetired, served_version
 

@@ -12,11 +12,11 @@ import msgspec
 from registry.connections import connections_of
 from registry.file_roots import root_among
 from registry.models import FileRoot
-from registry.spec.sources import ConnectedSource, RootedSource
+from registry.spec.sources.base import RootedSource
 
 if TYPE_CHECKING:
     from registry.models import Project
-    from registry.spec.sources import Source
+    from registry.spec.sources.kinds import Source
 
 
 class Placed(NamedTuple):
@@ -41,11 +41,11 @@ class Places:
 
         Of a source that is read by a connection: where that leads.
         """
+        if source.link:
+            connection = connections_of(self._project).get(source.link)
+            return Placed(source, connection.identity if connection else "")
         if isinstance(source, RootedSource):
             root = root_among(self._roots, source.root)
             if root is not None:
                 return Placed(msgspec.structs.replace(source, root=root.name), root.identity)
-        if isinstance(source, ConnectedSource):
-            connection = connections_of(self._project).get(source.connection)
-            return Placed(source, connection.identity if connection else "")
         return Placed(source)

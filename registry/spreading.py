@@ -10,21 +10,21 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Q
-from django.urls import reverse
 
+from lib.attempts import PAUSES, UNENDED
 from lib.commits import once_committed
 from registry import news, reviewers
 from registry.choices import NewsKind, Right, State
 from registry.hearers import holders, reviewers_of
 from registry.models import AuditEntry, FeatureViewVersion, NewsCursor, Notification, Project
 from registry.news import Event
+from registry.tasks import mail_notification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
+
 
 log = logging.getLogger(__name__)
 #: Entries that one sweep reads, reminders it sees to, mails it gives to workers.
@@ -32,16 +32,6 @@ MOST_READ, MOST_REMINDED, MOST_MAILED = 500, 200, 100
 #: What is older when it is read is told to nobody; what is older than the second is forgotten.
 FRESH, KEPT = timedelta(days=7), timedelta(days=90)
 A_DAY = timedelta(days=1)
-#: Until the next attempt to mail, after each; then it is given up.
-PAUSES = (
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(hours=1),
-    timedelta(hours=1),
-)
-UNENDED = "the attempt did not come to an end in its time"
-MOVED_ON = "whoever it was for may not see it any more"
 
 
 def spread_news(*, at: datetime) -> None:
@@ -157,46 +147,9 @@ def wake_mails(*, at: datetime) -> None:
 
 
 def _wake(notification_id: int, attempt: int) -> None:
-    # Imported here: tasks import this.
-    from registry.tasks import mail_notification
-
     what = f"waking a worker for the mail of notification {notification_id}"
     arguments = {"notification_id": notification_id, "attempt": attempt}
     once_committed(what, mail_notification.delay, **arguments)
-
-
-def mail(notification_id: int, attempt: int, *, clock: Callable[[], datetime]) -> None:
-    """Make one attempt to mail a notification; however often its number arrives, it is one."""
-    rows = Notification.objects.filter(pk=notification_id, mail_tries=attempt, mailed_at=None)
-    if not rows.filter(mail_begun__lt=attempt).update(mail_begun=attempt, mail_error=UNENDED):
-        return
-    one = rows.select_related("recipient", "actor", "project").get()
-    if not (one.recipient.email and news.may_hear(one.project).filter(pk=one.recipient_id)):
-        rows.update(mail_due_at=None, mail_error=MOVED_ON)
-        return
-    try:
-        _message(one).send()
-    except (OSError, ValueError) as exc:  # SMTP's own errors are OSErrors
-        is_last = attempt >= len(PAUSES)
-        # Servers quote the address, which is kept with the account only.
-        error = f"{type(exc).__name__}: {exc}".replace(one.recipient.email, "the address")[:200]
-        rows.update(mail_error=error, **({"mail_due_at": None} if is_last else {}))
-        log.warning("mail of notification %s: %s", notification_id, error)
-    else:
-        rows.update(mailed_at=clock(), mail_due_at=None, mail_error="")
-
-
-def _message(one: Notification) -> EmailMessage:
-    where = news.public_address(reverse("admin:registry_notification_change", args=[one.pk]))
-    lines = [
-        f"{one}.",
-        f"{one.project or 'The installation'}, {one.at:%Y-%m-%d %H:%M} UTC.",
-        *([where] if where else []),
-        "",
-        "What you hear of, and whether by mail: Notifications in the admin.",
-    ]
-    subject = " ".join(f"Assay: {one}".split())
-    return EmailMessage(subject, "\n".join(lines), to=[one.recipient.email])
 
 
 #: What a sweep sees to, in order.

@@ -1,6 +1,6 @@
 """Celery shells of the registry: an id in, and one call.
 
-Not for logic: ``spreading`` has it. Old workers survive new arguments through ``**_``.
+Not for logic: ``mailing`` has it. Old workers survive new arguments through ``**_``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from lib.clock import database_now
-from registry.spreading import mail
+from registry.mailing import mail
 
 #: Seconds for one mail: a server that answers slowly holds nothing up.
 MAIL_SECONDS = 30

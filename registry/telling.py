@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from registry.guards_words import changes
+from registry.guards.words import changes
 
 
 class Telling(NamedTuple):

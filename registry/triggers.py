@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from registry import telling
-from registry.guards import GUARDS
+from registry.guards.tables import GUARDS
 from registry.telling import TELLINGS
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-    from registry.guards import Guard
-    from registry.guards_words import Rules
+    from registry.guards.tables import Guard
+    from registry.guards.words import Rules
     from registry.telling import Telling
 
 JSON_TEXT = re.compile(r"JSON_TEXT\((\S+), ([\w.]+)\)")

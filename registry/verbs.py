@@ -1,7 +1,7 @@
 """The verbs of the audit trail, and how each reads: every app registers its own. [pure]
 
-Not for the sentence of an entry (``deeds``) and not for writing one (``audit``, which refuses a
-verb that nobody registered).
+Not for the sentence of an entry (``trail.deeds``) and not for writing one (``audit``, which refuses
+a verb that nobody registered).
 """
 
 from __future__ import annotations

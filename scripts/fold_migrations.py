@@ -107,13 +107,18 @@ def main(apps: Sequence[str]) -> None:
         print(f"{writer.path}: {len(migration.operations)} operations before")
 
 
+def _written(dependency: tuple[str, str]) -> tuple[str, str]:
+    """Return a dependency as it is written: on what a change of another app is folded into."""
+    if isinstance(dependency, SwappableTuple):
+        # As `makemigrations` has it: which model is the user's is the settings' to say.
+        return ("__setting__", "AUTH_USER_MODEL")
+    return (dependency[0], INITIAL) if dependency[0] in APPS else dependency
+
+
 def _folded(migration: Migration, changes: Sequence[Migration]) -> Migration:
     together = [*migration.dependencies, *(one for more in changes for one in more.dependencies)]
-    # As `makemigrations` has them: which model is the user's is the settings' to say.
     dependencies = [
-        ("__setting__", "AUTH_USER_MODEL") if isinstance(one, SwappableTuple) else one
-        for one in dict.fromkeys(together)
-        if one[0] != migration.app_label
+        one for one in dict.fromkeys(map(_written, together)) if one[0] != migration.app_label
     ]
     python = [o for o in migration.operations if isinstance(o, RunPython)]
     tables = [o for o in migration.operations if o not in python]

@@ -13,6 +13,10 @@ class WorkStatus(StrEnum):
     #: It ended well; what it found is in its row.
     DONE = "done"
     FAILED = "failed"
+    #: It had ended well; what it kept is removed, and its row stays.
+    ENDED = "ended"
+    #: Somebody wanted it no more.
+    CANCELLED = "cancelled"
 
 
 LIVE_WORK = (WorkStatus.QUEUED, WorkStatus.RUNNING)
@@ -23,3 +27,16 @@ class Verdict(StrEnum):
 
     EQUAL = "equal"
     DIFFERENT = "different"
+
+
+class Door(StrEnum):
+    """By which way something was read."""
+
+    ONLINE = "online"
+    CONTEXT = "context"
+    SEARCH = "search"
+    HISTORICAL = "historical"
+    JOB = "job"
+    DATASET = "dataset"
+    DOWNLOAD = "download"
+    FILES = "files"

@@ -10,6 +10,10 @@ from typing import NamedTuple
 from lib.errors import TooLarge
 
 
+class TooManyRows(TooLarge):
+    code = "too_many_rows"
+
+
 class TooManyColumns(TooLarge):
     code = "too_many_columns"
 
@@ -26,7 +30,7 @@ class ReadLimits(NamedTuple):
     """What one request may have; settings of the same names begin with ``prefix``.
 
     ``features`` counts them with ``view:*`` and services written out, ``values`` rows × columns of
-    the answer.
+    the answer. ``otherwise`` says how more is asked for, where that can be.
     """
 
     prefix: str
@@ -36,6 +40,19 @@ class ReadLimits(NamedTuple):
     values: int
     #: Bytes an upload may decode to.
     decoded_bytes: int = 0
+    rows_setting: str = ""
+    values_setting: str = ""
+    otherwise: str = ""
+
+    def too_many_rows(self, fact: str) -> TooManyRows:
+        """Return what to raise for a frame with more than ``rows``, of which ``fact`` says so."""
+        setting = self.rows_setting or f"{self.prefix}_MAX_ROWS"
+        return TooManyRows(
+            f"{fact}; one question takes at most {self.rows} ({setting})."
+            f" {self.otherwise or 'Ask about fewer, or set a higher limit on the server.'}",
+            limit=self.rows,
+            setting=setting,
+        )
 
     def check_columns(self, count: int) -> None:
         """:raises TooManyColumns: naming the limit and its setting."""
@@ -61,10 +78,11 @@ class ReadLimits(NamedTuple):
     def check_values(self, rows: int, columns: int) -> None:
         """:raises TooManyValues: naming the limit and its setting."""
         if rows * columns > self.values:
-            setting = f"{self.prefix}_MAX_VALUES"
+            setting = self.values_setting or f"{self.prefix}_MAX_VALUES"
             raise TooManyValues(
                 f"{rows} rows × {columns} columns are {rows * columns} values; one call takes at"
-                f" most {self.values} ({setting}). Ask for fewer rows or features.",
+                f" most {self.values} ({setting})."
+                f" {self.otherwise or 'Ask for fewer rows or features.'}",
                 limit=self.values,
                 setting=setting,
             )

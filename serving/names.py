@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lib.errors import SHOWN_LENGTH, Invalid, did_you_mean
 from registry import queries
+from registry.derived import derived_of
 from registry.spec.references import parse_reference
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 class FeatureNameCollision(Invalid):
     code = "feature_name_collision"
-
-
-class OnDemandNotServed(Invalid):
-    code = "on_demand_not_served"
 
 
 def asked_references(
@@ -83,6 +80,12 @@ def asked_views(
     return sorted({parse_reference(reference).view for reference in features or ()})
 
 
+def with_inputs(project: Project, views: Iterable[str]) -> list[str]:
+    """Return views, and those that any version of theirs that is served is computed from."""
+    read = {each.reads.view for each in derived_of(project, of=views)}
+    return sorted({*views, *read})
+
+
 def answer_names(references: Iterable[Reference], *, full: bool) -> dict[str, Reference]:
     """Return name in the answer → reference, in order; ``full``: ``view__feature``.
 
@@ -98,19 +101,6 @@ def answer_names(references: Iterable[Reference], *, full: bool) -> dict[str, Re
     return named
 
 
-def check_stored(version: FeatureViewVersion) -> None:
-    """Return if the version's values are stored, so that they can be read.
-
-    :raises OnDemandNotServed: they are computed at the request, which no read does yet.
-    """
-    if not version.spec.transform.is_stored:
-        raise OnDemandNotServed(
-            f"{version} is computed at the request, which this server does not do yet. Read the"
-            " features it is computed from, and compute it where you read them.",
-            version=str(version),
-        )
-
-
 def check_feature(
     reference: Reference, version: FeatureViewVersion, features: Iterable[str]
 ) -> None:
@@ -124,6 +114,7 @@ def check_feature(
             f"{version} has no feature {reference.feature!r}."
             f"{did_you_mean(reference.feature, known)}",
             name=reference.feature,
+            missing="feature",
         )
 
 

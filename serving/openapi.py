@@ -8,9 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+#: What a download may say that goes on where another broke off.
+RANGES = [
+    OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="As in bytes=1000-."),
+    OpenApiParameter(
+        "If-Range", str, OpenApiParameter.HEADER, description="The ETag that the range is of."
+    ),
+]
 
 
 def request_schema(
@@ -95,4 +102,14 @@ def problems(meanings: dict[int, str]) -> dict[Any, OpenApiResponse]:
             OpenApiTypes.OBJECT, description=f"application/problem+json: {meaning}"
         )
         for status, meaning in meanings.items()
+    }
+
+
+def ranged(media_type: str) -> dict[Any, OpenApiResponse]:
+    """Return the answers of a file that may be asked for in parts."""
+    return {
+        (200, media_type): OpenApiResponse(OpenApiTypes.BINARY, description="The rows."),
+        (206, media_type): OpenApiResponse(OpenApiTypes.BINARY, description="That range of them."),
+        304: OpenApiResponse(description="If-None-Match has its ETag."),
+        **problems({416: "the range begins behind the end."}),
     }

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from registry.snippets import Snippet, register
+from registry.catalogue.snippets import Snippet, register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from registry.snippets import Wanted
+    from registry.catalogue.snippets import Wanted
 
 #: An example of each type of key; others are text.
 EXAMPLES: dict[str, Any] = {

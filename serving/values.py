@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from math import isfinite, isnan
+from math import inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from lib import instants
 from lib.errors import Invalid
 from lib.instants import from_us
 from lib.json_bodies import UNREADABLE, is_too_deep
+from registry.spec.scalar.arithmetic import as_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,11 +32,15 @@ EPOCH_TEXT = "1970-01-01T00:00:00Z"
 EXACT_FLOAT = 2**53
 MAX_NESTING = 200
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+#: A whole number as JSON writes it, of no more digits than an int64 has.
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
 #: How each key type is written in JSON; used in messages.
 KEY_FORMS = {
     "bool": "true or false",
     "int32": "a whole number, as in 1001",
     "int64": "a whole number, as in 1001",
+    "float32": 'a number, as in 1.5, or "NaN", "Infinity" or "-Infinity"',
+    "float64": 'a number, as in 1.5, or "NaN", "Infinity" or "-Infinity"',
     "string": 'a string, as in "a1"',
     "bytes": "base64 text",
     "timestamp": 'ISO 8601 text, as in "2026-01-31T12:00:00Z"',
@@ -146,8 +152,11 @@ def _other_ready(value: Any) -> Any:
 # --- JSON → typed join key --------------------------------------------------------------------
 
 
+JOIN_KEY, REQUEST_VALUE = "join key", "request value"
+
+
 class KeyColumn(NamedTuple):
-    """One entity column a read needs; ``view`` is the first that needs it.
+    """One entity column a read needs; ``view`` is the first that needs it, ``what`` it is there.
 
     Two views may declare one name with different types: each is a key column of its own.
     """
@@ -155,10 +164,11 @@ class KeyColumn(NamedTuple):
     name: str
     type: ValueType
     view: str
+    what: str = JOIN_KEY
 
 
-def parse_key(value: Any, value_type: ValueType, *, name: str) -> Any:
-    """Return ``value`` as a join key of ``value_type``; None stays None.
+def parse_key(value: Any, value_type: ValueType, *, name: str, what: str = JOIN_KEY) -> Any:
+    """Return ``value`` as a join key, or a request value, of ``value_type``; None stays None.
 
     ``1`` and ``1.0`` are the int64 1; ``"1"``, ``true`` and ``1.5`` are not. Instants become aware
     datetimes in UTC.
@@ -169,16 +179,18 @@ def parse_key(value: Any, value_type: ValueType, *, name: str) -> Any:
         return None
     try:
         return _KEYS[value_type.kind](value, value_type.kind)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, ArithmeticError):
         raise BadKeyValue(
-            f"join key {name!r} is {value_type}: {shown(value)} is not."
+            f"{what} {name!r} is {value_type}: {shown(value)} is not."
             f" Send {KEY_FORMS[value_type.kind]}.",
             column=name,
             value=shown(value),
         ) from None
 
 
-def parse_keys(values: Sequence[Any], value_type: ValueType, *, name: str) -> list[Any]:
+def parse_keys(
+    values: Sequence[Any], value_type: ValueType, *, name: str, what: str = JOIN_KEY
+) -> list[Any]:
     """Return ``[parse_key(value) …]`` in the same order, quickly when all are plain already."""
     kinds = set(map(type, values))
     if kinds <= {str} and value_type.kind == "string":
@@ -187,7 +199,23 @@ def parse_keys(values: Sequence[Any], value_type: ValueType, *, name: str) -> li
         least, most = INTEGER_RANGES[value_type.kind]
         if least <= min(values) and max(values) <= most:
             return list(values)
-    return [parse_key(value, value_type, name=name) for value in values]
+    found = []
+    for row, value in enumerate(values):
+        try:
+            found.append(parse_key(value, value_type, name=name, what=what))
+        except BadKeyValue as exc:
+            exc.data["row"] = row
+            raise
+    return found
+
+
+def parse_exact_keys(
+    values: Sequence[Any], value_type: ValueType, *, name: str, what: str = JOIN_KEY
+) -> list[Any]:
+    """Return ``parse_keys``, of which those of int64 may be text: JavaScript's numbers are not."""
+    if value_type.kind == "int64":
+        values = [int(v) if type(v) is str and _WHOLE.fullmatch(v) else v for v in values]
+    return parse_keys(values, value_type, name=name, what=what)
 
 
 def parse_instant(text: str) -> datetime:
@@ -215,6 +243,17 @@ def _bool_key(value: Any, _kind: str) -> bool:
     return value
 
 
+def _float_key(value: Any, kind: str) -> float:
+    if type(value) not in (int, float) and value not in FLOATS:
+        raise ValueError(value)
+    found = float(FLOATS.get(value, value))
+    return found if kind == "float64" else as_float32(found)
+
+
+#: Fractions that JSON has no form for, by the text that stands for each.
+FLOATS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
+
+
 def _string_key(value: Any, _kind: str) -> str:
     if type(value) is not str:
         raise ValueError(value)
@@ -240,6 +279,8 @@ _KEYS: dict[str, Callable[[Any, str], Any]] = {
     "bool": _bool_key,
     "int32": _integer_key,
     "int64": _integer_key,
+    "float32": _float_key,
+    "float64": _float_key,
     "string": _string_key,
     "bytes": _bytes_key,
     "timestamp": _timestamp_key,

@@ -10,25 +10,25 @@ import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests import environment  # isort: skip - first: it sets what the settings read
 
 import hypothesis
 import pytest
 from django.db import connection
+from django.test import Client
 
 from lib.connections import get_redis
 from lib.shells import serve_others
 from registry import locks
 from registry.triggers import REMOVAL, statements
-from tests import databases, factories, postgres, servers
+from tests import answers, databases, factories, feast, postgres, servers, sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import redis
-    from django.test import Client
 
 
 # No property is timed: a busy machine fails none. Their fixtures are made for all examples at once.
@@ -67,11 +67,37 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # so that libraries are taken down in their own order
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _answers_are_as_the_schema_says() -> Iterator[None]:
+    """Hold each answer that a test is given to the schema, whatever the test is about."""
+    ask = Client.request
+
+    def asked(client: Client, **request: Any) -> Any:
+        response = ask(client, **request)
+        path, status = request["PATH_INFO"], response.status_code
+        is_json = response.get("Content-Type") == "application/json" and not response.streaming
+        if path.startswith("/api/v1/") and 200 <= status < 300 and is_json:
+            body = response.content if len(response.content) <= answers.MOST_BYTES else None
+            if body and "Content-Encoding" not in response:
+                assert answers.wrong_with(request["REQUEST_METHOD"], path, status, body) == []
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "request", asked)
+        yield
+
+
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[str]:
     """The session's real redis-server, at ``settings.REDIS_URL``."""
     with servers.redis_server(environment.STATE_DIR) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def feast_python() -> str:
+    """The interpreter of an environment that has Feast; without one the test is skipped."""
+    return feast.interpreter()
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +115,13 @@ def storage() -> Iterator[str]:
     """Give the URL of a server of S3-compatible storage with nothing in it."""
     with servers.s3_server() as url:
         yield url
+
+
+@pytest.fixture
+def site() -> Iterator[sites.Site]:
+    """Give a server that answers what a test says."""
+    with sites.site() as made:
+        yield made
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from registry import audit, epoch
+from registry.accounts.hands import DECIDING_ROLES
+from registry.accounts.passwords import note_password
 from registry.choices import AccountKind, Role, State
 from registry.evidence import decided_on, evidence_of
-from registry.hands import DECIDING_ROLES
 from registry.models import (
     Account,
     AuditEntry,
@@ -23,14 +24,13 @@ from registry.models import (
     Project,
     ReadGrant,
 )
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import releases, reviews, submissions
 from registry.operations.people import grants, members, projects, tokens, users
 from registry.operations.registration.apply import apply_definitions
 from registry.operations.registration.roots import assign_root
-from registry.own_passwords import note_password
 from registry.reading.parsing import parse_files
-from registry.told_accounts import ALL as ALL_FACTS
-from registry.told_accounts import told
+from registry.trail.told.accounts import ALL as ALL_FACTS
+from registry.trail.told.accounts import told
 from tests.remembering import remembered
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from registry.looking import Looking
     from registry.operations.registration.applied import Applied
-    from registry.spec.model import VersionSpec
     from registry.spec.python_code import PythonCode
-    from registry.spec.sources import SourceSchema
+    from registry.spec.sources.base import SourceSchema
+    from registry.spec.version_spec import VersionSpec
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -88,6 +88,7 @@ class Report:
     schema: SourceSchema | None = None
     code: PythonCode | None = None
     files: dict[str, str] = field(default_factory=dict)
+    joined: tuple[SourceSchema, ...] = ()
 
 
 def look(*, specs: Sequence[VersionSpec], project: Project, unseen=()) -> list[Report]:
@@ -216,7 +217,7 @@ def make_version(
     applied = apply(text, cast, look=look)
     draft = next(a.draft for a in applied if a.draft is not None)
     if state is not State.DRAFT:
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)
+        submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look)
     if state is State.APPROVED:
         approve(draft, cast.steward)
     return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(

@@ -5,10 +5,11 @@ Not for speed: every engine is tested against it. Change it only with the contra
 
 from __future__ import annotations
 
+from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
 Row = dict[str, Any]
@@ -21,14 +22,18 @@ def latest_known(
     *,
     ttl: timedelta | None = None,
     known: bool = True,
+    known_by: datetime | None = None,
 ) -> Row | None:
-    """Return the row that a question about ``keys`` at ``at`` is answered with, or None."""
+    """Return the row that a question about ``keys`` at ``at`` is answered with, or None.
+
+    ``known_by``: whoever asks knows what was known by then; else by ``at``.
+    """
     best: Row | None = None
     for row in rows:
         same = all(key is not None and row[name] == key for name, key in keys.items())
         true_by_then = row["event_timestamp"] <= at
         fresh = ttl is None or row["event_timestamp"] >= at - ttl
-        known_by_then = not known or row["created_timestamp"] <= at
+        known_by_then = not known or row["created_timestamp"] <= (known_by or at)
         if same and true_by_then and fresh and known_by_then:
             best = row if best is None or stamps(row) > stamps(best) else best
     return best
@@ -53,6 +58,34 @@ def joined(
         )
         for asked in frame
     ]
+
+
+def beside(
+    rows: Iterable[Row],
+    keys: Mapping[str, Any],
+    at: datetime,
+    known: datetime,
+    *,
+    values: Iterable[str],
+    ttl: timedelta | None = None,
+) -> Row | None:
+    """Return the row of a joined source that stands beside one at ``at`` which was ``known`` then.
+
+    The greatest by (event, created, its ``values`` by their names, null the least).
+    """
+    best: Row | None = None
+    best_order: Any = None
+    for row in rows:
+        event = row["event_timestamp"]
+        created = row["created_timestamp"] or event
+        same = all(key is not None and row[name] == key for name, key in keys.items())
+        fresh = ttl is None or event >= at - ttl
+        if same and event <= at and fresh and created <= known:
+            ranks = tuple((row[name] is not None, row[name] or 0) for name in sorted(values))
+            order = (event, created, ranks)
+            if best is None or order > best_order:
+                best, best_order = row, order
+    return best
 
 
 def entities(
@@ -89,3 +122,35 @@ def beginnings(
 def stamps(row: Row) -> tuple[datetime, datetime, int]:
     """Return what rows of one entity are compared by."""
     return row["event_timestamp"], row["created_timestamp"], row["__sequence"]
+
+
+def nearest(
+    rows: Iterable[Row],
+    feature: str,
+    query: list[float],
+    *,
+    metric: str,
+    k: int,
+    at: datetime,
+    ttl: timedelta | None = None,
+    counts: Callable[[Row], bool] = lambda row: True,
+) -> list[tuple[float, Row]]:
+    """Return the ``k`` nearest of these rows, one an entity, that ``counts`` says may be found."""
+    found = []
+    for row in rows:
+        vector = row[feature]
+        fresh = ttl is None or row["event_timestamp"] >= at - ttl
+        if vector is None or not fresh or not counts(row) or not all(map(isfinite, vector)):
+            continue
+        product = sum(a * b for a, b in zip(vector, query, strict=True))
+        if metric == "dot":
+            distance = -product
+        elif metric == "l2":
+            distance = sqrt(sum((a - b) ** 2 for a, b in zip(vector, query, strict=True)))
+        else:
+            lengths = sqrt(sum(a * a for a in vector)) * sqrt(sum(b * b for b in query))
+            if not lengths:
+                continue
+            distance = 1 - product / lengths
+        found.append((distance, row))
+    return sorted(found, key=lambda each: each[0])[:k]

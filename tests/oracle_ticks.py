@@ -90,10 +90,78 @@ def values_as_of(rows, key, at, outputs, *, ttl=None, known=True):
     }
 
 
+def corrected(rows, *, told_by=None):
+    """Return rows of which each is gone once another of its key and event time is known after it.
+
+    Of those that are known at once, later is who stands later. ``told_by`` is a column that tells
+    events of one key and time apart.
+    """
+    found = []
+    for place, row in enumerate(rows):
+        later = [
+            max(other["event"], other["created"])
+            for number, other in enumerate(rows)
+            if (other["key"], other["event"]) == (row["key"], row["event"])
+            and (told_by is None or other[told_by] == row[told_by])
+            and (other["created"], number) > (row["created"], place)
+        ]
+        found.append({**row, "gone": min(later)} if later else row)
+    return found
+
+
+def found_at(rows, instants, outputs, *, ttl=None, known=True):
+    """Return (instant, *key) of each key that is found at one of ``instants``, in order."""
+    keys = {row["key"] for row in rows}
+    return sorted(
+        (at, *key)
+        for at in instants
+        for key in keys
+        if values_as_of(rows, key, at, outputs, ttl=ttl, known=known) is not None
+    )
+
+
+def came_to_count(rows, outputs, *, known=True):
+    """Return (instant, *key) of each time at which an event of a key came to count, in order."""
+    reaches = [window for _, _, window, *_ in outputs.values()]
+    longest = timedelta(days=365_000) if None in reaches else max(reaches)
+    moments = ((_visible(row, known), row) for row in rows)
+    return sorted({(at, *row["key"]) for at, row in moments if at < row["event"] + longest})
+
+
 def _visible(row, known):
     if not known:
         return row["event"]
     return max(row["event"], row["created"] or row["event"], row.get("back", row["event"]))
+
+
+def changes_in(rows, ticks, outputs, name):
+    """Return (key, tick, values) where the value of ``name`` differs from that at the tick before.
+
+    Before the first of ``ticks`` it is that of a window without a row.
+    """
+    found = []
+    for key in sorted({row["key"] for row in rows}):
+        before = evaluate(outputs[name][1], [])
+        for tick in ticks:
+            values = _values_at(rows, key, tick, outputs)
+            if not _is_same(values[name], before):
+                found.append((key, tick, values))
+            before = values[name]
+    return found
+
+
+def _values_at(rows, key, tick, outputs):
+    mine = [row for row in rows if row["key"] == key]
+    visible = [row for row in mine if max(row["event"], row["created"] or row["event"]) <= tick]
+    ordered = sorted(visible, key=_time)
+    return {
+        name: evaluate(function, _column(ordered, column, _before(tick, window), *counts))
+        for name, (column, function, window, *counts) in outputs.items()
+    }
+
+
+def _is_same(one, other):
+    return one == other or (_is_nan(one) and _is_nan(other))
 
 
 def evaluate(function, values):
@@ -185,7 +253,7 @@ def _sum(values):
 
 
 def _spread(of, values):
-    return of(values) if all(math.isfinite(value) for value in values) else math.nan
+    return float(of(values)) if all(math.isfinite(value) for value in values) else math.nan
 
 
 MICROSECOND = timedelta(microseconds=1)

@@ -15,7 +15,8 @@ import psycopg
 from materialization.finding.kinds import FETCHERS
 from materialization.finding.links import Link
 from registry.spec.connections import PostgresConnection
-from registry.spec.sources import PostgresSource, TimeColumn
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.postgres import PostgresSource
 from scripts import with_postgres
 
 if TYPE_CHECKING:

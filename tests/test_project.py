@@ -6,6 +6,7 @@ Not for layers and types: ``make lint`` checks those.
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from django.core.management import call_command
 from django.db.migrations.loader import MigrationLoader
 from drf_spectacular.generators import SchemaGenerator
 
+import assay
 import materialization.api.urls
 import materialization.words
 import registry.api.urls
@@ -205,3 +207,35 @@ def name(file: Path) -> str:
 
 def docstring(file: Path) -> str:
     return ast.get_docstring(ast.parse(file.read_text())) or ""
+
+
+#: What does not wait, or is no call but pieces that do.
+WITHOUT_WAITING = {"passing_on", "with_options", "to_dict", "chunks"}
+
+
+def public(kind: type) -> dict[str, object]:
+    found = inspect.getmembers(kind, inspect.isroutine)
+    return {name: call for name, call in found if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (assay.FeatureStore, assay.AsyncFeatureStore),
+        (assay.Dataset, assay.AsyncDataset),
+        (assay.HistoricalJob, assay.AsyncHistoricalJob),
+    ],
+)
+def test_both_have_the_same_calls_with_the_same_parameters(one, other):
+    calls, awaited = public(one), public(other)
+    missing = sorted(set(calls) - set(awaited))
+    assert not missing, f"add `{missing[0]} = awaited(….{missing[0]})` to assay/aio/client.py"
+
+    assert set(calls) == set(awaited)
+    for name, call in calls.items():
+        mine, theirs = (
+            list(inspect.signature(each).parameters.values())[1:] for each in (awaited[name], call)
+        )
+        assert mine == theirs, name
+        assert inspect.iscoroutinefunction(awaited[name]) or name in WITHOUT_WAITING
+        assert awaited[name].__doc__ or not call.__doc__, name

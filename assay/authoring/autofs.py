@@ -50,6 +50,8 @@ TYPES = {
 }
 _OF_ITEMS = re.compile(r"(?:list|array)\s*[<\[(]\s*(.+?)\s*[>\])]")
 _VECTOR = re.compile(r"(?:vector|embedding)\s*[<\[(]\s*(?:float\w*\s*,\s*)?(\d+)\s*[>\])]")
+#: What YAML takes for null; the last is what nothing after the colon is read as.
+_NULLS = ("null", "Null", "NULL", "~", "")
 _NUMBERED = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
 
@@ -78,7 +80,7 @@ class Found:
     @property
     def keys(self) -> tuple[str, ...]:
         """The columns that identify its entity: one, or a list of several."""
-        said = self.said.get("entity_key")
+        said = self.said.get("entity_key") or TODO
         return tuple(map(str, said)) if isinstance(said, list) else (str(said),)
 
     @property
@@ -113,13 +115,21 @@ def _features(folder: Path, carried: Carried) -> Iterator[Found]:
         raise Invalid(f"{folder} has {len(paths):,} files; at most {MAX_FILES:,} are read at once")
     for path in paths:
         for said in _documents(path):
-            if not isinstance(said, Mapping) or not said.get("feature_name"):
+            if not isinstance(said, Mapping) or said.get("feature_name") in (None, *_NULLS):
                 carried.say(LOST, path.name, "has a document without `feature_name`")
                 continue
             carried.count("features")
             for key in sorted(set(map(str, said)) - set(KEYS)):
                 carried.say(LOST, str(said["feature_name"]), f"has `{key}`, which is not known")
-            yield Found(said, path.name)
+            yield Found(_without_nulls(said), path.name)
+
+
+def _without_nulls(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is said to be nothing: read as text, a null is the word for it."""
+    kept = {key: value for key, value in said.items() if value not in _NULLS}
+    if inner := _inner(said, "source_data"):
+        kept["source_data"] = {key: value for key, value in inner.items() if value not in _NULLS}
+    return kept
 
 
 def _documents(path: Path) -> Iterator[Any]:
@@ -142,6 +152,9 @@ def _carry_group(
 ) -> None:
     keys, service, ttl = group
     entity = _entity(carried, keys)
+    if keys == (TODO,):
+        names = ", ".join(each.name for each in features)
+        carried.say(FILL, names, "does not say its `entity_key`")
     source = _source(carried, service)
     lasts = _ttl(carried, ttl, features)
     words = [entity, source]

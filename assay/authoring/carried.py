@@ -105,4 +105,4 @@ class Carried:
 
 def _refuse_those_there(paths: Iterable[Path]) -> None:
     if there := next((path for path in paths if path.exists()), None):
-        raise Invalid(f"{there} is there already; name another folder with --out")
+        raise Invalid(f"{there} is there already; name another folder with --output")

@@ -90,7 +90,7 @@ def _column(name: str, values: list[Any], sample: Sample) -> Column:
     )
 
 
-DAY_NUMBERS = "days written as numbers, as in 20260131: `sql` makes dates of them with strptime"
+DAY_NUMBERS = "days written as numbers, as in 20260131"
 
 
 def _inferred(present: Sequence[Any], *, is_text: bool) -> tuple[str, str]:

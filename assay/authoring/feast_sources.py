@@ -13,6 +13,7 @@ from typing import Any
 from assay.authoring.carried import CHANGED, FILL, LOST, TODO, Carried
 from assay.objects import DataSource
 
+_IN_BUCKET = re.compile("s3[an]?://([^/]+)/*(.*)")
 WAREHOUSES = ("BigQuery", "Redshift", "Snowflake", "Trino", "Athena", "Spark")
 
 
@@ -49,6 +50,11 @@ def _where(carried: Carried, source: Mapping[str, Any], given: str) -> dict[str,
     file = source.get("file") or {}
     if uri := file.get("uri") or (source.get("Spark") or {}).get("path"):
         is_delta = "delta" in (file.get("format") or {})
+        if in_bucket := _IN_BUCKET.fullmatch(uri):
+            bucket, below = in_bucket.groups("")
+            carried.say(FILL, what, f"needs the name of the `connection` to the bucket {bucket}")
+            below = below.rstrip("/") if is_delta else _files(carried, below, what)
+            return {"type": "delta" if is_delta else "s3", "connection": TODO, "path": below}
         path = _path(carried, uri, what, is_folder=is_delta)
         return {"type": "delta", "path": path} if is_delta else {"path": path}
     kind = next((each for each in WAREHOUSES if each in source), None)
@@ -67,14 +73,19 @@ def _path(carried: Carried, uri: str, what: str, *, is_folder: bool) -> str:
     uri = uri.removeprefix("file://")
     if re.match("[a-z0-9]+://", uri):
         carried.say(FILL, what, f"reads {uri}; name the root and the path below it")
-        uri = re.sub("^[a-z0-9]+://", "", uri)
+        uri = re.sub("^[a-z0-9]+://", f"{TODO}/", uri)
     elif uri.startswith("/"):
         carried.say(CHANGED, what, f"reads {uri}; here a path begins in a root of the project")
     path = uri.lstrip("/").removeprefix("./")
-    if not is_folder and not Path(path).suffix:
-        carried.say(CHANGED, what, f"reads the folder {uri}; here its files are named by `*`")
-        path += "/*.parquet"
-    return path
+    return path if is_folder else _files(carried, path, what)
+
+
+def _files(carried: Carried, path: str, what: str) -> str:
+    """Name the files of a folder by a pattern."""
+    if Path(path).suffix:
+        return path
+    carried.say(CHANGED, what, f"reads the folder {path}; here its files are named by `*`")
+    return f"{path.rstrip('/')}/*.parquet".lstrip("/")
 
 
 def tags_of(spec: Mapping[str, Any]) -> dict[str, str]:

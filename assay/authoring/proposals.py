@@ -113,7 +113,7 @@ def _event(columns: Sequence[Column]) -> Choice:
     times = [c for c in columns if c.unit and not c.nulls]
     if not times:
         days = [c.name for c in columns if c.note == DAY_NUMBERS]
-        hint = f"; {days[0]} has {DAY_NUMBERS}" if days else ""
+        hint = f"; {days[0]} has {DAY_NUMBERS}: {_made_dates(days[0])}" if days else ""
         return Choice(None, f"no column of times without nulls was found{hint}")
 
     def rank(column: Column) -> tuple[bool, bool, bool]:
@@ -124,6 +124,12 @@ def _event(columns: Sequence[Column]) -> Choice:
     also = ", ".join(c.name for c in times if c is not best)
     day = "; a day counts from its midnight, UTC" if best.type == "date" else ""
     return Choice(best, best.span() + day + (f"; also possible: {also}" if also else ""))
+
+
+def _made_dates(name: str) -> str:
+    column = '"' + name.replace('"', '""') + '"'
+    made = f"strptime(CAST({column} AS VARCHAR), '%Y%m%d') AS {column}"
+    return f"name it here, and select `{made}` in the view's `sql`"
 
 
 def _created(columns: Sequence[Column], event: Column | None) -> Choice:

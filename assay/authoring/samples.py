@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from assay.errors import Invalid, why_unreadable
-from assay.extras import require
+from assay.extras import OTHER_TYPES, require
 from assay.value_types import declared_type
 
 #: What is looked at of one source, at most.
@@ -80,6 +80,9 @@ def _parquet(path: Path) -> Sample:
             schema = file.schema_arrow
             batches = list(itertools.islice(file.iter_batches(MAX_ROWS // 10), 10))
             whole = file.metadata.num_rows <= MAX_ROWS
+    except pa.ArrowNotImplementedError as exc:
+        message = f"{path} has a column of a type that Arrow does not read: {exc}. {OTHER_TYPES}"
+        raise Invalid(message, path=str(path)) from exc
     except pa.ArrowException as exc:
         raise Invalid(f"{path} is no Parquet file: {exc}", path=str(path)) from exc
     table = pa.Table.from_batches(batches, schema).slice(0, MAX_ROWS)

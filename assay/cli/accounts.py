@@ -59,14 +59,15 @@ def add(commands: Commands) -> None:
 def run_login(context: Context, args: argparse.Namespace) -> None:
     password = _line(f"Password of {args.user}: ")
     asked = {"token_name": args.name, "days": args.days}
+    store = context.without_token
     try:
-        made = context.store.log_in(args.user, password, **asked)
+        made = store.log_in(args.user, password, **asked)
     except Conflict as exc:
         if exc.code != "password_not_your_own":
             raise
         context.out.note("Somebody else set this password; set one of your own.")
         own = _password(args.user)
-        made = context.store.log_in(args.user, password, new_password=own, **asked)
+        made = store.log_in(args.user, password, new_password=own, **asked)
     if args.token_file:
         _keep(Path(args.token_file), made.pop("token"))
     if context.out.as_json:
@@ -89,10 +90,7 @@ def _keep(path: Path, token: str) -> None:
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
     found = context.store.accounts(user=args.user, limit=args.limit)
-    if context.out.as_json:
-        context.out.json(found)
-    else:
-        context.out.table(found, COLUMNS)
+    context.out.rows(found, COLUMNS)
 
 
 def run_change(context: Context, args: argparse.Namespace) -> None:

@@ -27,10 +27,7 @@ def run_list(context: Context, args: argparse.Namespace) -> None:
     alerts = context.store.alerts(
         state=args.state, kind=args.kind, severity=args.severity, limit=args.limit
     )
-    if context.out.as_json:
-        context.out.json(alerts)
-    else:
-        context.out.table(alerts, COLUMNS)
+    context.out.rows(alerts, COLUMNS)
 
 
 def run_acknowledge(context: Context, args: argparse.Namespace) -> None:

@@ -16,27 +16,33 @@ from assay.cli import (
     budgets,
     catalogue,
     certificates,
+    completion,
     datasets,
     definitions,
     drift,
     exports,
     grants,
+    jobs,
     lifecycle,
+    mcp,
     news,
     plans,
     profiles,
     proposals,
+    pushing,
     questions,
     reads,
     reviews,
     runs,
     searching,
+    streams,
     tokens,
     trail,
+    usage,
 )
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
-from assay.client import FeatureStore
+from assay.cli.parser import Parser, parsed
 from assay.errors import AssayError, Differs, NotConfigured, PlanRefused, ServerUnreachable
 from assay.version import __version__
 
@@ -52,6 +58,7 @@ GROUPS = (
     news,
     runs,
     alerts,
+    streams,
     profiles,
     certificates,
     budgets,
@@ -59,12 +66,17 @@ GROUPS = (
     questions,
     grants,
     trail,
+    usage,
     proposals,
     accounts,
     catalogue,
     tokens,
     reads,
+    pushing,
+    jobs,
     datasets,
+    mcp,
+    completion,
 )
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -88,13 +100,12 @@ exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 server unreachable,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and give its exit code."""
-    args = make_parser().parse_args(argv)
+    args = parsed(make_parser(), argv)
     out = Output(as_json=getattr(args, "json", False))
+    url, token, project = (getattr(args, name, None) for name in ("url", "token", "project"))
+    context = Context((url, token, project), out)
     try:
-        with FeatureStore(
-            *(getattr(args, name, None) for name in ("url", "token", "project"))
-        ) as store:
-            args.run(Context(store, out), args)
+        args.run(context, args)
         sys.stdout.flush()
     except AssayError as exc:
         out.error(exc)
@@ -104,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our pipe (head, less) has seen enough. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        context.close()
     return 0
 
 
@@ -115,7 +128,7 @@ def exit_code(error: AssayError) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     options = _global_options()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="assay",
         description="Define, review, materialize and read features of an Assay server.",
         epilog=EPILOG,

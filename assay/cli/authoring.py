@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.authoring import autofs, feast
 from assay.authoring.carried import Carried
 from assay.authoring.initial import first_definitions
-from assay.cli.arguments import Commands, Context
+from assay.cli.arguments import Commands, Context, add_output
 from assay.errors import Invalid, why_unreadable
 
 
@@ -20,25 +20,23 @@ def add(commands: Commands) -> None:
     init.add_argument(
         "--root", type=Path, metavar="DIR", help="the folder that the project's root is"
     )
-    init.add_argument(
-        "--out", default="-", metavar="FILE", help="- is standard output, the default"
-    )
+    add_output(init, default="-", metavar="FILE", help="- is standard output, the default")
 
     imported = commands.group("import", "Write another store's definitions as ours.")
     for name, run, help_text in IMPORTS:
         one = imported.add(name, run, help_text)
         one.add_argument("path", type=Path, metavar="PATH")
-        one.add_argument("--out", type=Path, default=Path("definitions"), metavar="DIR")
+        add_output(one, type=Path, default=Path("definitions"), metavar="DIR")
         if run is run_feast:
             one.add_argument("--python", metavar="FILE", help="the interpreter that has Feast")
 
 
 def run_feast(context: Context, args: argparse.Namespace) -> None:
-    _written(context, feast.carry(args.path, args.python), args.out)
+    _written(context, feast.carry(args.path, args.python), args.output)
 
 
 def run_autofs(context: Context, args: argparse.Namespace) -> None:
-    _written(context, autofs.carry(args.path), args.out)
+    _written(context, autofs.carry(args.path), args.output)
 
 
 def _written(context: Context, carried: Carried, folder: Path) -> None:
@@ -61,7 +59,7 @@ IMPORTS = (
 
 
 def run_init(context: Context, args: argparse.Namespace) -> None:
-    write(context, args.out, first_definitions(args.paths, args.root))
+    write(context, args.output, first_definitions(args.paths, args.root))
 
 
 def write(context: Context, out: str, text: str) -> None:
@@ -70,7 +68,10 @@ def write(context: Context, out: str, text: str) -> None:
     :raises Invalid: there is such a file, or none can be made there.
     """
     if out == "-":
-        context.out.text(text)
+        if context.out.as_json:
+            context.out.json({"file": None, "definitions": text})
+        else:
+            context.out.text(text)
         return
     path = Path(out)
     try:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from assay.cli.arguments import Commands, Context
 from assay.client import FeatureStore
 from assay.errors import ConnectionFailed, NotFound
-from assay.lifecycle import split_reference
+from assay.references import split_reference
 from assay.shapes import JSON
 
 #: Versions of one view that its line in a list names.
@@ -61,10 +61,7 @@ def run_list(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
     found = kind.list(context.store, **{name: getattr(args, name) for name in kind.filters})
     for flag, is_meant in kind.flags.items():
         found = list(filter(is_meant, found)) if getattr(args, flag) else found
-    if context.out.as_json:
-        context.out.json(found)
-    else:
-        context.out.table([kind.row(item) for item in found], kind.columns)
+    context.out.rows(found, kind.columns, row=kind.row)
 
 
 def run_describe(context: Context, args: argparse.Namespace, *, kind: Kind) -> None:
@@ -86,10 +83,7 @@ def run_versions(context: Context, args: argparse.Namespace) -> None:
 
 def run_roots(context: Context, args: argparse.Namespace) -> None:
     roots = context.store.list_roots()
-    if context.out.as_json:
-        context.out.json(roots)
-    else:
-        context.out.table(roots, ("name", "path", "identity", "since"))
+    context.out.rows(roots, ("name", "path", "identity", "since"))
 
 
 def run_connections(context: Context, args: argparse.Namespace) -> None:
@@ -171,9 +165,9 @@ def _freshness_words(view: JSON) -> str | None:
 
 
 def _get_view(store: FeatureStore, reference: str) -> JSON:
-    name, version = split_reference(reference)
+    _, version = split_reference(reference)
     return (
-        store.get_feature_view_version(name, version) if version else store.get_feature_view(name)
+        store.get_feature_view_version(reference) if version else store.get_feature_view(reference)
     )
 
 

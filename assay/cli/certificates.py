@@ -65,10 +65,7 @@ def run_list(context: Context, args: argparse.Namespace) -> None:
 
 
 def _show(context: Context, found: list[JSON]) -> None:
-    if context.out.as_json:
-        context.out.json(found)
-    else:
-        context.out.table([_row(each) for each in found], COLUMNS)
+    context.out.rows(found, COLUMNS, row=_row)
 
 
 def _row(found: JSON) -> JSON:

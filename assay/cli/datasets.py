@@ -8,10 +8,9 @@ import argparse
 import json
 from pathlib import Path
 
-from assay.cli.arguments import Commands, Context, add_features, view_argument
+from assay.cli.arguments import Commands, Context, add_features, add_frame, frame_of, view_argument
 from assay.cli.reads import named_views
 from assay.dataset import Dataset, said
-from assay.errors import Invalid
 from assay.shapes import JSON
 
 COLUMNS = ("name", "version", "status", "rows", "requested_by", "requested_at", "manifest_hash")
@@ -21,11 +20,11 @@ def add(commands: Commands) -> None:
     group = commands.group("datasets", "Training sets that are kept, and can be proven.")
     listing = group.add("list", run_list, "List datasets, newest first.")
     listing.add_argument("--name", metavar="NAME")
-    listing.add_argument("--status", help="queued, running, done, failed")
+    listing.add_argument("--status", help="queued, running, done, failed, ended")
     listing.add_argument("--limit", type=int, default=20)
     create = group.add("create", run_create, "Have the next version of a dataset made.")
     create.add_argument("name", metavar="NAME")
-    create.add_argument("frame", metavar="FRAME", help="join keys and event_timestamp, .parquet …")
+    add_frame(create, ".parquet …")
     add_features(create)
     create.add_argument("--description", default="", help="what it is for")
     create.add_argument("--timing", choices=("known", "event"), default="known")
@@ -42,27 +41,33 @@ def add(commands: Commands) -> None:
         metavar="JSON",
         help='as in \'{"by": "random", "shares": {"train": 0.8, "test": 0.2}, "seed": 7}\'',
     )
+    create.add_argument("--expires", metavar="DURATION", help="how long it is kept, as in 90d")
     create.add_argument("--no-wait", action="store_true", help="return once it is queued")
     show = group.add("show", run_show, "Show what a dataset is made of: its manifest.")
     verify = group.add("verify", run_verify, "Have a dataset computed again, and compared.")
     download = group.add("download", run_download, "Write the rows of a dataset to a file.")
-    for one in (show, verify, download):
+    end = group.add("end", run_end, "End a dataset: its rows are removed, its manifest stays.")
+    for one in (show, verify, download, end):
         one.add_argument("dataset", metavar="NAME[@VERSION]", help="the newest without a version")
+    end.add_argument("-r", "--reason", required=True, help="why; the trail keeps it")
+    end.add_argument(
+        "--despite-downloads",
+        action="store_true",
+        help="although models may have been trained on it",
+    )
     download.add_argument("-o", "--output", required=True, metavar="OUT", help=".parquet")
 
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
     found = context.store.datasets(name=args.name, status=args.status, limit=args.limit)
-    if context.out.as_json:
-        context.out.json(found)
-    else:
-        context.out.table(found, COLUMNS)
+    context.out.rows(found, COLUMNS)
 
 
 def run_create(context: Context, args: argparse.Namespace) -> None:
+    frame = frame_of(args)
     asked = context.store.request_dataset(
         args.name,
-        Path(args.frame),
+        Path(frame) if isinstance(frame, str) else frame,
         args.features,
         args.full_feature_names,
         description=args.description,
@@ -70,6 +75,7 @@ def run_create(context: Context, args: argparse.Namespace) -> None:
         timing=args.timing,
         views=named_views(args.view or []),
         split=args.split,
+        expires=args.expires,
     )
     if args.no_wait:
         context.out.json(asked) if context.out.as_json else context.out.table([asked], COLUMNS)
@@ -79,9 +85,10 @@ def run_create(context: Context, args: argparse.Namespace) -> None:
 
 
 def run_show(context: Context, args: argparse.Namespace) -> None:
-    found = context.store.get_dataset(*reference(args.dataset))
+    found = context.store.get_dataset(args.dataset)
     if context.out.as_json:
-        context.out.json({"manifest_hash": found.manifest_hash, "manifest": found.manifest})
+        said = {"manifest_hash": found.manifest_hash, "manifest": found.manifest}
+        context.out.json({**said, "parameters": found.parameters})
         return
     _show(context, found)
     context.out.table(found.manifest["features"], ("name", "reference", "type"), title="features")
@@ -90,7 +97,7 @@ def run_show(context: Context, args: argparse.Namespace) -> None:
 
 
 def run_verify(context: Context, args: argparse.Namespace) -> None:
-    found = context.store.get_dataset(*reference(args.dataset))
+    found = context.store.get_dataset(args.dataset)
     context.out.progress(f"{found.name}@{found.version} is computed again")
     check = found.verify()
     if context.out.as_json:
@@ -100,12 +107,21 @@ def run_verify(context: Context, args: argparse.Namespace) -> None:
 
 
 def run_download(context: Context, args: argparse.Namespace) -> None:
-    name, version = reference(args.dataset)
-    found = context.store.write_dataset(name, args.output, version)
+    found = context.store.write_dataset(args.dataset, args.output)
     if context.out.as_json:
         context.out.json({"output": args.output, "manifest_hash": found.manifest_hash})
     else:
         context.out.line(f"wrote {args.output} ({len(found)} rows)")
+
+
+def run_end(context: Context, args: argparse.Namespace) -> None:
+    found = context.store.end_dataset(
+        args.dataset, reason=args.reason, despite_downloads=args.despite_downloads
+    )
+    if context.out.as_json:
+        context.out.json(found)
+    else:
+        context.out.line(f"{args.dataset} is ended; its rows are removed, its manifest stays")
 
 
 def split_argument(text: str) -> JSON:
@@ -118,14 +134,6 @@ def split_argument(text: str) -> JSON:
     return found
 
 
-def reference(text: str) -> tuple[str, int | None]:
-    """Read ``name`` or ``name@3``."""
-    name, at, number = text.partition("@")
-    if at and not (number.isascii() and number.isdecimal()):
-        raise Invalid(f"{text!r}: write NAME or NAME@VERSION, as in churn@3")
-    return name, int(number) if at else None
-
-
 def _show(context: Context, found: Dataset) -> None:
     facts = {
         "dataset": f"{found.name}@{found.version}",
@@ -133,6 +141,8 @@ def _show(context: Context, found: Dataset) -> None:
         "manifest_hash": found.manifest_hash,
         "content_hash": found.content_hash,
     }
+    if found.ended_at:
+        context.out.note(f"warning: it was ended at {found.ended_at}: {found.end_reason}", "yellow")
     for warning in found.warnings:
         context.out.note(f"warning: {warning}", "yellow")
     if context.out.as_json:

@@ -23,6 +23,9 @@ def add(commands: Commands) -> None:
     apply.add_argument("--plan", action="store_true", help="only tell what would change")
     apply.add_argument("--submit", action="store_true", help="also send new drafts to review")
     apply.add_argument("--look-all", action="store_true", help=LOOK_ALL)
+    apply.add_argument(
+        "--drafts-only", action="store_true", help="refuse all but what is new and own drafts"
+    )
     apply.add_argument("--repository", metavar="URL", help="where the files are from")
     apply.add_argument("--commit", metavar="SHA", help="the commit they are; each object keeps it")
     apply.add_argument("--ref", help="its branch or tag")
@@ -45,6 +48,7 @@ def run_apply(context: Context, args: argparse.Namespace) -> None:
         plan=args.plan,
         submit=args.submit,
         look_all=args.look_all,
+        drafts_only=args.drafts_only,
         repository=without_login(args.repository),
         commit=args.commit,
         ref=args.ref,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from assay.cli.arguments import Commands, Context
+from assay.cli.arguments import Commands, Context, add_output
 from assay.errors import Invalid, ServerError, why_unreadable
 from assay.shapes import JSON
 
@@ -28,9 +28,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def add(commands: Commands) -> None:
     export = commands.add("export", run_export, "Write what is registered as definitions.")
     export.add_argument("names", nargs="*", metavar="NAME", help="objects; without one all")
-    export.add_argument(
-        "--out", default="-", metavar="DIR", help="a file for each object; - for standard output"
-    )
+    says = "a file for each object; - for standard output"
+    add_output(export, default="-", metavar="DIR", help=says)
     export.add_argument(
         "--state", choices=STATES, help="views alone, by their newest version in this state"
     )
@@ -41,8 +40,8 @@ def add(commands: Commands) -> None:
 
 def run_export(context: Context, args: argparse.Namespace) -> None:
     found = context.store.export(args.names, state=args.state, unversioned=args.unversioned)
-    if args.out != "-":
-        _write(context, Path(args.out), found, all_of_it=not (args.names or args.state))
+    if args.output != "-":
+        _write(context, Path(args.output), found, all_of_it=not (args.names or args.state))
     elif context.out.as_json:
         context.out.json(found)
     else:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay import plans
-from assay.cli.output import printable
+from assay.progress import printable
 from assay.shapes import JSON
 
 #: What GitHub takes as a comment, in characters; bytes are never fewer.

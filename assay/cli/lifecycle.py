@@ -59,6 +59,13 @@ UNTIL = {
         "help": "when it ends unless somebody confirmed it; within 7 days, without one in a day",
     }
 }
+SUNSET = {
+    "--until": {
+        "type": instant_argument,
+        "metavar": "INSTANT",
+        "help": "until when it is to answer; readers are told",
+    }
+}
 #: What single actions take beside a comment.
 OPTIONS: dict[str, dict[str, Any]] = {
     "submit": REVIEWERS,
@@ -68,6 +75,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "confirm": PACKET,
     "object": PACKET,
     "promote": FORCE,
+    "deprecate": SUNSET,
     "retire": FORCE,
 }
 
@@ -115,7 +123,7 @@ def glass_in_words(glass: Mapping[str, Any]) -> str:
 
 
 #: Of a packet; the difference has lines of its own.
-NOT_SHOWN = ("diff", "submitted_by", "reviewers")
+NOT_SHOWN = ("diff", "submitted_by", "reviewers", "read_by")
 
 
 def run_review(context: Context, args: argparse.Namespace) -> None:
@@ -134,6 +142,8 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
     context.out.describe({**facts, "submitted_by": answer["submitted_by"], **packet})
     if answer.get("break_glass"):
         context.out.line(glass_in_words(answer["break_glass"]), "bold red")
+    for each in answer.get("read_by", ()):
+        context.out.line(f"read by {each['reader']}: {each['version']}, {each['last_read_at']}")
     for change in answer["changes"]:
         context.out.changes(change["path"], change["lines"])
     if answer.get("evidence"):

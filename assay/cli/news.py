@@ -25,10 +25,7 @@ def add(commands: Commands) -> None:
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
     found = context.store.notifications(unread=args.unread, limit=args.limit)
-    if context.out.as_json:
-        context.out.json(found)
-    else:
-        context.out.table(found, COLUMNS)
+    context.out.rows(found, COLUMNS)
 
 
 def run_read(context: Context, args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.errors import AssayError, InvalidDefinition
+from assay.progress import printable
 
 PIPE_WIDTH = 200
 STYLES = {
@@ -81,6 +82,18 @@ class Output:
             self.line(f"\n{title}", "bold")
         self._out.print(table if table.row_count else Text("(none)", style="dim"))
 
+    def rows(
+        self,
+        found: Sequence[Mapping[str, Any]],
+        columns: Sequence[str],
+        row: Callable[[Any], Mapping[str, Any]] = dict,
+    ) -> None:
+        """Write what was found: whole where JSON is asked for, else the columns of each ``row``."""
+        if self.as_json:
+            self.json(found)
+        else:
+            self.table(map(row, found), columns)
+
     def describe(self, value: Mapping[str, Any], title: str = "") -> None:
         """Print an object: plain facts first, then its lists of objects and its parts, each titled.
 
@@ -135,13 +148,6 @@ def cell(value: Any) -> Text:
         return value
     text = _words(value)
     return Text(printable(text), style=STYLES.get(text, "") if text else "dim")
-
-
-def printable(text: str) -> str:
-    """Show control characters as escapes: names and comments are other people's input."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text
-    )
 
 
 def _words(value: Any) -> str:

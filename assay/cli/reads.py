@@ -5,17 +5,21 @@ Not for formats; the server writes those.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from rich.text import Text
 
-from assay.all_entities import AllEntities
+from assay.cli import jobs
 from assay.cli.arguments import (
     Commands,
     Context,
     add_features,
+    add_frame,
+    add_selection,
     entity_argument,
+    frame_of,
     instant_argument,
     view_argument,
 )
@@ -27,9 +31,68 @@ from assay.shapes import JSON
 
 
 def add(commands: Commands) -> None:
+    _add_online(commands)
+    _add_context(commands)
+    _add_search(commands)
+    _add_historical(commands)
+    _add_offline_files(commands)
+
+
+def _add_online(commands: Commands) -> None:
     online = commands.add("get-online-features", run_online, "Read the latest values.")
     add_features(online)
-    online.add_argument(
+    _add_entities(online)
+
+
+def _add_context(commands: Commands) -> None:
+    context = commands.add(
+        "get-feature-context", run_context, "Tell the latest values in words, for a prompt."
+    )
+    add_selection(context)
+    _add_entities(context)
+    context.add_argument(
+        "--max-tokens", type=int, metavar="N", help="of each text; the last features go first"
+    )
+
+
+def _add_search(commands: Commands) -> None:
+    search = commands.add(
+        "search-vectors", run_search, "Find the entities whose vectors are nearest."
+    )
+    search.add_argument("feature", metavar="VIEW:FEATURE", help="of a type vector<N>")
+    near = search.add_mutually_exclusive_group(required=True)
+    near.add_argument("--vector", type=_json_argument, metavar="JSON", help="as in '[0.1, 0.2]'")
+    near.add_argument(
+        "-e",
+        "--entity",
+        nargs="+",
+        type=entity_argument,
+        metavar="KEY=VALUE",
+        help="near its own vector; KEY:=JSON keeps JSON's types",
+    )
+    search.add_argument("-k", type=int, default=10, metavar="N", help="hits, default 10")
+    search.add_argument("--metric", choices=("cosine", "l2", "dot"), default="cosine")
+    search.add_argument(
+        "--filter",
+        type=_json_argument,
+        metavar="JSON",
+        help="""as in '{"state": "open", "age": {"lt": 5}}'""",
+    )
+    search.add_argument(
+        "-f", "--feature", dest="features", nargs="+", action="extend", default=[],
+        metavar="VIEW:FEATURE", help="told of each hit",
+    )  # fmt: skip
+
+
+def _json_argument(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not JSON: {exc}") from exc
+
+
+def _add_entities(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "-e",
         "--entity",
         nargs="+",
@@ -39,22 +102,13 @@ def add(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="repeat a key for more rows; KEY:=JSON keeps JSON's types, as in zip:='\"00501\"'",
     )
+
+
+def _add_historical(commands: Commands) -> None:
     history = commands.add(
         "get-historical-features", run_historical, "Make a training set: a file in, a file out."
     )
-    history.add_argument(
-        "frame", metavar="FRAME", nargs="?", help="join keys and event_timestamp, .parquet or .csv"
-    )
-    history.add_argument(
-        "--at",
-        action="append",
-        type=instant_argument,
-        metavar="TIME",
-        help="instead of FRAME: every entity at this time, UTC; repeat it for more",
-    )
-    history.add_argument("--start", type=instant_argument, help="or from here on, UTC")
-    history.add_argument("--end", type=instant_argument, help="up to here, UTC")
-    history.add_argument("--every", metavar="1d", help="at each step of it; else at each change")
+    add_frame(history, ".parquet or .csv")
     add_features(history)
     history.add_argument("-o", "--output", required=True, metavar="OUT", help=".parquet or .csv")
     history.add_argument(
@@ -71,6 +125,10 @@ def add(commands: Commands) -> None:
         help="a view under another name, and columns of FRAME that have its join keys",
     )
     history.add_argument("--explain", action="store_true", help="count rows the timings differ on")
+    jobs.add_options(history)
+
+
+def _add_offline_files(commands: Commands) -> None:
     files = commands.add(
         "offline-files", run_offline_files, "List a view's Parquet files, to read them by oneself."
     )
@@ -87,26 +145,70 @@ def run_online(context: Context, args: argparse.Namespace) -> None:
         args.full_feature_names,
         feature_service=args.feature_service,
     )
-    _warn(context, answer.warnings)
+    warn(context, answer.warnings)
+    show_online(context, answer)
+
+
+def show_online(context: Context, answer: OnlineResponse) -> None:
     if context.out.as_json:
         context.out.json({"values": plain(answer.to_dict()), "statuses": answer.statuses()})
     else:
         context.out.table(online_rows(answer), answer.names)
 
 
-def run_historical(context: Context, args: argparse.Namespace) -> None:
-    with context.out.err.status("the server joins features to the rows …"):
-        warnings = context.store.write_historical_features(
-            _frame(args),
-            args.output,
-            args.features,
-            args.full_feature_names,
-            feature_service=args.feature_service,
-            timing=args.timing,
-            explain=args.explain,
-            views=named_views(args.view or []),
+def run_context(context: Context, args: argparse.Namespace) -> None:
+    answer = context.store.get_feature_context(
+        args.features,
+        columns(args.entity),
+        feature_service=args.feature_service,
+        max_tokens=args.max_tokens,
+    )
+    warn(context, answer.warnings)
+    if context.out.as_json:
+        context.out.json([vars(each) for each in answer])
+        return
+    for each in answer:
+        context.out.line(each.text)
+        if each.dropped:
+            context.out.note(f"without room: {', '.join(each.dropped)}", "yellow")
+
+
+def run_search(context: Context, args: argparse.Namespace) -> None:
+    answer = context.store.search(
+        args.feature,
+        args.vector,
+        entity=dict(args.entity) if args.entity else None,
+        k=args.k,
+        metric=args.metric,
+        filter=args.filter,
+        features=args.features,
+    )
+    warn(context, answer.warnings)
+    if answer.metadata["is_behind"]:
+        context.out.note("rows came since the index was built, which may lack", "yellow")
+    if context.out.as_json:
+        context.out.json(
+            {"metadata": answer.metadata, "hits": plain([vars(hit) for hit in answer])}
         )
-    _warn(context, warnings)
+        return
+    rows = [{name: cell(value) for name, value in row.items()} for row in plain(answer.to_rows())]
+    context.out.table(rows, list(rows[0]) if rows else ["distance"])
+
+
+def run_historical(context: Context, args: argparse.Namespace) -> None:
+    asked: JSON = {
+        "features": args.features,
+        "full_feature_names": args.full_feature_names,
+        "feature_service": args.feature_service,
+        "timing": args.timing,
+        "explain": args.explain,
+        "views": named_views(args.view or []),
+    }
+    if args.as_job:
+        warnings = jobs.run_as_job(context, frame_of(args), args.output, asked).warnings
+    else:
+        warnings = context.store.write_historical_features(frame_of(args), args.output, **asked)
+        warn(context, warnings)
     if context.out.as_json:
         context.out.json({"output": args.output, "warnings": warnings})
     else:
@@ -117,7 +219,7 @@ def run_offline_files(context: Context, args: argparse.Namespace) -> None:
     found = context.store.offline_files(
         args.view, version=args.version, start=args.start, end=args.end
     )
-    _warn(context, found["warnings"])
+    warn(context, found["warnings"])
     if context.out.as_json:
         context.out.json(found)
     else:
@@ -131,13 +233,6 @@ def columns(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
     for key, value in pairs:
         found.setdefault(key, []).append(value)
     return found
-
-
-def _frame(args: argparse.Namespace) -> str | AllEntities:
-    times = {name: getattr(args, name) for name in ("at", "start", "end", "every")}
-    if (args.frame is None) is not any(times.values()):
-        raise Invalid("give either FRAME, or the times of all entities: --at, or --start and --end")
-    return args.frame or AllEntities(**times)
 
 
 def named_views(pairs: Iterable[tuple[str, JSON]]) -> JSON:
@@ -167,6 +262,6 @@ def online_rows(answer: OnlineResponse) -> list[dict[str, Text]]:
     ]
 
 
-def _warn(context: Context, warnings: list[str]) -> None:
+def warn(context: Context, warnings: list[str]) -> None:
     for warning in warnings:
         context.out.note(f"warning: {warning}", "yellow")

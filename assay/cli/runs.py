@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.progress import TimeElapsedColumn as Elapsed
-
 from assay.cli import quarantine
 from assay.cli.arguments import Commands, Context, instant_argument
-from assay.cli.output import Output, printable
-from assay.lifecycle import split_reference
+from assay.cli.output import Output
+from assay.progress import step_of
+from assay.references import split_reference
 from assay.runs import STATUSES
 from assay.shapes import JSON
 
@@ -125,34 +123,13 @@ def run_resume(context: Context, args: argparse.Namespace) -> None:
 
 def follow(context: Context, run_ids: list[int]) -> list[JSON]:
     """Wait for runs; a bar for each on a terminal, else a line for each step."""
+    # At a terminal the call itself shows a bar for each.
+    tell = None if context.out.err.is_terminal else _lines(context.out)
     try:
-        if not context.out.err.is_terminal:
-            return context.store.wait_for_runs(run_ids, on_progress=_lines(context.out))
-        with Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[step]}", markup=False),
-            Elapsed(),
-            console=context.out.err,
-        ) as progress:
-            return context.store.wait_for_runs(run_ids, on_progress=_bars(progress))
+        return context.store.wait_for_runs(run_ids, on_progress=tell)
     except KeyboardInterrupt:
         context.out.note("no longer watching; the runs go on (assay runs list, assay runs cancel)")
         raise
-
-
-def _bars(progress: Progress) -> Callable[[JSON], None]:
-    tasks: dict[int, TaskID] = {}
-
-    def update(run: JSON) -> None:
-        if run["id"] not in tasks:
-            name = f"run {run['id']} {_view(run)}"
-            tasks[run["id"]] = progress.add_task(printable(name), total=1.0, step="")
-        step = _step(run) if run["status"] == "running" else run["status"]
-        progress.update(tasks[run["id"]], completed=run["progress"], step=printable(step))
-
-    return update
 
 
 def _lines(out: Output) -> Callable[[JSON], None]:
@@ -161,30 +138,15 @@ def _lines(out: Output) -> Callable[[JSON], None]:
     def update(run: JSON) -> None:
         now = run["status"], run["step"], run.get("chunks_done")
         if last.get(run["id"]) != now and not out.as_json:
-            said = f"{run['status']}, {_step(run)} {run['progress']:.0%}"
+            said = f"{run['status']}, {step_of(run)} {run['progress']:.0%}"
             out.note(f"run {run['id']} {_view(run)}: {said}")
         last[run["id"]] = now
 
     return update
 
 
-def _step(run: JSON) -> str:
-    """Say where a run is, and how fast, as far as the server knows."""
-    said = [run["step"]]
-    if (chunks := run.get("chunks") or 1) > 1:
-        said.append(f"{run['chunks_done']} of {chunks} chunks")
-    if rate := run.get("rows_per_second"):
-        said.append(f"{rate:,} rows/s")
-    if (left := run.get("seconds_left")) is not None:
-        said.append(f"{left // 60} min {left % 60} s left")
-    return ", ".join(said)
-
-
 def _show(out: Output, runs: list[JSON], columns: tuple[str, ...]) -> None:
-    if out.as_json:
-        out.json(runs)
-    else:
-        out.table([_row(run) for run in runs], columns)
+    out.rows(runs, columns, row=_row)
 
 
 def _show_done(out: Output, runs: list[JSON]) -> None:

@@ -9,8 +9,9 @@ import argparse
 from assay.cli.arguments import Commands, Context
 from assay.shapes import JSON
 
-ACCOUNTS = ("name", "roles", "owner", "active", "live_tokens", "description")
-TOKENS = ("id", "name", "user", "state", "expires_at", "last_used_at", "prefix")
+ACCOUNTS = ("name", "roles", "owner", "active", "live_tokens", "calls_per_minute", "description")
+TOKENS = ("id", "name", "user", "state", "expires_at", "last_used_at", "calls_per_minute", "prefix")
+LIFTED = "0: no limit of its own"
 LIMITS = {
     "view": "limit it to this feature view",
     "right": "limit it to this right, as in read_online",
@@ -32,6 +33,7 @@ def add(commands: Commands) -> None:
     change.add_argument("name", metavar="NAME")
     change.add_argument("--description")
     change.add_argument("--owner", metavar="LOGIN")
+    change.add_argument("--calls-per-minute", type=int, metavar="N", help=f"each token's; {LIFTED}")
     change.add_argument("--active", choices=("true", "false"), help="false: no token of it works")
     _add_tokens(commands.group("tokens", "API tokens of a project."))
 
@@ -45,6 +47,7 @@ def _add_tokens(tokens: Commands) -> None:
     issue.add_argument("--days", type=int, default=90)
     for name, what in LIMITS.items():
         issue.add_argument(f"--{name}", action="append", default=[], help=f"{what}, repeatable")
+    issue.add_argument("--calls-per-minute", type=int, metavar="N", help=f"at most; {LIFTED}")
     rotate = tokens.add("rotate", run_rotate, "Make a token's successor and print it, once.")
     rotate.add_argument("id", type=int, metavar="ID")
     rotate.add_argument("--days", type=int, help="default: as long as it was made for")
@@ -78,7 +81,11 @@ def run_create(context: Context, args: argparse.Namespace) -> None:
 def run_change(context: Context, args: argparse.Namespace) -> None:
     active = None if args.active is None else args.active == "true"
     changed = context.store.change_service_account(
-        args.name, description=args.description, owner=args.owner, active=active
+        args.name,
+        description=args.description,
+        owner=args.owner,
+        active=active,
+        calls_per_minute=args.calls_per_minute,
     )
     _say(context, changed, f"{changed['account']} is changed.")
 
@@ -95,6 +102,7 @@ def run_issue(context: Context, args: argparse.Namespace) -> None:
         views=args.view,
         rights=args.right,
         networks=args.network,
+        calls_per_minute=args.calls_per_minute,
     )
     _say(context, made, made["token"])
 
@@ -110,10 +118,7 @@ def run_revoke(context: Context, args: argparse.Namespace) -> None:
 
 
 def _table(context: Context, rows: list[JSON], columns: tuple[str, ...]) -> None:
-    if context.out.as_json:
-        context.out.json(rows)
-    else:
-        context.out.table(rows, columns)
+    context.out.rows(rows, columns)
 
 
 def _say(context: Context, answer: JSON, words: str) -> None:

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from assay.cli.arguments import Commands, Context
+from assay.cli.arguments import Commands, Context, add_output
 from assay.shapes import JSON
 
 FILTERS = {
@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
     audit.add_argument("--limit", type=int, default=50, help="entries that are shown, default 50")
     kinds = ("jsonl", "csv")
     audit.add_argument("--format", choices=kinds, help="write every entry, the oldest first")
-    audit.add_argument("--output", type=Path, metavar="FILE", help="where to, with --format")
+    add_output(audit, type=Path, metavar="FILE", help="where to, with --format")
 
 
 def run_audit(context: Context, args: argparse.Namespace) -> None:
@@ -53,7 +53,10 @@ def _write(context: Context, args: argparse.Namespace, asked: dict[str, str | No
         return
     with args.output.open("wb") as file:
         context.store.export_audit(file, format=args.format, **asked)
-    context.out.note(f"wrote {args.output}")
+    if context.out.as_json:
+        context.out.json({"output": str(args.output), "format": args.format})
+    else:
+        context.out.note(f"wrote {args.output}")
 
 
 def _words(data: JSON) -> str:

@@ -94,7 +94,7 @@ def _user(name: str, given: dict[str, str], own: dict[str, str], *, is_admin: bo
     """
     from django.contrib.auth.models import User
 
-    from registry.own_passwords import has_own_password
+    from registry.accounts.passwords import has_own_password
 
     user, created = User.objects.get_or_create(
         username=name,

@@ -19,6 +19,8 @@ from materialization.admin import (
     schedules,
     sources,
     stored,
+    streams,
+    vectors,
 )
 
 __all__ = [
@@ -35,4 +37,6 @@ __all__ = [
     "schedules",
     "sources",
     "stored",
+    "streams",
+    "vectors",
 ]

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from materialization.choices import LIVE_STATUSES, UNSUCCESSFUL_STATUSES, RunStatus
 from materialization.clocks import clocks_apart
-from materialization.edges import fullness
+from materialization.edges.stores import fullness
 from materialization.growth import OVER, days_until, growth_by_view, together
 from materialization.models import MaterializationRun, ProcessClock
 from materialization.repairs import repaired_by

@@ -23,6 +23,7 @@ from materialization.models import (
 )
 from materialization.quality.freshness import freshness_of
 from materialization.queries import coverage, warned
+from materialization.readers import standings_of
 from registry.admin.panels import panel
 from registry.admin.scope import can_press
 from registry.choices import SERVED_STATES, Right
@@ -59,6 +60,7 @@ def version_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
         "warned": warned(version),
         "held": Quarantine.objects.filter(table=table, state=QuarantineState.HELD).first(),
         "until": windows[-1].end if windows else None,
+        "reads": standings_of(version, at=database_now()),
         "runs": runs[:RUNS_SHOWN],
         "care": TableCare.objects.filter(table=table).first(),
         "files_kept": settings.FILES_KEPT_HOURS,

@@ -17,6 +17,7 @@ from unfold.decorators import display
 
 from lib.clock import database_now
 from lib.instants import EPOCH
+from materialization.admin.profile_table import profile_table
 from materialization.admin.run_drift import drift_of_run
 from materialization.choices import (
     COMPARING_KINDS,
@@ -28,15 +29,16 @@ from materialization.choices import (
 )
 from materialization.chunks import read_chunks
 from materialization.disclosure import Disclosure
-from materialization.markup import bars, status_with_bar, window_text
+from materialization.markup import status_with_bar, window_text
 from materialization.models import MaterializationRun, MaterializationSchedule, Quarantine
 from materialization.outlook import outlook, said_left
 from materialization.quality.stored_profiles import stored_profile
 from materialization.queries import coverage, covered_until, gaps, source_counts
 from materialization.repairs import repaired_by
 from materialization.requests.baselines import set_baseline
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.pausing import pause_run, resume_run
-from materialization.requests.runs import cancel_run, request_run
+from materialization.requests.runs import request_run
 from registry import access
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
@@ -56,13 +58,7 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
-    from registry.spec.model import FeatureSpec
 
-#: What a profile says of a column, in the order of the table.
-PROFILE_WORDS = {
-    "nulls": "Null", "nans": "NaN", "min": "Min", "median": "Median", "max": "Max",
-    "mean": "Mean", "std": "Std. dev.", "distinct": "Distinct",
-}  # fmt: skip
 #: Most runs one poll may ask about.
 MAX_POLLED = 200
 MAX_ID_DIGITS = 18
@@ -291,43 +287,3 @@ def _steps(run: MaterializationRun) -> Iterator[tuple[str, str]]:
             yield step, ""
         else:
             yield step, "now" if run.is_live else "broken"
-
-
-def profile_table(profile: dict[str, Any], features: tuple[FeatureSpec, ...]) -> dict[str, Any]:
-    """Return a run's profile as headers and one row a feature; empty when no row was profiled."""
-    columns = profile.get("columns", [])
-    if not columns or not profile.get("rows"):
-        return {}
-    of_feature = {feature.name: feature for feature in features}
-    columns = [_told(column, of_feature.get(column["name"])) for column in columns]
-    told = {key for column in columns for key, value in column.items() if value is not None}
-    headers = [key for key in PROFILE_WORDS if key in told]
-    rows = [
-        (
-            column["name"],
-            [_number(column.get(key)) for key in headers],
-            bars(column.get("bars", ())),
-        )
-        for column in columns
-    ]
-    words = [PROFILE_WORDS[header] for header in headers]
-    count, sampled = profile["rows"], profile.get("sampled", 0)
-    part = sampled if sampled < count else 0
-    return {"headers": words, "rows": rows, "count": count, "sampled": part}
-
-
-def _told(column: dict[str, Any], feature: FeatureSpec | None) -> dict[str, Any]:
-    """Leave out the counts that say nothing: NaN among whole numbers."""
-    column = {**column, "median": column.get("quantiles", {}).get("0.5")}
-    if feature is None:
-        return column
-    silent = {"nans": not feature.type.startswith("float")}
-    return {key: value for key, value in column.items() if not silent.get(key)}
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -23,7 +23,7 @@ from unfold.views import ChangeList
 from lib.errors import Unavailable
 from materialization.admin.budgets import met_on, set_from_page
 from materialization.budgets import uses
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.growth import OVER, Growth, growth_by_view, growth_of
 from materialization.models import StoredWindow, TableSize
 from materialization.queries import table_at

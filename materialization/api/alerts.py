@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db.models import Q
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
 from lib.bodies import small_object
 from lib.clock import database_now
 from lib.errors import NotFound
 from lib.parameters import PAGE, one_of, paged
-from materialization.api.serializers import alert_output
+from materialization.api.serializers import AlertAnswer, alert_output
 from materialization.choices import AlertKind, AlertState, Severity
 from materialization.models import Alert
 from materialization.requests.alerts import acknowledge_alert
@@ -45,7 +45,7 @@ class AlertsAPI(API):
     @extend_schema(
         operation_id="list_alerts",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(AlertAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         alerts = _alerts(request, project)
@@ -61,7 +61,7 @@ class AcknowledgeAlertAPI(API):
 
     attempt = "acknowledging alert {alert_id}"
 
-    @extend_schema(operation_id="acknowledge_alert", request=None, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="acknowledge_alert", request=None, responses=answers(AlertAnswer))
     def post(self, request: Request, project: str, alert_id: int) -> Response:
         alert = _alerts(request, project).filter(pk=alert_id).first()
         if alert is None:

@@ -5,14 +5,15 @@ Not for what happens there: nothing stops, an alert tells of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers
 from lib.api import API
 from lib.bodies import BadBody, small_object
+from lib.body_schemas import TEXT, WHOLE, object_of
 from lib.clock import database_now
 from lib.instants import timestamp
 from materialization.budgets import uses
@@ -30,6 +31,31 @@ if TYPE_CHECKING:
     from registry.models import FeatureView
 
 
+class UseAnswer(TypedDict):
+    """How much of one thing is taken: bytes, or keys; a budget of 0 is none."""
+
+    of: str
+    used: int | None
+    budget: int
+    percent: float | None
+    days_left: float | None
+
+
+class BudgetAnswer(TypedDict):
+    """What a view's tables may take, who said so and why, and what they do."""
+
+    feature_view: str
+    limits: dict[str, int | None]
+    set_by: str | None
+    set_at: Instant | None
+    reason: str | None
+    uses: list[UseAnswer]
+
+
+#: 0 is no limit, null what the settings say for all.
+LIMIT = WHOLE | {"nullable": True}
+
+
 class BudgetAPI(API):
     """``{"disk_mb"?, "online_keys"?, "memory_mb"?, "reason"}``: what the view may take from now on.
 
@@ -38,15 +64,15 @@ class BudgetAPI(API):
 
     attempt = "looking at or setting the budget of {name}"
 
-    @extend_schema(operation_id="get_budget", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_budget", responses=answers(BudgetAnswer))
     def get(self, request: Request, project: str, name: str) -> Response:
         found = access.access_feature_view(request.user, project, name)
         return Response(_output(found, at=database_now()))
 
     @extend_schema(
         operation_id="set_budget",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=object_of(**dict.fromkeys(Limits._fields, LIMIT), reason=TEXT),
+        responses=answers(BudgetAnswer),
     )
     def post(self, request: Request, project: str, name: str) -> Response:
         found = access.access_feature_view(request.user, project, name)
@@ -74,7 +100,7 @@ def _text(body: dict[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _output(view: FeatureView, *, at: datetime) -> dict[str, Any]:
+def _output(view: FeatureView, *, at: datetime) -> BudgetAnswer:
     own = ViewBudget.objects.filter(feature_view=view).select_related("set_by").first()
     growth = growth_by_view([view.pk], at=at).get(view.pk, Growth())
     return {
@@ -87,7 +113,7 @@ def _output(view: FeatureView, *, at: datetime) -> dict[str, Any]:
     }
 
 
-def _use(use: Use, growth: Growth) -> dict[str, Any]:
+def _use(use: Use, growth: Growth) -> UseAnswer:
     """Return bytes or keys; a ``budget`` of 0 is none."""
     return {
         "of": use.of,

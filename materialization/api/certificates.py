@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
+from lib.body_schemas import WHOLE, YES_OR_NO, object_of
 from lib.clock import database_now
 from lib.errors import NotFound
-from lib.parameters import PAGE, one_of, paged, stored_text
-from materialization.api.serializers import certificate_output
+from lib.parameters import PAGE, one_of, paged
+from materialization.api.filters import SAYS, of_view
+from materialization.api.serializers import CertificateAnswer, certificate_output
 from materialization.choices import CertificateKind, CertificateStatus
 from materialization.disclosure import Disclosure
 from materialization.models import Certificate
@@ -40,8 +42,8 @@ class CompareAPI(API):
 
     @extend_schema(
         operation_id="compare_version",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses={202: OpenApiTypes.OBJECT},
+        request=object_of(sample=WHOLE, full=YES_OR_NO, repair=YES_OR_NO, source=YES_OR_NO),
+        responses=answers(CertificateAnswer, 202),
     )
     def post(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
@@ -65,7 +67,7 @@ class CertificatesAPI(API):
 
     attempt = "listing certificates"
     parameters: ClassVar[dict[str, str]] = {
-        "feature_view": "its name",
+        "feature_view": SAYS,
         "status": ", ".join(CertificateStatus),
         "kind": ", ".join(CertificateKind),
         **PAGE,
@@ -74,12 +76,10 @@ class CertificatesAPI(API):
     @extend_schema(
         operation_id="list_certificates",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(CertificateAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
-        found = _certificates(request, project)
-        if name := stored_text(request.query_params, "feature_view"):
-            found = found.filter(version__feature_view__name=name)
+        found = of_view(_certificates(request, project), request, project)
         for column, words in (("status", CertificateStatus), ("kind", CertificateKind)):
             if asked := one_of(request.query_params, column, words):
                 found = found.filter(**{column: asked})
@@ -95,7 +95,7 @@ class CertificateAPI(API):
 
     attempt = "looking at certificate {certificate_id}"
 
-    @extend_schema(operation_id="get_certificate", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_certificate", responses=answers(CertificateAnswer))
     def get(self, request: Request, project: str, certificate_id: int) -> Response:
         found = _certificates(request, project).filter(pk=certificate_id).first()
         if found is None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypedDict
 
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Document, Instant, answers
 from lib.api import API, described
 from lib.bodies import small_object
+from lib.body_schemas import TEXT, WHOLE, object_of
 from lib.clock import database_now
 from lib.errors import Invalid, NotFound, did_you_mean
 from lib.instants import timestamp
@@ -38,6 +39,62 @@ if TYPE_CHECKING:
 BRIEF = ("rows", "nulls", "nans", "mean", "std", "quantiles", "withheld")
 
 
+class ProfileAnswer(TypedDict):
+    """What the values of features look like; a column a feature."""
+
+    rows: int
+    sampled: int
+    columns: list[Document]
+
+
+class BaselineAnswer(TypedDict):
+    """The runs whose rows are what is right, who said so and why."""
+
+    set_at: Instant
+    set_by: str
+    reason: str | None
+    runs: int
+    first_run: int | None
+    last_run: int | None
+    rows: int
+
+
+class BaselineWithProfile(BaselineAnswer):
+    approved_by: list[str]
+    profile: ProfileAnswer | None
+
+
+class PointAnswer(TypedDict):
+    """One run's part in it, and how far each feature drifted."""
+
+    run: int
+    window_end: Instant
+    baseline_set_at: Instant | None
+    rows: int
+    features: dict[str, Document]
+
+
+class PastAnswer(TypedDict):
+    """A day or a month that has the profiles of its runs as one."""
+
+    span: str
+    starts_on: str
+    runs: int
+    rows: int
+    features: dict[str, Document]
+
+
+class HistoryAnswer(TypedDict):
+    """The profile of a version's latest runs, its baseline, and each run's part in it."""
+
+    feature_view: str
+    version: str | None
+    baseline: BaselineWithProfile | None
+    profile: ProfileAnswer | None
+    runs: list[PointAnswer]
+    before: list[PastAnswer]
+
+
 class BadCount(Invalid):
     code = "invalid_count"
 
@@ -62,7 +119,7 @@ class ProfileAPI(API):
     @extend_schema(
         operation_id="get_profile",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=answers(HistoryAnswer),
     )
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
@@ -80,8 +137,8 @@ class BaselineAPI(API):
 
     @extend_schema(
         operation_id="set_baseline",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=object_of(keys, first_run=WHOLE, last_run=WHOLE, reason=TEXT),
+        responses=answers(BaselineAnswer),
     )
     def post(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
@@ -126,7 +183,7 @@ def _text(body: dict[str, Any], key: str) -> str:
     return value.replace("\x00", "") if isinstance(value, str) else ""
 
 
-def _output(history: History, names: list[str], shown: Shown) -> dict[str, Any]:
+def _output(history: History, names: list[str], shown: Shown) -> HistoryAnswer:
     version = history.version
     return {
         "feature_view": version.feature_view.name,
@@ -138,7 +195,7 @@ def _output(history: History, names: list[str], shown: Shown) -> dict[str, Any]:
     }
 
 
-def _baseline(history: History, names: list[str], shown: Shown) -> dict[str, Any] | None:
+def _baseline(history: History, names: list[str], shown: Shown) -> BaselineWithProfile | None:
     if history.baseline is None:
         return None
     profile = _profile(history.compared, names, shown)
@@ -146,7 +203,7 @@ def _baseline(history: History, names: list[str], shown: Shown) -> dict[str, Any
     return {**_baseline_output(history.baseline), "approved_by": approved_by, "profile": profile}
 
 
-def _baseline_output(baseline: Baseline) -> dict[str, Any]:
+def _baseline_output(baseline: Baseline) -> BaselineAnswer:
     return {
         "set_at": timestamp(baseline.set_at),
         "set_by": baseline.set_by.get_username() if baseline.set_by else "approval",
@@ -158,7 +215,7 @@ def _baseline_output(baseline: Baseline) -> dict[str, Any]:
     }
 
 
-def _profile(profile: Profile | None, names: list[str], shown: Shown) -> dict[str, Any] | None:
+def _profile(profile: Profile | None, names: list[str], shown: Shown) -> ProfileAnswer | None:
     if profile is None:
         return None
     columns = [shown(each.to_json()) for each in profile.columns if each.name in names]
@@ -170,7 +227,7 @@ def _brief(column: ColumnProfile, shown: Shown) -> dict[str, Any]:
     return {key: said[key] for key in BRIEF if key in said}
 
 
-def _past(past: Past, names: list[str], shown: Shown) -> dict[str, Any]:
+def _past(past: Past, names: list[str], shown: Shown) -> PastAnswer:
     """Return a day or month that has the profiles of its runs as one."""
     columns = past.columns
     return {
@@ -182,7 +239,7 @@ def _past(past: Past, names: list[str], shown: Shown) -> dict[str, Any]:
     }
 
 
-def _point(point: Point, names: list[str], shown: Shown) -> dict[str, Any]:
+def _point(point: Point, names: list[str], shown: Shown) -> PointAnswer:
     features = {}
     for name in names:
         if (column := point.columns.get(name)) is not None:

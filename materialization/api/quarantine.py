@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Document, Instant, answers
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
+from lib.body_schemas import TEXT, object_of
 from lib.clock import database_now
 from lib.parameters import MAX_LIMIT, page_bounds
 from lib.pools import Pool
-from materialization.api.serializers import quarantine_output, run_output
+from materialization.api.serializers import (
+    QuarantineAnswer,
+    RunAnswer,
+    quarantine_output,
+    run_output,
+)
 from materialization.disclosure import Disclosure
 from materialization.requests.quarantine import (
     QuarantineNotFound,
@@ -34,6 +40,26 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 100
 
 
+class HeldRow(TypedDict):
+    """A row that is held, and the checks that it fails."""
+
+    failed: list[str]
+    keys: Document
+    event_timestamp: Instant | None
+    created_timestamp: Instant | None
+    values: Document
+    held_by: dict[str, Document]
+
+
+class HeldRows(QuarantineAnswer):
+    """What is held, with a page of its rows for those who may read them."""
+
+    rows_shown: bool
+    withheld: list[str]
+    next: str | None
+    results: list[HeldRow]
+
+
 class QuarantineAPI(API):
     """What of a run is held or was, and a page of the rows that fail, for those who may read."""
 
@@ -48,7 +74,7 @@ class QuarantineAPI(API):
     @extend_schema(
         operation_id="get_quarantine",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=answers(HeldRows),
     )
     def get(self, request: Request, project: str, run_id: int) -> Response:
         found = _quarantine(request, project, run_id)
@@ -60,25 +86,24 @@ class QuarantineAPI(API):
         if may_read:
             actor, now = access.acting_user(request), database_now()
             page = read_rows(found, actor=actor, limit=limit, after=after, at=now)
-        return Response(
-            quarantine_output(found, shown)
-            | {
-                "rows_shown": may_read,
-                "withheld": sorted(shown.withheld(found.run.version)),
-                "next": page.cursor,
-                "results": [
-                    {
-                        "failed": row.failed,
-                        "keys": row.keys,
-                        "event_timestamp": row.event_timestamp,
-                        "created_timestamp": row.created_timestamp,
-                        "values": row.values,
-                        "held_by": row.held_by,
-                    }
-                    for row in page.rows
-                ],
-            }
-        )
+        told: HeldRows = {
+            **quarantine_output(found, shown),
+            "rows_shown": may_read,
+            "withheld": sorted(shown.withheld(found.run.version)),
+            "next": page.cursor,
+            "results": [
+                {
+                    "failed": row.failed,
+                    "keys": row.keys,
+                    "event_timestamp": row.event_timestamp,
+                    "created_timestamp": row.created_timestamp,
+                    "values": row.values,
+                    "held_by": row.held_by,
+                }
+                for row in page.rows
+            ],
+        }
+        return Response(told)
 
 
 class ReleaseAPI(API):
@@ -88,8 +113,8 @@ class ReleaseAPI(API):
 
     @extend_schema(
         operation_id="release_quarantine",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses={202: OpenApiTypes.OBJECT},
+        request=object_of(("reason",), reason=TEXT),
+        responses=answers(RunAnswer, 202),
     )
     def post(self, request: Request, project: str, run_id: int) -> Response:
         found = _quarantine(request, project, run_id)
@@ -111,8 +136,8 @@ class DiscardAPI(API):
 
     @extend_schema(
         operation_id="discard_quarantine",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=object_of(("reason",), reason=TEXT),
+        responses=answers(QuarantineAnswer),
     )
     def post(self, request: Request, project: str, run_id: int) -> Response:
         found = _quarantine(request, project, run_id)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
+from lib.answer_schemas import Document, Instant
 from lib.instants import timestamp
 from materialization.outlook import outlook
 from materialization.queries import source_counts
@@ -15,7 +16,125 @@ if TYPE_CHECKING:
     from materialization.models import Alert, Certificate, MaterializationRun, Quarantine
 
 
-def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> dict[str, Any]:
+class RunAnswer(TypedDict):
+    """A run: how far it is, and how it ended."""
+
+    id: int
+    feature_view: str
+    version: str | None
+    kind: str
+    window_start: Instant | None
+    window_end: Instant | None
+    compared_until: Instant | None
+    status: str
+    step: str
+    progress: float
+    chunks: int | None
+    chunks_done: int
+    stored_until: Instant | None
+    rows_expected: int | None
+    rows_per_second: int | None
+    seconds_left: int | None
+    pause_requested: bool
+    rows_read: int | None
+    rows_offline: int | None
+    rows_online: int | None
+    source: Document | None
+    requested_by: str
+    requested_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    worked_seconds: float | None
+    paused_seconds: float
+    attempt: int
+    error: str | None
+    error_code: str | None
+    example: str | None
+    checks: list[Document]
+    quarantine: str | None
+    profile: Document
+
+
+class RunsAnswer(TypedDict):
+    """The runs that were asked for."""
+
+    runs: list[RunAnswer]
+
+
+class QuarantineAnswer(TypedDict):
+    """Rows that checks refused, and what was decided."""
+
+    run: int
+    feature_view: str
+    version: str | None
+    state: str
+    rows: int
+    size_bytes: int
+    window_start: Instant | None
+    window_end: Instant | None
+    held_at: Instant
+    decided_by: str | None
+    decided_at: Instant | None
+    reason: str | None
+    ended_by: int | None
+    checks: list[Document]
+
+
+class AlertAnswer(TypedDict):
+    """What is wrong, since when, and who knows."""
+
+    id: int
+    kind: str
+    severity: str
+    state: str
+    subject: str
+    feature_view: str | None
+    version: str | None
+    run: int | None
+    words: str
+    code: str | None
+    count: int
+    opened_at: Instant
+    last_seen_at: Instant
+    acknowledged_at: Instant | None
+    acknowledged_by: str | None
+    closed_at: Instant | None
+
+
+class CertificateAnswer(TypedDict):
+    """What a comparison of stores found."""
+
+    id: int
+    feature_view: str
+    version: str | None
+    table: str
+    kind: str
+    sample: int | None
+    since: Instant | None
+    repair: bool
+    status: str
+    as_of: Instant | None
+    stored_version: int | None
+    compared: int
+    equal: int
+    missing: int
+    extra: int
+    different: int
+    expired: int
+    repaired: int
+    late: int
+    gone: int
+    examples: list[Document]
+    requested_by: str
+    requested_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    attempt: int
+    error: str | None
+    error_code: str | None
+
+
+def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> RunAnswer:
     """Return a run as it stands at ``at``; of the data only what is ``shown`` to who asks."""
     far, worked = outlook(run, at=at), run.worked(at=run.finished_at or at)
     return {
@@ -56,7 +175,7 @@ def run_output(run: MaterializationRun, shown: Disclosure, *, at: datetime) -> d
     }
 
 
-def quarantine_output(quarantine: Quarantine, shown: Disclosure) -> dict[str, Any]:
+def quarantine_output(quarantine: Quarantine, shown: Disclosure) -> QuarantineAnswer:
     run, by = quarantine.run, quarantine.decided_by
     return {
         "run": run.pk,
@@ -76,7 +195,7 @@ def quarantine_output(quarantine: Quarantine, shown: Disclosure) -> dict[str, An
     }
 
 
-def alert_output(alert: Alert) -> dict[str, Any]:
+def alert_output(alert: Alert) -> AlertAnswer:
     version = alert.version
     return {
         "id": alert.pk,
@@ -98,7 +217,7 @@ def alert_output(alert: Alert) -> dict[str, Any]:
     }
 
 
-def certificate_output(certificate: Certificate, shown: Disclosure) -> dict[str, Any]:
+def certificate_output(certificate: Certificate, shown: Disclosure) -> CertificateAnswer:
     """Return a certificate; keys of entities only as far as they are ``shown`` to who asks."""
     version = certificate.version
     return {

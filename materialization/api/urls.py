@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from materialization.api import alerts, budgets, certificates, profiles, quarantine, runs
+from materialization.api import alerts, budgets, certificates, profiles, quarantine, runs, streams
 
 _PROJECT = "projects/<slug:project>"
 _VERSION = r"^projects/(?P<project>[-\w]+)/feature-views/(?P<name>\w+)/versions/(?P<version>[\w.]+)"
@@ -41,6 +41,18 @@ urlpatterns = [
     path(f"{_PROJECT}/runs/<int:run_id>/cancel", runs.CancelRunAPI.as_view(), name="run-cancel"),
     path(f"{_PROJECT}/runs/<int:run_id>/pause", runs.PauseRunAPI.as_view(), name="run-pause"),
     path(f"{_PROJECT}/runs/<int:run_id>/resume", runs.ResumeRunAPI.as_view(), name="run-resume"),
+    path(f"{_PROJECT}/streams", streams.StreamsAPI.as_view(), name="streams"),
+    path(
+        f"{_PROJECT}/streams/<int:part_id>/read-on",
+        streams.ReadOnAPI.as_view(),
+        name="stream-read-on",
+    ),
+    path(f"{_PROJECT}/dead-letters", streams.DeadLettersAPI.as_view(), name="dead-letters"),
+    path(
+        f"{_PROJECT}/dead-letters/<int:letter_id>/replay",
+        streams.ReplayAPI.as_view(),
+        name="dead-letter-replay",
+    ),
     path(f"{_PROJECT}/alerts", alerts.AlertsAPI.as_view(), name="alerts"),
     path(
         f"{_PROJECT}/alerts/<int:alert_id>/acknowledge",

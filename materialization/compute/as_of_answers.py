@@ -17,13 +17,10 @@ from materialization.compute.questions import JoinAnswer
 from materialization.transforms.aggregation.as_of import as_of_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import duckdb
 
     from materialization.compute.questions import JoinQuestion
-
-    Spool = Callable[[duckdb.DuckDBPyRelation, pa.Schema], pa.Table]
+    from materialization.compute.spooled import Spool
 
 
 def as_of_answer(

@@ -21,18 +21,16 @@ import msgspec
 from lib.decoding import json_reader
 from materialization.compute import forks
 from materialization.compute.jobs import (
-    Computed,
     ComputeJob,
     Envelope,
-    Fit,
     FitJob,
     Job,
-    Report,
-    Split,
+    QueryJob,
     SplitJob,
-    Survey,
     SurveyJob,
 )
+from materialization.compute.reports import Computed, Fit, Report, Split, Survey
+from materialization.confined.frames import JSON, send
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded, EngineStopped, from_report
 
 if TYPE_CHECKING:
@@ -124,6 +122,17 @@ def fit(job: FitJob, limits: EngineLimits, *, watch: Watch) -> Fit:
         return _told(child.report().fit, "the encodings")
 
 
+def query(job: QueryJob, limits: EngineLimits) -> str:
+    """Have a query's rows written in a child process; return the file.
+
+    :raises EngineStopped: the child died without a word; else as ``compute``.
+    """
+    with start_child(job, limits) as child:
+        for _ in child.shares():
+            pass
+        return _told(child.report().queried, "the query")
+
+
 def _told(found: _Found | None, of_what: str) -> _Found:
     """:raises EngineStopped: the report has nothing of what was asked for."""
     if found is None:
@@ -155,7 +164,9 @@ def start_child(
 class Child:
     """One sandbox process: how far it is on stdout, the report in a file, killed after its time."""
 
-    def __init__(self, limits: EngineLimits, directory: str, report: IO[bytes]) -> None:
+    def __init__(
+        self, limits: EngineLimits, directory: str, report: IO[bytes], *, timed: bool = True
+    ) -> None:
         self._limits = limits
         self._report_file = report
         self._timed_out = False
@@ -173,7 +184,9 @@ class Child:
             os.close(theirs_out)
         self._timer = threading.Timer(limits.timeout_s + _GRACE_S, self._time_out)
         self._timer.daemon = True
-        self._timer.start()
+        if timed:
+            self._timer.start()
+        self.pipes = (ours_in, ours_out)
 
     @property
     def pid(self) -> int:
@@ -186,7 +199,7 @@ class Child:
 
     def send(self, envelope: bytes) -> None:
         with contextlib.suppress(BrokenPipeError), self._stdin:
-            self._stdin.write(envelope)
+            send(self._stdin, JSON, envelope)
 
     def shares(self) -> Iterator[float]:
         """Yield how much is done, at least every half second, until the child has ended."""

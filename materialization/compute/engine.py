@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from materialization.compute.bringing import brings_nothing
 from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.fitted import none_fitted
 from materialization.compute.mask_keys import no_keys
+from materialization.compute.read_files import no_files
 from materialization.finding.fetching import no_fetch
 
 if TYPE_CHECKING:
@@ -21,29 +23,28 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from materialization.compute.bringing import Bring
     from materialization.compute.child import Watch
     from materialization.compute.fitted import Fitted
-    from materialization.compute.jobs import (
-        Computed,
-        ComputeJob,
-        Events,
-        Fit,
-        FitJob,
-        ListedRow,
-        ListJob,
-        Split,
-        SplitJob,
-        Survey,
-        SurveyJob,
-    )
+    from materialization.compute.jobs import ComputeJob, FitJob, ListJob, SplitJob, SurveyJob
     from materialization.compute.limits import EngineIdentity, EngineLimits
     from materialization.compute.look import Look
     from materialization.compute.mask_keys import MaskKeys
-    from materialization.compute.questions import EntitiesQuestion, JoinAnswer, JoinQuestion
+    from materialization.compute.questions import (
+        EntitiesQuestion,
+        Evaluated,
+        Expression,
+        JoinAnswer,
+        JoinQuestion,
+        Trial,
+    )
+    from materialization.compute.read_files import ReadFiles
+    from materialization.compute.reports import Computed, Events, Fit, ListedRow, Split, Survey
     from materialization.finding.fetching import Fetch
     from materialization.quality.profiles import Profile
     from materialization.sources.inputs import SourceInput
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class Engine(Protocol):
@@ -81,6 +82,18 @@ class Engine(Protocol):
         :raises FitFailed: a range has no value, or one that nothing can be fitted to.
         """
 
+    def query(
+        self, spec: VersionSpec, source: SourceInput, *, most_rows: int, most_bytes: int
+    ) -> pa.Table:
+        """Return what a version's own SQL gives of its source: all columns, so many rows.
+
+        Nothing of it is stored. More than ``most_bytes`` are a limit exceeded.
+
+        :raises UnknownColumn, SourceValueInvalid, SourceUnreadable, RowSqlRefused: source or SQL.
+        :raises EngineStopped: as ``compute``.
+        """
+        ...
+
     def split(self, job: SplitJob, *, watch: Watch) -> Split:
         """Write the rows of several windows apart, in one reading, where that pays.
 
@@ -88,11 +101,17 @@ class Engine(Protocol):
         """
 
     def look(
-        self, specs: Sequence[VersionSpec], source: SourceInput, *, unseen: Collection[int] = ()
+        self,
+        specs: Sequence[VersionSpec],
+        source: SourceInput,
+        *,
+        unseen: Collection[int] = (),
+        at: datetime | None = None,
     ) -> list[Look]:
         """Read a source as each version would, and say what its definition gets wrong about it.
 
-        For the versions at the places ``unseen`` no row is read: columns and types only.
+        For the versions at the places ``unseen`` no row is read: columns and types only. Rows of
+        times after ``at`` are told.
 
         SQL or files that end a look are problems of that version; the others are looked at.
 
@@ -161,6 +180,27 @@ class Engine(Protocol):
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
 
+    def kept_events(
+        self, files: Sequence[str], spec: VersionSpec, *, as_of: datetime
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Give the stored events that windows reach at ``as_of`` or later.
+
+        Input:  Parquet files of one snapshot, those of events.
+        Output: batches of the events' own columns, in no order; of keys whose events are all older,
+                one event that says that they were there; memory bounded.
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+        ...
+
+    def later_rows(
+        self, files: Sequence[str], spec: VersionSpec, *, after: datetime
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Give the stored rows that are not visible at ``after``; as ``latest_rows``.
+
+        Input: Parquet files of one snapshot, one at least.
+        """
+        ...
+
     def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
         """Return the join keys of up to ``count`` entities, each as likely as any other.
 
@@ -201,6 +241,14 @@ class Engine(Protocol):
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
 
+    def evaluate(self, rows: pa.Table, expressions: Sequence[Expression]) -> list[Evaluated]:
+        """Compute each expression for each of ``rows``, in their order."""
+        ...
+
+    def refused(self, trials: Sequence[Trial]) -> list[str | None]:
+        """Return what this engine says against each expression; None: it computes it."""
+        ...
+
     def point_in_time_joins(self, questions: Sequence[JoinQuestion]) -> list[JoinAnswer]:
         """Answer each question: of each entity row's stored rows the latest known at its time.
 
@@ -223,11 +271,14 @@ class MadeEngine(Protocol):
         mask_keys: MaskKeys = no_keys,
         fitted: Fitted = none_fitted,
         fetch: Fetch = no_fetch,
+        read_files: ReadFiles = no_files,
+        bring: Bring = brings_nothing,
     ) -> Engine:
         """Make an engine of its limits, which finds the keys of hashes by ``mask_keys``.
 
         What encodings were fitted to it finds by ``fitted``; rows of other systems it has fetched
-        by ``fetch``.
+        by ``fetch``, stored rows of other views it finds by ``read_files``, and has stored files
+        brought here by ``bring`` before it reads them.
         """
         ...
 

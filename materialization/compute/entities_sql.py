@@ -13,6 +13,7 @@ from lib.sql_text import identifier, key_list
 from materialization.compute.questions import Timing
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.stores.columns import CREATED, EVENT
+from materialization.transforms.aggregation.presence import presence_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +96,34 @@ def _islands(spans: str, names: str) -> str:
 
 
 def _spans(view: StoredEntities, question: EntitiesQuestion) -> str:
-    """Return SQL for the keys of each row that counts at some time asked about, and its span.
+    """Return SQL for the keys of what counts at some time asked about, and its span."""
+    columns = {view.key_columns.get(key.name, key.name): key.name for key in view.spec.join_keys}
+    keys = ", ".join(
+        f"s.{identifier(columns[name])} AS {own}"
+        for name, own in zip(question.keys.names, key_names(question), strict=True)
+    )
+    if not view.spec.keeps_events:
+        return _row_spans(view, question, keys)
+    first, last = map(to_us, question.bounds)
+    names = key_list(question.keys)
+    found = presence_sql(
+        view.spec,
+        view.files,
+        keys=keys,
+        names=names,
+        bounds_us=(first, last),
+        timing=question.timing,
+        anew=question.instants is None,
+    )
+    return f"SELECT {names}, since AS {_SINCE}, until AS {_UNTIL} FROM ({found})"
 
-    Conditions on the event time alone stand apart, so that files and row groups of other times are
-    left out.
+
+def _row_spans(view: StoredEntities, question: EntitiesQuestion, keys: str) -> str:
+    """Return SQL for the spans of the rows of a view that is not made of events.
+
+    Conditions on one time alone stand apart, so that files and row groups of other times are left
+    out. What came to count anew with known timing did so by its event or, of one before the first
+    instant, by when it was known: two readings, each of which leaves out what is long ago.
     """
     since = f"epoch_us({EVENT})"
     if question.timing is Timing.KNOWN:
@@ -110,14 +135,14 @@ def _spans(view: StoredEntities, question: EntitiesQuestion) -> str:
         ttl = view.spec.ttl // MICROSECOND
         until = f"epoch_us({EVENT}) + {ttl}"
         conditions += [f"{EVENT} >= make_timestamptz({first - ttl})", f"{since} <= {until}"]
+    anew = [""]
     if question.instants is None:
-        conditions.append(f"{since} >= {first}")
-    columns = {view.key_columns.get(key.name, key.name): key.name for key in view.spec.join_keys}
-    keys = ", ".join(
-        f"s.{identifier(columns[name])} AS {own}"
-        for name, own in zip(question.keys.names, key_names(question), strict=True)
-    )
-    return (
+        at = f"make_timestamptz({first})"
+        anew = [f" AND {EVENT} >= {at}"]
+        if question.timing is Timing.KNOWN:
+            anew.append(f" AND {EVENT} < {at} AND {CREATED} >= {at}")
+    return "\nUNION ALL\n".join(
         f"SELECT {keys}, {since} AS {_SINCE}, {until} AS {_UNTIL}"
-        f" FROM {stored_rows(view.files)} s WHERE {' AND '.join(conditions)}"
+        f" FROM {stored_rows(view.files)} s WHERE {' AND '.join(conditions)}{these}"
+        for these in anew
     )

@@ -14,12 +14,12 @@ from materialization.compute.entities_sql import AFTER, AT, INSTANTS, entities_s
 from materialization.stores.columns import EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     import duckdb
 
     from materialization.compute.questions import EntitiesQuestion
+    from materialization.compute.spooled import Spool
 
 #: Instants looked at before anybody knows how many entities there are at one.
 _FIRST = 16
@@ -29,7 +29,7 @@ def entity_rows(
     session: duckdb.DuckDBPyConnection,
     question: EntitiesQuestion,
     *,
-    spool: Callable[[duckdb.DuckDBPyRelation, pa.Schema], pa.Table],
+    spool: Spool,
 ) -> pa.Table:
     """Answer a question of which one view has files; ``spool`` brings found rows out.
 

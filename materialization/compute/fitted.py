@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from registry.spec.model import VersionSpec
+from registry.spec.version_spec import VersionSpec
 
 if TYPE_CHECKING:
     from materialization.compute.jobs import ComputeJob, SplitJob
@@ -27,7 +27,12 @@ def none_fitted(spec: VersionSpec) -> Mapping[str, tuple[dict[str, Any], ...]]:
 
 def with_fitted(job: _Job, fitted: Fitted) -> _Job:
     """Return the job of a version that has its parameters at hand; it may have them already."""
-    if not job.spec.fitted_features or job.spec.fitted:
-        return job
-    spec = msgspec.structs.replace(job.spec, fitted=dict(fitted(job.spec)))
-    return msgspec.structs.replace(job, spec=spec)
+    spec = spec_with_fitted(job.spec, fitted)
+    return job if spec is job.spec else msgspec.structs.replace(job, spec=spec)
+
+
+def spec_with_fitted(spec: VersionSpec, fitted: Fitted) -> VersionSpec:
+    """Return the same of a version alone."""
+    if not spec.fitted_features or spec.fitted:
+        return spec
+    return msgspec.structs.replace(spec, fitted=dict(fitted(spec)))

@@ -1,21 +1,19 @@
-"""What the parent asks of the sandbox and what it is told at the end.
+"""What the parent asks of the sandbox.
 
-Not for starting it: ``child`` does.
+Not for starting it (``child`` does), nor for what it is told at the end (``reports``).
 """
 
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
-from materialization.compute.limits import (
-    EngineLimits,
-)  # noqa: TC001 - msgspec reads the annotations
-from materialization.quality.checking import Checked  # noqa: TC001 - msgspec reads the annotations
+from materialization.compute.limits import EngineLimits  # noqa: TC001 - as inputs
+from materialization.compute.reports import Prepared  # noqa: TC001 - as inputs
 from materialization.sources.inputs import SourceInput  # noqa: TC001 - msgspec reads the annotations
-from registry.spec.model import VersionSpec  # noqa: TC001 - msgspec reads the annotations
+from registry.spec.version_spec import VersionSpec  # noqa: TC001 - msgspec reads the annotations
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -33,45 +31,6 @@ class Reading(msgspec.Struct, frozen=True):
     counts_gone: bool = False
 
 
-class Counters(msgspec.Struct, frozen=True):
-    """Rows taken from the source, and what became of them.
-
-    ``rows_read`` = ``rows`` + dropped + ``already_stored`` + ``repeated`` for views whose rows
-    stand alone; ``repeated`` were given before, equal in keys, stamps and values.
-    ``late`` of the ``rows`` belong to windows that were covered before. ``has_later`` are the parts
-    with rows beyond the end of all windows: a later run takes them. ``placeholder_times`` of the
-    rows an aggregation takes have an event time that stands for none (``placeholder_dates``);
-    ``copies`` of them are equal to another in every column of the source, and count each.
-
-    Of rows that are compared with what is stored, ``corrected`` of the ``late`` are of an entity
-    and a time that had another row; ``gone`` are stored of which the source has no row any more,
-    None where nobody looked. ``first_event`` is the earliest of the rows that an aggregation takes;
-    where it has lost earlier ones, ticks before ``whole_from`` are all among the gone.
-    """
-
-    rows_read: int = 0
-    dropped_null_key: int = 0
-    dropped_null_time: int = 0
-    already_stored: int = 0
-    repeated: int = 0
-    late: int = 0
-    rows: int = 0
-    has_later: tuple[str, ...] = ()
-    placeholder_times: int = 0
-    copies: int = 0
-    corrected: int = 0
-    gone: int | None = None
-    first_event: datetime | None = None
-    whole_from: datetime | None = None
-
-
-class Prepared(msgspec.Struct, frozen=True):
-    """Rows that are written already: files in a staging folder, and what was counted of them."""
-
-    files: tuple[str, ...]
-    counters: Counters
-
-
 class Keeping(msgspec.Struct, frozen=True):
     """Have the rows that are aggregated stored beside their ticks; see ``aggregation.events``.
 
@@ -84,13 +43,6 @@ class Keeping(msgspec.Struct, frozen=True):
     arrived: datetime
     is_first: bool = False
     tells_gone: bool = True
-
-
-class Events(msgspec.Struct, frozen=True):
-    """Staged files of events, and how many rows they have."""
-
-    files: tuple[str, ...] = ()
-    rows: int = 0
 
 
 class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
@@ -131,6 +83,12 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
     sequence: int = 0
     prepared: Prepared | None = None
 
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """The stored files that it reads."""
+        kept = self.keeping.files if self.keeping is not None else ()
+        return (*self.state_files, *self.stored_files, *kept)
+
     def all_readings(self) -> tuple[Reading, ...]:
         """Return the readings; without any the window is read of the whole source."""
         return self.readings or (Reading(self.source, ((self.window_start, self.window_end),)),)
@@ -139,12 +97,13 @@ class ComputeJob(msgspec.Struct, frozen=True, tag="compute"):
 class LookJob(msgspec.Struct, frozen=True, tag="look"):
     """Look at the source as each of the versions would read it.
 
-    Of those at the places ``unseen`` no row is read.
+    Of those at the places ``unseen`` no row is read. Rows whose times lie after ``at`` are counted.
     """
 
     specs: tuple[VersionSpec, ...]
     source: SourceInput
     unseen: frozenset[int] = frozenset()
+    at: datetime | None = None
 
 
 class SurveyJob(msgspec.Struct, frozen=True, tag="survey"):
@@ -163,25 +122,30 @@ class SurveyJob(msgspec.Struct, frozen=True, tag="survey"):
     shortest_us: int = 0
 
 
+class QueryJob(msgspec.Struct, frozen=True, tag="query"):
+    """Write what a version's own SQL gives of its source, all columns as they are.
+
+    Into one file of the folder ``staging``, an Arrow stream: no more than ``most_rows``, and hardly
+    more than ``most_bytes``.
+    """
+
+    spec: VersionSpec
+    source: SourceInput
+    staging: str
+    most_rows: int
+    most_bytes: int
+
+
 class FitJob(msgspec.Struct, frozen=True, tag="fit"):
-    """Find out what the encodings of some ``features`` of a version are fitted to."""
+    """Find out what the encodings of some ``features`` of a version are fitted to.
+
+    ``kept_bytes`` is what the view's others take, which are fitted already.
+    """
 
     spec: VersionSpec
     source: SourceInput
     features: tuple[str, ...]
-
-
-class Fit(msgspec.Struct, frozen=True):
-    """By feature: what each step is fitted to, in order, and how many rows the range has."""
-
-    parameters: dict[str, tuple[dict[str, Any], ...]]
-    rows: dict[str, int]
-
-
-class Survey(msgspec.Struct, frozen=True):
-    """The parts of a window, in order: where each ends, and about how many rows it has."""
-
-    parts: tuple[tuple[datetime, int], ...]
+    kept_bytes: int = 0
 
 
 class SplitJob(msgspec.Struct, frozen=True, tag="split"):
@@ -200,12 +164,6 @@ class SplitJob(msgspec.Struct, frozen=True, tag="split"):
     sequence: int
 
 
-class Split(msgspec.Struct, frozen=True):
-    """The rows of each window; None: each is better read by itself."""
-
-    parts: tuple[Prepared, ...] | None
-
-
 class ListJob(msgspec.Struct, frozen=True, tag="list"):
     """List rows of Parquet files that fail some of the version's ``row_checks``, by their numbers.
 
@@ -222,7 +180,18 @@ class ListJob(msgspec.Struct, frozen=True, tag="list"):
     up_to: int | None = None
 
 
-Job: TypeAlias = ComputeJob | LookJob | SurveyJob | SplitJob | ListJob | FitJob
+class TransformJob(msgspec.Struct, frozen=True, tag="transform"):
+    """Make rows of batches of the source's columns, as long as there are batches.
+
+    What the version has of its source by then, its ``schema``, says what they are.
+    """
+
+    spec: VersionSpec
+
+
+Job: TypeAlias = (
+    ComputeJob | LookJob | SurveyJob | SplitJob | ListJob | FitJob | QueryJob | TransformJob
+)
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -235,51 +204,3 @@ class Envelope(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Envelope({self.job!r}, …)"  # what quotes it, quotes no key
-
-
-class Computed(msgspec.Struct, frozen=True):
-    """What a job made: ``files`` in its staging folder have all its rows.
-
-    ``events`` are what those are made of, where that is kept. ``profile`` is of the rows, as
-    ``quality.profiles.Profile`` writes itself, and ``checked`` how many fail which check.
-    ``seconds`` says how long staging and profiling took.
-    """
-
-    counters: Counters
-    files: tuple[str, ...]
-    profile: dict[str, Any]
-    checked: Checked
-    seconds: dict[str, float]
-    events: Events = Events()
-
-
-class ListedRow(msgspec.Struct, frozen=True):
-    """One row of a list: where it stands, the names of the checks it fails, what it holds as JSON.
-
-    ``values`` are those that the checks are about. ``held_by`` has, for a check that fails because
-    another entity holds the value, one that does: its ``keys`` and the ``event_timestamp`` of its
-    row.
-    """
-
-    place: tuple[int, int]
-    failed: list[str]
-    keys: dict[str, Any]
-    event_timestamp: str
-    created_timestamp: str
-    values: dict[str, Any]
-    held_by: dict[str, dict[str, Any]] = {}
-
-
-class Report(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The child's last line: exactly one of its fields is set.
-
-    Of ``looks`` there is one a version: what was found, or an ``error`` that ended it.
-    """
-
-    computed: Computed | None = None
-    looks: list[dict[str, Any]] | None = None
-    survey: Survey | None = None
-    split: Split | None = None
-    fit: Fit | None = None
-    rows: list[ListedRow] | None = None
-    error: dict[str, Any] | None = None

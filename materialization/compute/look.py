@@ -23,21 +23,22 @@ from materialization.errors import (
     UnknownColumn,
     from_report,
 )
-from materialization.finding.kinds import find_source
+from materialization.finding.kinds import find_rows
+from materialization.sources.inputs import beside_of, own_of
 from registry.spec.python_code import PythonCode  # noqa: TC001 - msgspec reads the annotations
-from registry.spec.sources import ConnectedSource, SourceSchema
+from registry.spec.sources.base import SourceSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from lib.errors import AssayError
     from materialization.compute.engine import Engine
-    from materialization.compute.jobs import Report
+    from materialization.compute.reports import Report
     from materialization.finding.fetching import Fetched
-    from materialization.sources.inputs import SourceInput
+    from materialization.sources.inputs import OneSource, SourceInput
     from materialization.sources.where import Where
-    from registry.spec.model import VersionSpec
-    from registry.spec.sources import Source
+    from registry.spec.sources.kinds import Source
+    from registry.spec.version_spec import VersionSpec
 
 Path = tuple[str | int, ...]
 #: What is wrong with what a view makes of its source.
@@ -66,6 +67,8 @@ class Look(msgspec.Struct, frozen=True):
     code: PythonCode | None = None
     #: Which state each file was in, by its name as it is told: see ``files_in``.
     files: dict[str, str] = {}
+    #: As ``schema``, of the sources that are joined, in order.
+    joined: tuple[SourceSchema, ...] = ()
 
 
 class _Found(msgspec.Struct):
@@ -78,6 +81,7 @@ class _Found(msgspec.Struct):
     columns: dict[str, str]
     schema: SourceSchema | None
     code: PythonCode | None = None
+    joined: tuple[SourceSchema, ...] = ()
 
 
 _read_found = converter(_Found)
@@ -89,53 +93,74 @@ def look(
     where: Where,
     engine: Engine,
     unseen: Collection[int] = (),
+    at: datetime | None = None,
 ) -> list[Look]:
     """Look at the files that versions of one source would read; refusals of input are problems.
 
     A schema that a version has taken already is left aside: what the files hold now is seen. Of
-    those at the places ``unseen`` the columns are, and no row.
+    those at the places ``unseen`` the columns are, and no row. What lies after ``at`` is told.
 
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
     try:
-        found = find_source(specs[0].rows_from, where)
+        found = find_rows(specs[0], where)
         bare = [spec.untaken for spec in specs]
-        seen = engine.look(bare, found, unseen=unseen)
+        seen = engine.look(bare, found, unseen=unseen, at=at)
     except Invalid as exc:
         ended = _ended(exc, place=place_key(specs[0].rows_from))
-        return [_told(ended, where)] * len(specs)
-    files = files_in(found, where)
-    looks = [_told(each, where) for each in seen]
+        return [told_by(ended, where.told)] * len(specs)
+    files = files_in(found, where, specs[0])
+    looks = [told_by(each, where.told) for each in seen]
     return [msgspec.structs.replace(each, files=files) for each in looks]
 
 
-def with_fetched(looks: Sequence[Look], fetched: Fetched | None) -> list[Look]:
+def with_fetched(
+    looks: Sequence[Look], fetched: Fetched | None, in_part: Sequence[str] = ()
+) -> list[Look]:
     """Return reports with what those say who fetched the rows; None: they lay in files.
 
-    Of a part of the rows nobody can say how many there are, nor when they begin and end.
+    Of a part of the rows nobody can say how many there are, nor when they begin and end. Of joined
+    sources that are ``in_part`` rows may lack that are there.
     """
+    more = [
+        f"only some of the rows of {name} were looked at: rows that have none beside them may have"
+        " one."
+        for name in in_part
+    ]
     if fetched is None:
-        return list(looks)
-    more = list(fetched.notes)
+        return [_with_warnings(each, more) for each in looks]
+    more += fetched.notes
     if fetched.is_part:
         more.append("only some of the rows were looked at; the first run reads all of them.")
-    with_notes = [msgspec.structs.replace(each, warnings=[*each.warnings, *more]) for each in looks]
+    with_notes = [_with_warnings(each, more) for each in looks]
     if not fetched.is_part:
         return with_notes
     nothing = {"rows": None, "first_event": None, "last_event": None}
     return [msgspec.structs.replace(each, **nothing) for each in with_notes]
 
 
+def _with_warnings(seen: Look, more: Sequence[str]) -> Look:
+    return msgspec.structs.replace(seen, warnings=[*seen.warnings, *more])
+
+
 def place_key(source: Source) -> str:
     """Return the key of a source by which it says where its rows are."""
-    return "connection" if isinstance(source, ConnectedSource) else "path"
+    return "connection" if source.link else "path"
 
 
-def files_in(found: SourceInput, where: Where) -> dict[str, str]:
-    """Return which state each file of a source is in now: another one was swapped or written to.
+def files_in(found: SourceInput, where: Where, spec: VersionSpec) -> dict[str, str]:
+    """Return which state each file of a version's sources is in now.
 
-    A file that goes while it is looked at is left out: it is none of what was seen.
+    Another one was swapped or written to. Files of sources that are joined are told with the name
+    of theirs. A file that goes while it is looked at is left out: it is none of what was seen.
     """
+    files = _files_of(own_of(found), where)
+    for side, beside in zip(spec.view.sources, beside_of(found), strict=True):
+        files |= {f"{side.name}: {k}": state for k, state in _files_of(beside, where).items()}
+    return files
+
+
+def _files_of(found: OneSource, where: Where) -> dict[str, str]:
     try:
         parts = found.parts()
     except OSError:
@@ -147,11 +172,11 @@ def _short(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def _told(seen: Look, where: Where) -> Look:
-    """Return the report as it is told, which is not where a root is."""
-    problems = [(path, where.told(message)) for path, message in seen.problems]
-    examples = {where.told(key): where.told(value) for key, value in seen.examples.items()}
-    warnings = list(map(where.told, seen.warnings))
+def told_by(seen: Look, told: Callable[[str], str]) -> Look:
+    """Return the report as it is told, which is not where files lie here."""
+    problems = [(path, told(message)) for path, message in seen.problems]
+    examples = {told(key): told(value) for key, value in seen.examples.items()}
+    warnings = list(map(told, seen.warnings))
     return msgspec.structs.replace(seen, problems=problems, examples=examples, warnings=warnings)
 
 
@@ -174,6 +199,7 @@ def _look_of(said: dict[str, Any]) -> Look:
         columns=found.columns,
         schema=found.schema,
         code=found.code,
+        joined=found.joined,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from registry.spec.model import VersionSpec
+from registry.spec.version_spec import VersionSpec
 
 #: The key of each feature that is a hash, by its name; one that is not there its job says.
 MaskKeys: TypeAlias = Callable[[VersionSpec], Mapping[str, bytes]]

@@ -1,4 +1,4 @@
-"""What a training set asks an engine: which entities there are, and point-in-time joins. [pure]
+"""What a training set asks an engine: entities, point-in-time joins, expressions. [pure]
 
 Not for how an engine joins: DuckDB's way is ``point_in_time_sql``.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 # Join keys and features may have any name of the registry's, which never has "__": every column of
 # ours that stands beside theirs begins with it.
@@ -38,7 +38,7 @@ class Timing(StrEnum):
 
 
 class StoredEntities(NamedTuple):
-    """One view's rows, of which a question asks whose they are.
+    """One view's rows, or events where it keeps them, of which a question asks whose they are.
 
     ``key_columns``: join key → what the answer calls it, where names differ.
     """
@@ -51,8 +51,8 @@ class StoredEntities(NamedTuple):
 class EntitiesQuestion(NamedTuple):
     """Which entities the views tell of at each of ``instants``, or when within ``bounds`` anew.
 
-    Without ``instants`` those are the times at which a row came to count: that of its event or,
-    with known timing, when it was both true and known. ``bounds`` are inclusive, and with instants
+    Without ``instants`` those are the times at which a row or event came to count: its own or, with
+    known timing, when it was both true and known. ``bounds`` are inclusive, and with instants
     the first and the last. ``keys`` are those of every view, as the answer calls them. The answer
     has ``at_most`` rows; it goes on after ``after``, one row of ``answer_schema``.
     """
@@ -89,6 +89,11 @@ class JoinQuestion(NamedTuple):
     events: tuple[str, ...] | None = None
 
     @property
+    def read_files(self) -> tuple[str, ...]:
+        """The stored files that an answer is made of."""
+        return self.files if self.events is None else self.events
+
+    @property
     def join_keys(self) -> tuple[str, ...]:
         return tuple(key.name for key in self.spec.join_keys)
 
@@ -122,3 +127,24 @@ class JoinAnswer(NamedTuple):
 
     rows: pa.Table
     differing: int | None = None
+
+
+class Expression(NamedTuple):
+    """SQL of ``registry.spec.scalar``, and the columns that are its ``i0``, ``i1`` and so on."""
+
+    sql: str
+    columns: tuple[str, ...]
+
+
+class Trial(NamedTuple):
+    """SQL of ``registry.spec.scalar``, and the kinds of its ``i0``, ``i1`` and so on."""
+
+    sql: str
+    kinds: tuple[str, ...]
+
+
+class Evaluated(NamedTuple):
+    """One expression's values; ``is_lacking``: an operation had no result, and is null there."""
+
+    values: pa.ChunkedArray
+    is_lacking: bool

@@ -9,38 +9,84 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from lib.errors import AssayError
-from lib.instants import MICROSECOND
-from materialization.compute.jobs import ComputeJob, FitJob, LookJob, SplitJob, SurveyJob
-from materialization.errors import TEMP_PREFIX
-from materialization.finding.fetching import Fetched, Wanted
-from materialization.sources.inputs import LinkedRows, SourceFiles
+from materialization.compute.jobs import (
+    ComputeJob,
+    FitJob,
+    LookJob,
+    QueryJob,
+    SplitJob,
+    SurveyJob,
+)
+from materialization.compute.wanted import specs_of, wanted_beside, wanted_of
+from materialization.errors import STAGED_PREFIX
+from materialization.finding.fetching import Fetched
+from materialization.sources.inputs import (
+    JoinedRows,
+    LinkedRows,
+    SourceFiles,
+    beside_of,
+    own_of,
+)
+from materialization.sources.where import of_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
-    from materialization.compute.jobs import Counters, Reading
+    from materialization.compute.jobs import Reading
     from materialization.compute.limits import EngineLimits
+    from materialization.compute.reports import Counters
     from materialization.finding.fetching import Fetch
-    from materialization.sources.inputs import SourceInput
-    from registry.spec.model import VersionSpec
+    from materialization.sources.inputs import DeltaFiles, OneSource, SourceInput
 
-_Reading = TypeVar("_Reading", ComputeJob, LookJob, SurveyJob, SplitJob, FitJob)
-#: Rows of another system that somebody who plans waits for: the rest is seen by the first run.
-LOOK_ROWS = 200_000
+_Reading = TypeVar("_Reading", ComputeJob, LookJob, SurveyJob, SplitJob, FitJob, QueryJob)
+
+
+@dataclass(frozen=True)
+class _Here:
+    """What was fetched of each source that is not here, by what stands for it."""
+
+    own: Fetched | None
+    beside: tuple[Fetched | None, ...] = ()
+
+    def all(self) -> list[Fetched]:
+        return [each for each in (self.own, *self.beside) if each is not None]
+
+    def told(self, message: str) -> str:
+        """Return a message with each file as it is called where it comes from."""
+        for fetched in self.all():
+            for name, path in fetched.files.items():
+                message = message.replace(path, fetched.told.get(name, name))
+        return message
+
+    def of(self, found: SourceInput) -> SourceInput:
+        """Return a source with files in the place of what they hold."""
+        if not isinstance(found, JoinedRows):
+            return found if self.own is None else _files(found, self.own)
+        own = found.own if self.own is None else _files(found.own, self.own)
+        pairs = zip(found.beside, self.beside, strict=True)
+        beside = (each if fetched is None else _files(each, fetched) for each, fetched in pairs)
+        return JoinedRows(own, tuple(beside))
 
 
 @dataclass(frozen=True)
 class Staged(Generic[_Reading]):
-    """A job over files that are here, and what was fetched for it; None: it read files anyway."""
+    """A job over files that are here, and what was fetched of the view's own source.
+
+    None: it read files anyway.
+    """
 
     job: _Reading
     fetched: Fetched | None = None
+    #: The joined sources of which there are more rows than were fetched.
+    in_part: tuple[str, ...] = ()
+    #: Says a message with what was fetched as it is called where it comes from.
+    told: Callable[[str], str] = str
 
     def counted(self, counters: Counters) -> Counters:
         """Return what was counted with the parts as they are called where they come from."""
@@ -59,95 +105,67 @@ def staged(
 
     Errors name what was read as it is called there. What ``watch`` raises ends the fetching.
     """
-    if not isinstance(job.source, LinkedRows) or _is_prepared(job):
+    links = [own_of(job.source), *beside_of(job.source)]
+    if not any(isinstance(each, LinkedRows) for each in links) or _is_prepared(job):
         yield Staged(job)
         return
-    with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=limits.temp_root) as folder:
-        fetched = fetch(job.source, wanted_of(job), folder, watch)
+    with tempfile.TemporaryDirectory(prefix=STAGED_PREFIX, dir=limits.temp_root) as folder:
+        here = _fetched(job, folder, fetch, watch)
         try:
-            yield Staged(_over(job, fetched), fetched)
+            yield Staged(_over(job, here), here.own, _in_part(job, here), here.told)
         except AssayError as exc:
-            exc.reword(lambda message: _told(message, fetched))
+            exc.reword(here.told)
             raise
+
+
+def _fetched(job: _Reading, folder: str, fetch: Fetch, watch: Callable[[], None]) -> _Here:
+    """Fetch what the job reads of each source that is not here, each into a folder of its own."""
+    found: list[Fetched | None] = []
+    for place, source in enumerate([own_of(job.source), *beside_of(job.source)]):
+        if not isinstance(source, LinkedRows):
+            found.append(None)
+            continue
+        own = Path(folder) / str(place)
+        own.mkdir()
+        if place:
+            with of_joined(specs_of(job)[0], place - 1):
+                found.append(fetch(source, wanted_beside(job, place - 1), str(own), watch))
+        else:
+            found.append(fetch(source, wanted_of(job), str(own), watch))
+    return _Here(found[0], tuple(found[1:]))
+
+
+def _in_part(job: _Reading, here: _Here) -> tuple[str, ...]:
+    pairs = zip(specs_of(job)[0].view.sources, here.beside, strict=True)
+    return tuple(join.name for join, fetched in pairs if fetched is not None and fetched.is_part)
 
 
 def _is_prepared(job: object) -> bool:
     return isinstance(job, ComputeJob) and job.prepared is not None
 
 
-def _told(message: str, fetched: Fetched) -> str:
-    for name, path in fetched.files.items():
-        message = message.replace(path, fetched.told.get(name, name))
-    return message
-
-
-def wanted_of(job: ComputeJob | LookJob | SurveyJob | SplitJob | FitJob) -> Wanted:
-    """Return what a job reads of its source."""
-    if isinstance(job, LookJob):
-        return Wanted(_columns_of(job.specs), most_rows=LOOK_ROWS)
-    spec, only = job.spec, job.spec.columns_read is not None
-    if isinstance(job, FitJob):
-        return Wanted(spec.columns_read, only_those=only)
-    if spec.transform.makes_ticks:
-        end = job.ends[-1] if isinstance(job, SplitJob) else job.window_end
-        # Whether the source lost its beginning is told by its first row, whenever that was.
-        seeks_first = isinstance(job, ComputeJob) and job.corrects_at is not None
-        after = None if seeks_first else _reached(spec, job.window_start)
-        return Wanted(spec.columns_read, after, end, only_those=only)
-    after, until = _hull(job)
-    return Wanted(spec.columns_read, after, until, by_arrival=True, only_those=only)
-
-
-def _columns_of(specs: tuple[VersionSpec, ...]) -> frozenset[str] | None:
-    """Return the columns that all of the versions read together; None: one reads all."""
-    read = [spec.columns_read for spec in specs]
-    return None if None in read else frozenset().union(*(each for each in read if each))
-
-
-def _hull(job: ComputeJob | SurveyJob | SplitJob) -> tuple[datetime | None, datetime]:
-    """Return the stretch in which all windows of a job lie."""
-    if isinstance(job, ComputeJob):
-        windows = [window for reading in job.all_readings() for window in reading.windows]
-    else:
-        end = job.ends[-1] if isinstance(job, SplitJob) else job.window_end
-        windows = [(job.window_start, end)]
-    starts = [start for start, _ in windows]
-    after = None if None in starts else min(start for start in starts if start is not None)
-    return after, max(end for _, end in windows)
-
-
-def _reached(spec: VersionSpec, start: datetime | None) -> datetime | None:
-    """Return the instant after which the events of all windows lie; None: they are any."""
-    if spec.view.is_unbounded:
-        return None  # no calendar has the instant at which such a window begins
-    begin = start
-    if (since := spec.view.start) is not None:
-        since = since - MICROSECOND
-        begin = since if begin is None else max(begin, since)
-    if begin is None:
-        return None
-    return begin - spec.view.longest_window
-
-
-def _over(job: _Reading, fetched: Fetched) -> _Reading:
+def _over(job: _Reading, here: _Here) -> _Reading:
     """Return the job with files in the place of what they hold."""
-    here = msgspec.structs.replace(job, source=_files(job.source, fetched))
-    if isinstance(here, ComputeJob) and here.readings:
-        readings = tuple(_reading_over(each, fetched) for each in here.readings)
-        return msgspec.structs.replace(here, readings=readings)
-    return here
+    staged = msgspec.structs.replace(job, source=here.of(job.source))
+    if isinstance(staged, ComputeJob) and staged.readings:
+        readings = tuple(_reading_over(each, here) for each in staged.readings)
+        return msgspec.structs.replace(staged, readings=readings)
+    return staged
 
 
-def _reading_over(reading: Reading, fetched: Fetched) -> Reading:
+def _reading_over(reading: Reading, here: _Here) -> Reading:
     others = reading.others
     return msgspec.structs.replace(
         reading,
-        source=_files(reading.source, fetched),
-        others=None if others is None else _files(others, fetched),
+        source=here.of(reading.source),
+        others=None if others is None else here.of(others),
     )
 
 
-def _files(source: SourceInput, fetched: Fetched) -> SourceFiles:
+def _files(source: OneSource, fetched: Fetched) -> SourceFiles | DeltaFiles:
+    if isinstance(source, LinkedRows) and source.table is not None:
+        kept = {part.name for part in source.parts()}
+        return source.table.moved({n: path for n, path in fetched.files.items() if n in kept})
     names = [part.name for part in source.parts() if part.name in fetched.files]
     names.sort(key=fetched.files.__getitem__)
     said = tuple(fetched.partitions.get(name, ()) for name in names)

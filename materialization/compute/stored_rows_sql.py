@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: The relation of entities, or rows, that a question is about.
 ASKED = "asked"
@@ -116,6 +116,12 @@ def latest_sql(
         f"SELECT {columns} FROM {stored_rows(files)} JOIN newest USING ({keys}, {EVENT}) "
         f"{wanted}QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1"
     )
+
+
+def later_rows_sql(files: Sequence[str], spec: VersionSpec, *, after: datetime) -> str:
+    """Return SQL for the rows that are not visible at an instant."""
+    later = " OR ".join(f"{column} > {instant(after)}" for column in (EVENT, CREATED))
+    return f"SELECT {_columns(spec)} FROM {stored_rows(files)} WHERE {later}"
 
 
 def sample_sql(files: Sequence[str], spec: VersionSpec, count: int) -> str:

@@ -5,41 +5,31 @@ Not for files on our own disk (``sources.files``), whose rules for names hold he
 
 from __future__ import annotations
 
-import time
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from pyarrow.fs import FileInfo, FileType
+from pyarrow.fs import FileInfo
 
 from materialization.errors import (
     SourceFileEmpty,
-    SourceFileGone,
     SourceFileMissing,
     SourceFileUnsupported,
-    SourceTooLarge,
-    SourceUnavailable,
 )
 from materialization.finding.bucket_listing import Listing, segments_of
-from materialization.finding.bucket_storage import base_of, opened, require_bucket, told
+from materialization.finding.bucket_storage import opened, require_bucket, told
+from materialization.finding.copying import copied
 from materialization.finding.fetching import Fetched
 from materialization.sources.files import ending_of, partitions_of
 from materialization.sources.inputs import LinkedRows, Part
 from materialization.sources.walking import is_wild
-from registry.spec.sources import ENDINGS, file_format
+from registry.spec.sources.files import ENDINGS, file_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pyarrow import NativeFile
-
     from materialization.finding.fetching import Wanted
     from materialization.finding.links import Link
-    from registry.spec.connections import S3Connection
-    from registry.spec.sources import BucketSource, FormatName
-
-_CHUNK = 4 << 20
-#: What is copied for a plan, whole files: the rest is seen by the first run.
-LOOK_BYTES = 256 << 20
+    from registry.spec.sources.files import BucketSource, FormatName
 
 
 class BucketFinder:
@@ -83,43 +73,22 @@ class BucketFinder:
         :raises SourceTooLarge: they are more than one reading may take.
         """
         parts = rows.parts()
-        chosen = _first_of(parts) if wanted.most_rows is not None else parts
-        _require_room(chosen, link)
-        copying = _Copying(link, watch)
-        files, partitions = {}, {}
-        for number, part in enumerate(chosen):
-            path = str(Path(folder, f"{number:06}{ending_of(PurePosixPath(part.name))}"))
-            copying.copy(part, path)
-            files[part.name] = path
-            source = cast("BucketSource", rows.source)
-            if said := partitions_of(_matched_folders(source.path, part.name)):
-                partitions[part.name] = said
-        is_part = len(chosen) < len(parts)
-        return Fetched(files, _format_of(parts), partitions=partitions, is_part=is_part)
+        form = _format_of(parts)
+        here = copied(parts, wanted, folder, watch, link, is_same=_is_same, form=form)
+        source = cast("BucketSource", rows.source)
+        found = {name: partitions_of(_matched_folders(source.path, name)) for name in here.files}
+        partitions = {name: said for name, said in found.items() if said}
+        return Fetched(here.files, form, partitions=partitions, is_part=here.is_part)
 
 
-def _first_of(parts: Sequence[Part]) -> Sequence[Part]:
-    """Return the parts that a look copies: those that are not too large, or the least one."""
-    chosen: list[Part] = []
-    size = 0
-    for part in parts:
-        if size + part.size <= LOOK_BYTES:
-            chosen.append(part)
-            size += part.size
-    return chosen or [min(parts, key=lambda part: part.size)]
-
-
-def _require_room(parts: Sequence[Part], link: Link) -> None:
-    if sum(part.size for part in parts) > link.most_bytes:
-        raise SourceTooLarge(
-            f"{len(parts):,} objects of the connection {link.name} have more than"
-            f" {link.most_bytes >> 20:,} MB to read at once; read less of them, or raise"
-            " SOURCE_STAGING_MB."
-        )
+def _is_same(part: Part, info: FileInfo) -> bool:
+    return _part(part.name, info) == part
 
 
 def _part(name: str, info: FileInfo) -> Part:
-    return Part(name, f"{info.size}-{info.mtime_ns}", info.mtime_ns / 1e9, info.size)
+    """Return an object as a part. Its time is in seconds: of less some storage tells lists only."""
+    seconds = info.mtime_ns // 10**9
+    return Part(name, f"{info.size}-{seconds}", float(seconds), info.size)
 
 
 def _format_of(parts: Sequence[Part]) -> FormatName:
@@ -140,55 +109,3 @@ def _matched_folders(pattern: str, name: str) -> tuple[str, ...]:
     fixed = next((n for n, each in enumerate(segments) if is_wild(each)), len(segments))
     _, *within = PurePosixPath(name).parts  # the connection comes first
     return tuple(within[fixed:-1])
-
-
-class _Copying:
-    """Objects on their way into files; what ``watch`` raises ends it."""
-
-    def __init__(self, link: Link, watch: Callable[[], None]) -> None:
-        self._link, self._watch = link, watch
-        self._storage, self._until = opened(link), time.monotonic() + link.timeout_s
-        self._base = base_of(cast("S3Connection", link.connection))
-
-    def copy(self, part: Part, path: str) -> None:
-        """:raises SourceFileGone, SourceUnavailable: it went, changed, or took too long."""
-        key, size = f"{self._base}/{part.name.removeprefix(f'{self._link.name}/')}", 0
-        with self._stream(part, key) as rows, Path(path).open("wb") as file:
-            while size <= part.size and (chunk := self._read(rows)):
-                file.write(chunk)
-                size += len(chunk)
-                self._watch()
-                self._require_time(part)
-        with told(self._link):
-            info = self._storage.get_file_info(key)
-        if info.type != FileType.File:
-            raise SourceFileGone(part.name)
-        if size != part.size or _part(part.name, info) != part:
-            raise SourceUnavailable(
-                f"{part.name} changed while it was read; nothing of it was taken, and a run is"
-                " tried again.",
-                connection=self._link.name,
-            )
-
-    def _stream(self, part: Part, key: str) -> NativeFile:
-        try:
-            with told(self._link):
-                return self._storage.open_input_stream(key, compression=None)
-        except SourceUnavailable:
-            require_bucket(self._storage, self._link)
-            with told(self._link):
-                is_gone = self._storage.get_file_info(key).type == FileType.NotFound
-            if is_gone:
-                raise SourceFileGone(part.name) from None
-            raise
-
-    def _read(self, rows: NativeFile) -> bytes:
-        with told(self._link):
-            return cast("bytes", rows.read(_CHUNK))
-
-    def _require_time(self, part: Part) -> None:
-        if time.monotonic() > self._until:
-            raise SourceUnavailable(
-                f"{part.name} was not here within {self._link.timeout_s:g} s; read less, or raise"
-                " SOURCE_TIME_LIMIT_SECONDS."
-            )

@@ -11,9 +11,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
-from pyarrow.fs import FileInfo, FileSelector, FileType
+from pyarrow.fs import FileInfo, FileType
 
 from materialization.errors import SourceFileUnsupported, SourceFolderTooLarge
+from materialization.finding.bucket_pages import names_in
 from materialization.finding.bucket_storage import base_of, opened
 from materialization.sources.files import TABLE_LOGS
 from materialization.sources.walking import MAX_ENTRIES, is_hidden, is_wild
@@ -79,8 +80,7 @@ class Listing:
     def _named(self, folder: str, pattern: str) -> Iterator[FileInfo]:
         fits = re.compile(fnmatch.translate(pattern)).match
         inside = self._listed.setdefault(folder, set())
-        for info in self._fs.get_file_info(FileSelector(folder, allow_not_found=True)):
-            self._count(folder)
+        for info in self._inside(folder):
             if info.type == FileType.Directory:
                 inside.add(info.base_name)
             if not fits(info.base_name):
@@ -90,13 +90,26 @@ class Listing:
             else:
                 yield info
 
-    def _count(self, folder: str) -> None:
-        self._entries -= 1
-        if self._entries < 0 or time.monotonic() > self._until:
+    def _inside(self, folder: str) -> Iterator[FileInfo]:
+        """Yield what is right in a folder, as it comes: the bound is seen before all is here."""
+        for info in names_in(
+            self._fs, self._link, folder, watch=lambda: self._count(folder, names=0)
+        ):
+            self._count(folder)
+            yield info
+
+    def _count(self, folder: str, *, names: int = 1) -> None:
+        self._entries -= names
+        place = folder.removeprefix(self._base) or "the beginning"
+        fewer = "write a path with fewer folders under its * or **."
+        if self._entries < 0:
             raise SourceFolderTooLarge(
-                "looking for the source's objects took too long, or met too many names, and was at"
-                f" {folder.removeprefix(self._base) or 'the beginning'}; write a path with fewer"
-                " folders under its * or **."
+                f"looking for the source's objects met too many names, and was at {place}; {fewer}"
+            )
+        if time.monotonic() > self._until:
+            raise SourceFolderTooLarge(
+                f"looking for the source's objects took too long, and was at {place}: the storage"
+                f" answers slowly, or too much lies there; try again, or {fewer}"
             )
 
     def refuse_tables(self, found: Iterable[FileInfo]) -> None:
@@ -147,8 +160,7 @@ class Listing:
             return inside in self._listed[folder]
         path = f"{folder}/{inside}"
         if path not in self._names:
-            infos = self._fs.get_file_info(FileSelector(path, allow_not_found=True))
-            self._names[path] = [info.base_name for info in infos]
+            self._names[path] = [info.base_name for info in self._inside(path)]
             self._count(folder)
         return bool(fnmatch.filter(self._names[path], name))
 

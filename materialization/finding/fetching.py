@@ -13,23 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from materialization.sources.inputs import LinkedRows
-    from registry.spec.sources import FormatName
+    from registry.spec.sources.files import FormatName
 
 
 class Wanted(NamedTuple):
     """Which rows and columns a job reads; more may come, the job leaves out what it does not want.
 
     Rows with an event after ``after`` and until ``until``, and those without one. With
-    ``by_arrival`` those too that became known after it, whatever their event. ``columns`` are
-    those that have to be there, of ``only_those`` no others come. At most ``most_rows``, any.
+    ``by_arrival`` those too that became known after it, whatever their event; but none with an
+    event before ``since``. ``columns`` are
+    those that have to be there, of ``only_those`` no others come; one of ``own`` need not be there,
+    where it is something else that has the name. At most ``most_rows``, any.
     """
 
     columns: frozenset[str] | None = None
     after: datetime | None = None
     until: datetime | None = None
     by_arrival: bool = False
+    since: datetime | None = None
     only_those: bool = False
     most_rows: int | None = None
+    own: frozenset[str] = frozenset()
 
 
 class Fetched(NamedTuple):

@@ -10,26 +10,44 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from materialization.finding.bucket import BucketFinder
 from materialization.finding.delta import DeltaTableFinder
+from materialization.finding.http.reading import HttpFinder
 from materialization.finding.postgres.reading import PostgresFinder
+from materialization.finding.streams import KafkaFinder, RedisFinder
+from materialization.sources.arriving import ArrivingKind
 from materialization.sources.files import FilesKind
-from registry.spec.connections import PostgresConnection, S3Connection
-from registry.spec.sources import BucketSource, DeltaSource, FileSource, PostgresSource
+from materialization.sources.inputs import JoinedRows
+from materialization.sources.where import Wheres, of_joined, own_where
+from registry.spec.connections import (
+    HttpConnection,
+    KafkaConnection,
+    PostgresConnection,
+    RedisConnection,
+    S3Connection,
+)
+from registry.spec.sources.delta import DeltaSource
+from registry.spec.sources.files import BucketSource, FileSource
+from registry.spec.sources.http import HttpSource
+from registry.spec.sources.postgres import PostgresSource
+from registry.spec.sources.push import PushSource
+from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from materialization.finding.fetching import Fetched, Wanted
     from materialization.finding.links import Link
-    from materialization.sources.inputs import LinkedRows, SourceInput
+    from materialization.sources.inputs import LinkedRows, OneSource, SourceInput
     from materialization.sources.where import Where
     from registry.spec.connections import ConnectionSpec
-    from registry.spec.sources import Source, SourceSpec
+    from registry.spec.sources.base import SourceSpec
+    from registry.spec.sources.kinds import Source
+    from registry.spec.version_spec import VersionSpec
 
 
 class Finder(Protocol):
     """What the parent asks of a kind of source."""
 
-    def find(self, source: Any, where: Any) -> SourceInput:
+    def find(self, source: Any, where: Any) -> OneSource:
         """Say what may be read of a source now. Users' data are not opened here.
 
         ``paths`` of what it gives are all that the sandbox may open. ``parts()`` say what it is
@@ -40,14 +58,18 @@ class Finder(Protocol):
         """
 
 
-class Fetcher(Finder, Protocol):
-    """What is asked of a kind whose rows are elsewhere, beside finding them."""
+class Trier(Protocol):
+    """What is asked of a kind that is read by connections."""
 
     def try_link(self, link: Link) -> None:
         """Ask the other system whether it answers, and nothing of its data.
 
         :raises AssayError: it does not; says why.
         """
+
+
+class Fetcher(Finder, Trier, Protocol):
+    """What is asked of a kind whose rows are elsewhere, beside finding them."""
 
     def fetch(
         self, rows: LinkedRows, wanted: Wanted, folder: str, watch: Callable[[], None], link: Link
@@ -57,22 +79,41 @@ class Fetcher(Finder, Protocol):
 
 FETCHERS: dict[type[SourceSpec], Fetcher] = {
     PostgresSource: PostgresFinder(),
+    DeltaSource: DeltaTableFinder(),
     BucketSource: BucketFinder(),
+    HttpSource: HttpFinder(),
 }
 FINDERS: dict[type[SourceSpec], Finder] = {
     FileSource: FilesKind(),
-    DeltaSource: DeltaTableFinder(),
+    PushSource: ArrivingKind(),
+    KafkaSource: KafkaFinder(),
+    RedisStreamSource: RedisFinder(),
     **FETCHERS,
 }
 
 
 #: Who tries a connection of each kind.
-TRIERS: dict[type[ConnectionSpec], Fetcher] = {
+TRIERS: dict[type[ConnectionSpec], Trier] = {
     PostgresConnection: PostgresFinder(),
     S3Connection: BucketFinder(),
+    HttpConnection: HttpFinder(),
+    KafkaConnection: KafkaFinder(),
+    RedisConnection: RedisFinder(),
 }
 
 
-def find_source(source: Source, where: Where) -> SourceInput:
+def find_rows(spec: VersionSpec, where: Where) -> SourceInput:
+    """Return what may be read of all that a version reads now; see ``Finder.find``."""
+    own = find_source(spec.rows_from, own_where(where))
+    if not isinstance(where, Wheres):
+        return own
+    beside = []
+    for place, side in enumerate(where.beside):
+        with of_joined(spec, place):
+            beside.append(find_source(spec.joined[place].source, side))
+    return JoinedRows(own, tuple(beside))
+
+
+def find_source(source: Source, where: Where) -> OneSource:
     """Return what may be read of a source now; see ``Finder.find``."""
     return FINDERS[type(source)].find(source, where)

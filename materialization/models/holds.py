@@ -17,8 +17,9 @@ class FileHold(models.Model):
     #: The version of the offline table that they were read at, and what the store calls the table.
     stored_version = models.BigIntegerField()
     stored_as = models.CharField(max_length=64, blank=True)
-    #: ``{"name", "size", "sha256"}`` of each, in the order in which a reader was given them: it
-    #: decides which of two rows counts that are alike in all their stamps.
+    #: ``{"name", "rows", "size", "first_event", "last_event", "sha256"}`` of each, in the order in
+    #: which a reader was given them: it decides which of two rows counts that are alike in all
+    #: their stamps. Events' times are in microseconds, null where the table did not know them.
     files = models.JSONField(default=list)
     held_for = models.CharField(max_length=200)
     held_at = models.DateTimeField()

@@ -16,8 +16,8 @@ from materialization.errors import CheckUnusable
 from materialization.expression_faults import expression_fault
 from materialization.quality.holders import find_clashes
 from materialization.quality.profiles import shown_number
-from materialization.quality.profiling import shown_value
 from materialization.quality.row_checks import row_checks
+from materialization.quality.shown_values import shown_value
 from materialization.stores.columns import EVENT
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from materialization.quality.profiling import Asked
     from materialization.quality.row_checks import RowCheck
-    from registry.spec.model import VersionSpec
     from registry.spec.value_types import ValueType
+    from registry.spec.version_spec import VersionSpec
 
 
 #: Why a warning was not judged; a check that blocks ends the run by the limit.

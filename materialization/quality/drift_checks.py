@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from materialization.quality.profiles import Profile
     from registry.choices import Against
     from registry.spec.drift import DriftSpec
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: How the check of a comparison that could not be made is called; those that were made end with
 #: their measure.

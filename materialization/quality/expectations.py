@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from materialization.quality.checking import Checked, Counted
     from materialization.quality.row_checks import RowCheck
     from registry.spec.checks import ViewExpectations
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: How an example is said: extremes by what they are, others quoted.
 _EXTREMES = {"min": "the least value is", "max": "the greatest value is"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from materialization.quality.profiling import Asked
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: Later than any instant, in µs.
 _NEVER = 2**63 - 1

@@ -9,7 +9,6 @@ frequent) is of a sample, whose size is said.
 from __future__ import annotations
 
 import math
-from hashlib import blake2s
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,14 +19,14 @@ from lib.instants import from_us
 from lib.sql_text import identifier
 from materialization.compute.stored_rows_sql import stored_rows
 from materialization.quality.distributions import marks_of
+from materialization.quality.ordered_sample import WHOLE, counted, histogram, quantiles
 from materialization.quality.profiles import (
     NAMED,
-    QUANTILES,
     ColumnProfile,
     Profile,
     most_frequent,
-    shown_number,
 )
+from materialization.quality.shown_values import named, shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,16 +34,10 @@ if TYPE_CHECKING:
     from materialization.quality.distributions import Numbers
     from materialization.quality.profiles import Extreme
     from registry.spec.model import FeatureSpec
-    from registry.spec.value_types import ValueType
 
 #: Values of a sample, all features together, and rows of it at most.
 SAMPLE_VALUES, SAMPLE_ROWS = 4_000_000, 200_000
-#: How many bars a histogram has.
-BARS = 20
-#: Texts are shown up to here; NUL, which not every database keeps, as its picture.
-SHOWN = 200
-NUL_AS_PICTURE = str.maketrans({"\x00": "\u2400"})
-_FLOATS, _WHOLE = ("float32", "float64"), ("int32", "int64")
+_FLOATS = ("float32", "float64")
 #: Whole numbers up to here, and down to its negative, are all doubles.
 _EXACT = 2**53
 #: Of these two values are compared by an order that says nothing.
@@ -170,7 +163,7 @@ class _Column:
 
     def is_in_doubles(self, found: ColumnProfile) -> bool:
         """Tell whether each of its values is a double, so that they can be counted as such."""
-        if self.kind.kind not in _WHOLE:
+        if self.kind.kind not in WHOLE:
             return self.is_float
         low, high = found.minimum or 0, found.maximum or 0
         return low >= -_EXACT and high <= _EXACT  # type: ignore[operator]
@@ -236,7 +229,7 @@ def _sketched(connection: Asked, column: _Column, found: ColumnProfile) -> Colum
     """Add what is taken from the sample."""
     numbers = _ordered(connection, column) if column.measure else None
     if numbers is not None and column.is_in_doubles(found):
-        more = _counted(numbers, column.kind, nans=found.nans)
+        more = counted(numbers, column.kind, nans=found.nans)
     else:
         distinct = f"count(DISTINCT {column.v})"
         names = "distinct", "seen"
@@ -247,23 +240,9 @@ def _sketched(connection: Asked, column: _Column, found: ColumnProfile) -> Colum
         more |= {"marks": marks_of(numbers), "seen": len(numbers)}
         if column.kind.is_numeric:
             finite = numbers[np.isfinite(numbers)]
-            more["quantiles"] = _quantiles(finite)
-            more["edges"], more["bars"] = _histogram(finite)
+            more["quantiles"] = quantiles(finite)
+            more["edges"], more["bars"] = histogram(finite)
     return msgspec.structs.replace(found, **more)
-
-
-def _counted(ordered: Numbers, kind: ValueType, *, nans: int) -> dict[str, Any]:
-    """Return how many values differ, and the most frequent of those that are not alone."""
-    starts = np.flatnonzero(np.append(len(ordered) > 0, ordered[1:] != ordered[:-1]))
-    times = np.diff(starts, append=len(ordered))
-    repeated = np.flatnonzero(times > 1)
-    most = repeated[np.argsort(-times[repeated], kind="stable")[:NAMED]]
-    whole = kind.kind in _WHOLE
-    named = (
-        (shown_number(int(value) if whole else value, kind), count)
-        for value, count in zip(ordered[starts[most]].tolist(), times[most].tolist(), strict=True)
-    )
-    return {"distinct": len(starts) + bool(nans), "top": most_frequent(named)}
 
 
 def _ordered(connection: Asked, column: _Column) -> Numbers:
@@ -271,31 +250,6 @@ def _ordered(connection: Asked, column: _Column) -> Numbers:
     asked = f"SELECT {column.measure} AS x FROM sample WHERE {column.v} IS NOT NULL"
     numbers: Numbers = np.ma.compressed(connection.execute(asked).fetchnumpy()["x"])
     return np.sort(numbers[~np.isnan(numbers)])
-
-
-def _quantiles(ordered: Numbers) -> tuple[float, ...]:
-    """Interpolate between neighbours, without an overflow where they lie far apart."""
-    if not len(ordered):
-        return ()
-    places = np.asarray(QUANTILES) * (len(ordered) - 1)
-    below = places.astype(np.int64)
-    part = places - below
-    above = np.minimum(below + 1, len(ordered) - 1)
-    return tuple((ordered[below] * (1 - part) + ordered[above] * part).tolist())
-
-
-def _histogram(ordered: Numbers) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    if not len(ordered):
-        return (), ()
-    low, high = float(ordered[0]), float(ordered[-1])
-    if not math.isfinite(high - low):
-        return (), ()
-    if low == high:
-        return (low, high), (len(ordered),)
-    edges = np.linspace(low, high, BARS + 1)
-    inner = np.searchsorted(ordered, edges[1:-1], side="left")
-    counts = np.diff(inner, prepend=0, append=len(ordered))
-    return tuple(edges.tolist()), tuple(counts.tolist())
 
 
 def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
@@ -306,18 +260,4 @@ def _top(connection: Asked, column: _Column) -> tuple[tuple[str, int], ...]:
         f"SELECT {column.v}::VARCHAR, count(*) AS times FROM sample WHERE {column.v} IS NOT NULL"
         f" GROUP BY {column.v} HAVING times > 1 ORDER BY times DESC, {column.v} LIMIT {NAMED}"
     ).fetchall()
-    return most_frequent((_named(value), times) for value, times in rows)
-
-
-def _named(value: Any) -> str:
-    """Show a value so that two that differ are two: a long one ends with what tells it apart."""
-    shown = shown_value(value)
-    if len(str(value)) <= SHOWN:
-        return shown
-    return f"{shown[:-10]}…#{blake2s(str(value).encode(), digest_size=4).hexdigest()}"
-
-
-def shown_value(value: Any) -> str:
-    """Return a value as people and databases can have it: cut where it is long, without NUL."""
-    shown = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return shown[:SHOWN].translate(NUL_AS_PICTURE)
+    return most_frequent((named(value), times) for value, times in rows)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from registry.spec.bounds import Bound
     from registry.spec.checks import Expectations, Extent, ViewExpectations
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
     from registry.spec.value_types import ValueType
+    from registry.spec.version_spec import VersionSpec
 
 #: How many characters, bytes or items a value has.
 _LENGTHS = {"bytes": "octet_length"}

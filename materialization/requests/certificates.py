@@ -31,7 +31,7 @@ from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.certifying import give_up
 from registry import access, audit
 from registry.choices import SERVED_STATES, Right
-from registry.queries import served_versions
+from registry.queries import may_arrive, served_versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -126,6 +126,11 @@ def _require_possible(sample: int | None, kind: CertificateKind, *, repair: bool
 def _comparable_table(version: FeatureViewVersion, kind: CertificateKind) -> FeatureTable:
     if version.state not in SERVED_STATES or version.table is None:
         raise NotComparable(f"{version} is {version.state}; only served versions are compared.")
+    if version.spec.is_pushed:
+        raise NotComparable(
+            f"{version} has rows that arrive without runs: some are online before they are"
+            " offline, so the stores are not compared."
+        )
     if kind is CertificateKind.ONLINE and not version.spec.view.online:
         raise NotComparable(
             f"{version} is not online (online: false): there is nothing to compare."
@@ -192,7 +197,7 @@ def compare_sources_due(*, at: datetime) -> None:
     """
     if not (every := settings.COMPARE_SOURCE_EVERY_SECONDS):
         return
-    stored = served_versions().filter(table__ready_at__isnull=False).defer("packet")
+    stored = _not_pushed().filter(table__ready_at__isnull=False).defer("packet")
     tables = set(stored.values_list("table", flat=True))
     turns = -(-len(tables) * settings.SWEEP_EVERY_SECONDS // every)
     kind = CertificateKind.SOURCE
@@ -218,7 +223,11 @@ def _latest_days(version: FeatureViewVersion) -> datetime | None:
 def _loaded_versions() -> QuerySet[FeatureViewVersion]:
     """Return the served versions of tables that were loaded into the online store."""
     tables = {"table__ready_at__isnull": False, "table__generation__gt": 0}
-    return served_versions().filter(**tables).defer("packet")
+    return _not_pushed().filter(**tables).defer("packet")
+
+
+def _not_pushed() -> QuerySet[FeatureViewVersion]:
+    return served_versions().exclude(may_arrive())
 
 
 def _due_tables(

@@ -23,7 +23,9 @@ from materialization.queries import (
 from materialization.requests.runs import request_run
 from materialization.requests.turns import STEPPED_BACK
 from materialization.ticks import last_tick
+from materialization.upstream import Upstreams
 from registry.queries import served_versions
+from registry.spec.view_reads import MAY_READ
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,9 +68,18 @@ def start_due(*, at: datetime) -> None:
     for schedule in schedules:
         standing = found.get(table_of(schedule.version).pk, UNTOUCHED)
         if (end := due_end(schedule, standing, at=at)) is not None:
-            since = end_of(standing.covered) or schedule.version.approved_at or at
-            due.append(Asked(since, table_of(schedule.version).pk, schedule.version_id, end))
-    ask_for(due, at)
+            due.append((schedule.version, standing, end))
+    reading = [version.spec for version, _, _ in due if MAY_READ in version.spec_json]
+    upstreams = Upstreams(reading)
+    asked = []
+    for version, standing, end in due:
+        until: datetime | None = end
+        if MAY_READ in version.spec_json:
+            until = _within_reach(version, standing, end, upstreams)
+        if until is not None:
+            since = end_of(standing.covered) or version.approved_at or at
+            asked.append(Asked(since, table_of(version).pk, version.pk, until))
+    ask_for(asked, at)
 
 
 class Asked(NamedTuple):
@@ -122,6 +133,16 @@ def due_end(
         return None
     tick = last_tick(schedule.spec, at)
     return tick if tick > covered else None
+
+
+def _within_reach(
+    version: FeatureViewVersion, standing: Standing, end: datetime, upstreams: Upstreams
+) -> datetime | None:
+    """Return up to when a version can be materialized by what it reads; None: it has to wait."""
+    until, covered = upstreams.readable_until(version.spec, end), end_of(standing.covered)
+    if until is None or (covered is not None and until <= covered < end):
+        return None
+    return until
 
 
 def _storing_rests(standing: Standing, at: datetime) -> bool:

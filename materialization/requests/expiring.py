@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from materialization import tasks
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.stores.online_protocol import EXPIRES_AHEAD
 
 if TYPE_CHECKING:

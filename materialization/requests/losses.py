@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lib.commits import once_committed
 from lib.errors import Conflict, Invalid
 from materialization.choices import UNFINISHED_STATUSES
-from materialization.edges import offline_store, online_store
+from materialization.edges.stores import offline_store, online_store
 from materialization.queries import LOSS_ACCEPTED, coverage, table_at
 from materialization.requests.quarantine import discard_lost, remove_files_at
 from materialization.sizes import note_gone

@@ -14,7 +14,8 @@ from django.db.models import F
 from lib.errors import Conflict
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
-from materialization.requests.runs import RunInProgress, enqueue, too_late
+from materialization.requests.cancelling import too_late
+from materialization.requests.runs import RunInProgress, enqueue
 from materialization.runner.ending import put_aside
 from registry import access, audit, locks
 from registry.choices import Right

@@ -16,7 +16,7 @@ from django.db.models import Sum
 
 from lib.errors import Conflict, Invalid, NotFound, Unavailable
 from materialization.choices import KEPT_STATES, QuarantineState, RunKind
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import Quarantine
 from materialization.quality.alerts.runs import close_repaired
 from materialization.queries import live_run, table_at
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from materialization.models import MaterializationRun
-    from materialization.stores.offline_protocol import TableAt
+    from materialization.stores.offline_values import TableAt
     from registry.models import ApiToken, AuditEntry, Project
 
 log = logging.getLogger(__name__)

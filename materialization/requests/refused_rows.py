@@ -12,7 +12,8 @@ from django.db import transaction
 
 from lib.parameters import BadFilter
 from materialization.compute.jobs import ListJob
-from materialization.edges import engine, offline_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store
 from materialization.quality.row_checks import looks_at_stored, row_checks
 from materialization.queries import table_at
 from materialization.requests.quarantine import QuarantineOver
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import AnonymousUser, User
 
-    from materialization.compute.jobs import ListedRow
+    from materialization.compute.reports import ListedRow
     from materialization.models import MaterializationRun, Quarantine
 
 #: The place, file and row, of the last that was listed: far more digits than either has.

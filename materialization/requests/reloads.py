@@ -14,7 +14,7 @@ from django.db import transaction
 
 from lib.connections import RedisUnreachable
 from materialization.choices import RunKind, RunQueue, RunStatus, RunStep
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.models import MaterializationRun
 from materialization.queries import busy_tables, standings
 from materialization.requests.due import Asked, ask_for, is_resting, table_of

@@ -1,4 +1,4 @@
-"""Asking for runs and cancelling them.
+"""Asking for runs.
 
 Not for performing a run: ``runner`` does, in a worker. The database row is the queue; a lost
 message costs one sweep, not a feature.
@@ -17,7 +17,7 @@ from materialization import tasks
 from materialization.choices import COMPARING_KINDS, RunKind, RunQueue, RunStatus
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, end_of, gaps, live_run, uncovered
-from materialization.runner.ending import Ending, end_run
+from materialization.upstream import readable_until, require_stored
 from materialization.windows import BadWindow, Window, make_window
 from registry import access, audit, locks
 from registry.choices import SERVED_STATES, Right
@@ -44,14 +44,6 @@ class RunInProgress(Conflict):
     code = "run_in_progress"
 
 
-class RunFinished(Conflict):
-    code = "run_finished"
-
-
-class RunPublishing(Conflict):
-    code = "run_publishing"
-
-
 def request_run(
     *,
     version: FeatureViewVersion,
@@ -70,6 +62,7 @@ def request_run(
     is returned instead of a second one.
     :raises ActionNotPermitted: the actor may not materialize this view.
     :raises NotMaterializable: the version is not approved, or is no longer.
+    :raises UpstreamBehind: what it reads of another view is not stored up to there.
     :raises BadWindow: it ends in the future, or before it begins.
     :raises RunInProgress: another run of the same table is under way; names it.
     """
@@ -89,7 +82,9 @@ def request_run(
     if start is None and kind is RunKind.INCREMENTAL:
         start = _continued(version, covered)
     if kind in COMPARING_KINDS:
-        window_end = _beyond(covered, at)
+        window_end = _beyond(covered, _within_reach(version, at))
+    elif kind is not RunKind.RELOAD:
+        require_stored(version, window_end)
     if (live := live_run(version.table)) is not None:
         if live.compared_until != compared_until and kind is not RunKind.RELOAD:
             raise _in_progress(live)
@@ -98,6 +93,17 @@ def request_run(
         refuse_paused(version.table)
     window = Window(start, window_end)
     return create_run(version, version.table, kind, window, actor, at, compared_until)
+
+
+def _within_reach(version: FeatureViewVersion, at: datetime) -> datetime:
+    """Return up to when all that the version reads of others is stored, ``at`` at the latest.
+
+    :raises UpstreamBehind: some of it is not stored at all.
+    """
+    until = readable_until(version, at)
+    if until is None:
+        require_stored(version, at)
+    return at if until is None else until
 
 
 def _beyond(covered: Sequence[Window], at: datetime) -> datetime:
@@ -126,7 +132,8 @@ def request_runs(
                 at=at,
                 actor=actor,
             )
-            for version in versions
+            # What is read was approved before whatever reads it, and its run has to be there.
+            for version in sorted(versions, key=lambda each: (each.approved_at or at, each.pk))
         ]
 
 
@@ -257,36 +264,3 @@ def enqueue(run: MaterializationRun) -> None:
     send = tasks.run_materialization.apply_async
     what = f"waking a worker for run {run.pk}"
     once_committed(what, send, kwargs={"run_id": run.pk}, queue=run.queue)
-
-
-def cancel_run(*, run: MaterializationRun, actor: User, at: datetime) -> MaterializationRun:
-    """End a queued run now and a running one at its next heartbeat; nothing of it is published.
-
-    :raises RunFinished: it is over already.
-    :raises RunPublishing: what it computed is being stored or loaded, or is in part already.
-    """
-    access.require(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
-    with transaction.atomic():
-        live = MaterializationRun.objects.filter(pk=run.pk)
-        locks.hold(live)
-        access.require_still(actor, Right.MATERIALIZE_FEATUREVIEW, run.version.feature_view)
-        waiting = live.filter(status__in=(RunStatus.QUEUED, RunStatus.PAUSED), publishing=False)
-        if not end_run(run, Ending(RunStatus.CANCELLED), among=waiting, actor=actor, at=at):
-            running = live.filter(status=RunStatus.RUNNING, publishing=False)
-            if not running.update(cancel_requested=True):
-                run.refresh_from_db()
-                raise too_late(run)
-            verb = "materialization_run.cancel_requested"
-            audit.record(actor=actor, verb=verb, subject=run, at=at)
-    run.refresh_from_db()
-    return run
-
-
-def too_late(run: MaterializationRun) -> Conflict:
-    """Return why a run is neither stopped nor paused any more."""
-    if not run.is_live:
-        return RunFinished(f"{run} has {run.status} already.")
-    return RunPublishing(
-        f"{run} is publishing what it computed, and readers see a part of it already. It ends by"
-        " itself; then materialize again, or promote another version."
-    )

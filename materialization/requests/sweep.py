@@ -17,23 +17,27 @@ from lib.errors import AssayError
 from materialization.choices import RunStatus
 from materialization.compute.scratch import remove_left_behind
 from materialization.duties import registered
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import idle_tables, table_at
 from materialization.requests import care, certificates, evidence, history, watch
 from materialization.requests.baselines import record_baselines
+from materialization.requests.draining import bring_due, drain_due, reload_restarted, watch_logs
 from materialization.requests.due import add_schedules, start_due
 from materialization.requests.expiring import expiry_due
+from materialization.requests.indexing import index_due
 from materialization.requests.lost import is_unheard, lease_is_over
 from materialization.requests.profile_keeping import merge_old_profiles
 from materialization.requests.quarantine import expire_held, remove_files
 from materialization.requests.reloads import drop_abandoned, reload_missing, unmark_evicted
 from materialization.requests.runs import enqueue
+from materialization.requests.streams import watch_streams
 from materialization.runner.ending import MAX_ATTEMPTS, Ending, end_run, queue_again
+from materialization.stores.push_log import TRANSACTION
 from registry import audit, duties
-from registry.excess import record_excess
+from registry.accounts.token_uses import record_uses
 from registry.seals.making import seal_if_due
-from registry.token_uses import record_uses
+from registry.trail.excess import record_excess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +99,8 @@ def remove_staged(*, at: datetime) -> None:
         # Asked again after the look: what it saw is of no run that began in between.
         if names and idle_tables().filter(pk=table.pk).exists():
             for name in names:
-                store.drop_staged(place, name)
+                if not name.startswith(TRANSACTION):  # a drain is no run, and removes its own
+                    store.drop_staged(place, name)
 
 
 def resend_lost(*, at: datetime) -> None:
@@ -125,10 +130,16 @@ DUTIES: tuple[Callable[..., None], ...] = (
     remove_files,
     tidy_up,
     remove_staged,
+    watch_streams,
     *evidence.DUTIES,
     *certificates.DUTIES,
     *care.DUTIES,
     expiry_due,
+    drain_due,
+    bring_due,
+    watch_logs,
+    reload_restarted,
+    index_due,
     *history.DUTIES,
     *duties.DUTIES,
     *watch.DUTIES,

@@ -14,18 +14,14 @@ from django.conf import settings
 from django.db.models import Case, Q, When
 from django.utils.timesince import timesince
 
+from lib.attempts import PAUSES, UNENDED
 from lib.commits import once_committed
 from materialization.budgets import budget_in_words, budgeted_views, uses
 from materialization.choices import AlertKind, NoticeEvent, Severity
-from materialization.edges import fullness
-from materialization.growth import Growth, growth_by_view
+from materialization.edges.stores import fullness
+from materialization.growth import Growth, growth_by_view, larger_than
 from materialization.models import Alert, AlertNotice
-from materialization.quality.alerts.notices import (
-    MAX_ATTEMPTS,
-    PAUSES,
-    UNENDED,
-    note_attempt,
-)
+from materialization.quality.alerts.notices import MAX_ATTEMPTS, note_attempt
 from materialization.quality.alerts.opening import (
     About,
     Trouble,
@@ -35,6 +31,7 @@ from materialization.quality.alerts.opening import (
     settle,
 )
 from materialization.quality.freshness import freshness_of, promising
+from materialization.readers import waiting_of
 from materialization.requests.turns import STEPPED_BACK
 from materialization.stalls import silent_kinds, waiting_queues
 from materialization.tasks import deliver_notice
@@ -59,6 +56,8 @@ _ROOM = {
     " it keeps besides), or give it a larger one.",
     "online store": "Raise Redis's maxmemory, or retire versions that nobody reads.",
 }
+#: What alerts are about that tell of copies here of what is in a bucket, and tables they name.
+_COPIES, _NAMED = "offline cache", 5
 #: Messages that one sweep gives to workers, and those of one channel.
 MOST_WOKEN, MOST_OF_ONE = 100, 4
 #: How long what was sent, or could not be, is kept.
@@ -69,19 +68,22 @@ def watch_freshness(*, at: datetime) -> None:
     """Tell of versions that are older than they promise."""
     found = freshness_of(promising(served_versions()), at=at)
     late = {version: fresh for version, fresh in found.items() if fresh.is_overdue}
+    waiting = waiting_of({version: f.covered_until for version, f in late.items()}, at=at)
     troubles = {
-        about_version(version): _lateness(version, fresh) for version, fresh in late.items()
+        about_version(version): _lateness(version, fresh, waiting.get(version.pk, []))
+        for version, fresh in late.items()
     }
     settle(AlertKind.OVERDUE, troubles, at=at)
 
 
-def _lateness(version: FeatureViewVersion, fresh: Freshness) -> Trouble:
+def _lateness(version: FeatureViewVersion, fresh: Freshness, waits: list[str]) -> Trouble:
     since = fresh.covered_until or fresh.approved_at
     ago = timesince(since, fresh.at) if since else ""
     what = f"covers the time up to {since:%Y-%m-%d %H:%M} UTC, {ago} ago"
     if fresh.covered_until is None:
         what = f"was approved {ago} ago and has no rows yet"
-    return Trouble(f"it {what}; the promise is {version.spec.view.freshness}.", "overdue")
+    why = "".join(f" Runs wait: {words}." for words in waits)
+    return Trouble(f"it {what}; the promise is {version.spec.view.freshness}.{why}", "overdue")
 
 
 def watch_services(*, at: datetime) -> None:
@@ -115,7 +117,30 @@ def watch_stores(*, at: datetime) -> None:
             words = f"{full.used >> 20:,} of {full.limit >> 20:,} MB are taken ({full.percent} %)."
             words = f"{words} {_ROOM[store].format(settings.OFFLINE_STORE)}"
             troubles[About(store)] = Trouble(words, "store_nearly_full")
-    settle(AlertKind.STORE_NEARLY_FULL, troubles | _budgets(is_open, at), at=at)
+    troubles |= _copies(is_open) | _budgets(is_open, at)
+    settle(AlertKind.STORE_NEARLY_FULL, troubles, at=at)
+
+
+def _copies(is_open: set[tuple[int | None, str]]) -> dict[About, Trouble]:
+    """Return that a table in a bucket is nearly more than a machine is to have copies of.
+
+    Runs copy it all the same, as they cannot do with less; people are refused.
+    """
+    if not settings.OFFLINE_BUCKET:
+        return {}
+    percent = settings.STORE_FULL_PERCENT - (ROOM_AGAIN if (None, _COPIES) in is_open else 0)
+    most = settings.OFFLINE_CACHE_MB
+    tables = larger_than((most << 20) * percent // 100)
+    if not tables:
+        return {}
+    largest = ", ".join(f"{t.table} ({t.offline_bytes >> 20:,} MB)" for t in tables[:_NAMED])
+    words = (
+        f"{len(tables)} of the tables in the bucket may be read whole and nearly fill, or overfill,"
+        f" the {most:,} MB that a machine is to have copies of (OFFLINE_CACHE_MB): {largest}. Runs"
+        " copy them even so; training sets over more are refused. Raise it, and have the disk of"
+        f" {settings.OFFLINE_STORE} hold as much on each machine."
+    )
+    return {About(_COPIES): Trouble(words, "store_nearly_full", severity=Severity.WARNING)}
 
 
 def _budgets(is_open: set[tuple[int | None, str]], at: datetime) -> dict[About, Trouble]:

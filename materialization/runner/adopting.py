@@ -16,7 +16,7 @@ from django.db.models import Max
 
 from materialization.choices import UNFINISHED_STATUSES
 from materialization.chunks import committed_before, read_chunks, written_chunks
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.recording import note_commit, note_stored, number_of_more

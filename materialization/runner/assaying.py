@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 
-from lib.errors import AssayError, Unavailable
+from lib.errors import AssayError, TooLarge, Unavailable
 from lib.outages import translated
 from materialization.compute.scratch import own_folder
-from materialization.edges import engine, whereabouts
+from materialization.edges.engines import engine
+from materialization.edges.sources import whereabouts
 from materialization.errors import FitFailed
-from materialization.finding.kinds import find_source
+from materialization.finding.kinds import find_rows
 from materialization.quality.evidence.gathering import FIRST, Wanted, gather
 from materialization.quality.evidence.trial import Bounds, Subject
 from materialization.runner.ending import MAX_ATTEMPTS
@@ -39,6 +41,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class EvidenceTooLong(TooLarge):
+    """All that is found out of one submission took what it may take; others wait for the worker."""
+
+    code = "evidence_too_long"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            f"looking at this submission took longer than {seconds:,} s, and others wait: what was"
+            " found out until then is all there is. Have it read less (a later `start`, a shorter"
+            " range of a `fit`, fewer windows) and submit it again, or let the operator raise"
+            " EVIDENCE_MAX_SECONDS."
+        )
+
+
 def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datetime]) -> None:
     """Compute queued evidence; what another worker has, or is computed, is left alone."""
     claimed = claim(evidence_id, worker=worker, at=clock())
@@ -47,7 +63,7 @@ def assay_submission(*, evidence_id: int, worker: str, clock: Callable[[], datet
     lease = Lease(claimed, clock=clock)
     try:
         with translated(), lease:
-            parts = _gather(claimed, lease, at=clock())
+            parts = _gather(claimed, lease, clock)
     except LeaseLost as exc:
         log.warning("%s: %s", claimed, exc)
     except Unavailable as exc:
@@ -104,8 +120,9 @@ def lacking(parts: Parts) -> list[str]:
     return [part for part, found in parts.items() if "why" in found]
 
 
-def _gather(claimed: Evidence, lease: Lease, *, at: datetime) -> Parts:
-    version = claimed.version
+def _gather(claimed: Evidence, lease: Lease, clock: Callable[[], datetime]) -> Parts:
+    version, at = claimed.version, clock()
+    until = at + timedelta(seconds=settings.EVIDENCE_MAX_SECONDS)
     if version.state != State.IN_REVIEW or version.packet_hash != claimed.packet_hash:
         return nothing("it was decided, or withdrawn, before a worker came to it.")
     after = _subject(version)
@@ -113,12 +130,14 @@ def _gather(claimed: Evidence, lease: Lease, *, at: datetime) -> Parts:
     def watch(_: float) -> None:
         if (stopped := lease.stopped) is not None:
             raise stopped
+        if clock() > until:
+            raise EvidenceTooLong(settings.EVIDENCE_MAX_SECONDS)
 
     wanted = Wanted(after, _before(version), at, own_folder(), _told(version))
     limited = engine(timeout_s=settings.EVIDENCE_TIME_LIMIT_SECONDS)
     bounds = Bounds(settings.EVIDENCE_ROWS, limited, watch, LeaseLost)
     try:
-        fit = fit_submission(after, bounds, at=at)
+        fit = fit_submission(after, bounds, version=version, at=at)
     except Unavailable:
         raise
     except AssayError as exc:
@@ -136,7 +155,7 @@ def _subject(version: FeatureViewVersion) -> Subject:
 
     :raises Invalid: there is nothing to read, or it may not be read.
     """
-    return Subject(version.spec, find_source(version.spec.rows_from, _where(version)))
+    return Subject(version.spec, find_rows(version.spec, _where(version)))
 
 
 def _before(version: FeatureViewVersion) -> Subject | str:

@@ -14,7 +14,8 @@ from django.db.models import F
 
 from lib.connections import RedisUnavailable, get_redis, translated
 from lib.errors import AssayError
-from materialization.edges import engine, offline_store, online_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store, online_store
 from materialization.errors import EngineLimitExceeded
 from materialization.models import TableCare, TableSize
 from materialization.queries import held_files, names_given_up, table_at, tables_to_care_for
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from materialization.stores.offline_protocol import Cared
+    from materialization.stores.offline_values import Cared
 
 log = logging.getLogger(__name__)
 #: What is said of a table that stays in many files.

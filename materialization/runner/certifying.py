@@ -18,7 +18,8 @@ from lib.errors import AssayError
 from lib.outages import translated
 from lib.pace import Pace
 from materialization.choices import DIFFERS, AlertKind, CertificateKind, CertificateStatus
-from materialization.edges import engine, offline_store, online_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store, online_store
 from materialization.models import Alert, Certificate
 from materialization.quality.alerts.opening import (
     About,
@@ -32,7 +33,7 @@ from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
 from materialization.queries import table_at
 from materialization.runner.comparing_source import compare_source
-from materialization.runner.heartbeat import Lease, LeaseLost, take
+from materialization.runner.heartbeat import Lease, LeaseLost, put_down, take
 from materialization.stores.layout import layout_of
 from registry import audit
 from registry.choices import SERVED_STATES
@@ -198,14 +199,9 @@ def _end(
     if not columns.get("error_code"):
         differs = any(columns[kind] for kind in ("missing", "extra", "different"))
         status = CertificateStatus.DIFFERENT if differs else CertificateStatus.EQUAL
-    columns |= {"status": status, "finished_at": at, "lease_expires_at": None}
     with transaction.atomic():
-        mine = claimed.owned() if among is None else among
-        if not mine.update(**columns):
-            log.warning("%s: another attempt has it", claimed)
+        if not put_down(claimed, {**columns, "status": status}, at, among=among):
             return
-        for name, value in columns.items():
-            setattr(claimed, name, value)
         _settle_alert(claimed, at)
         _leave_trail(claimed, at)
     log.log(
@@ -233,6 +229,8 @@ def words_of(done: Certificate) -> str:
 def _aside(done: Certificate) -> str:
     """Say what is no difference and yet not equal."""
     late = "late, which the next run takes"
+    if done.version.spec.has_beside:
+        late = "late, or beside other rows by now: the next run takes the former, recompute both"
     if done.version.spec.transform.makes_ticks:
         late = "as they were served, though rows that arrived since would change them"
     said = [f"; {done.late:,} {late}"] if done.late else []

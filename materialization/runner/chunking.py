@@ -12,7 +12,7 @@ from django.conf import settings
 from lib.instants import MICROSECOND
 from materialization.chunks import Chunk, read_chunks, written_chunks
 from materialization.compute.jobs import SurveyJob
-from materialization.edges import engine
+from materialization.edges.engines import engine
 from materialization.runner.heartbeat import LeaseLost
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.child import Watch
     from materialization.models import MaterializationRun
-    from materialization.runner.looking import Work
+    from materialization.runner.work import Work
 
 #: A row takes at least so much of a file: smaller sources need not be counted.
 _BYTES = 8

@@ -19,9 +19,11 @@ from django.conf import settings
 from lib.instants import timestamp
 from materialization.compute.jobs import ComputeJob, Keeping, Reading
 from materialization.compute.scratch import own_folder
-from materialization.edges import offline_store, storing_engine, whereabouts
+from materialization.edges.engines import storing_engine
+from materialization.edges.sources import whereabouts
+from materialization.edges.stores import offline_store
 from materialization.errors import TEMP_PREFIX
-from materialization.finding.kinds import find_source
+from materialization.finding.kinds import find_rows
 from materialization.quality.consistency.findings import (
     DIFFERENT,
     MISSING,
@@ -32,7 +34,10 @@ from materialization.quality.consistency.findings import (
 from materialization.quality.consistency.online import Compared
 from materialization.queries import coverage, first_event, table_at
 from materialization.readings import settled
-from materialization.runner.looking import Work, refuse_changed, seen_parts
+from materialization.runner.beside import identities, wait_for_beside
+from materialization.runner.looking import still_written
+from materialization.runner.parts import refuse_changed, seen_parts
+from materialization.runner.work import Work
 from materialization.stores.columns import CREATED, EVENT
 from materialization.windows import Window
 
@@ -40,11 +45,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from materialization.compute.jobs import Computed, Events
+    from materialization.compute.reports import Computed, Events
     from materialization.models import Certificate
     from materialization.sources.inputs import Part, SourceInput
-    from materialization.stores.offline_protocol import Snapshot
-    from registry.spec.model import VersionSpec
+    from materialization.stores.offline_values import Snapshot
+    from registry.spec.version_spec import VersionSpec
 
 
 def compare_source(claimed: Certificate, *, watch: Callable[[float], None]) -> Compared:
@@ -55,13 +60,16 @@ def compare_source(claimed: Certificate, *, watch: Callable[[float], None]) -> C
     are ``gone``. Only from ``claimed.since`` on, where that is set.
 
     :raises SourceChangedWhileRead: what was read may be half the old and half the new.
+    :raises SourceStillWritten: a joined source may be in the middle of it.
     """
     table, spec = claimed.table, claimed.version.spec
     where = whereabouts(spec, table.feature_view.project)
     with where.telling():
-        source = find_source(spec.rows_from, where)
+        source = find_rows(spec, where)
         rest = timedelta(seconds=settings.SOURCE_SETTLE_SECONDS)
-        parts = settled(source.parts(), now=time.time(), age=rest)
+        now = time.time()
+        parts = settled(source.parts(), now=now, age=rest)
+        wait_for_beside(source, now=now, age=rest, still_written=still_written)
         # In this order: what is remembered or covered is stored by then.
         seen, covered = seen_parts(table), _since(coverage(table), claimed.since)
         snapshot = offline_store().snapshot(table_at(table))
@@ -72,7 +80,8 @@ def compare_source(claimed: Certificate, *, watch: Callable[[float], None]) -> C
             found = look.count_ticks()
         else:
             same = {p.name for p in parts if p.name in seen and seen[p.name].identity == p.identity}
-            found = look.count_rows(same)
+            # What stands beside rows may have come late where they are as they were.
+            found = look.count_rows(set() if spec.has_beside else same)
     return Compared(found, covered[-1].end, snapshot.version)
 
 
@@ -153,12 +162,14 @@ class _Look:
     @contextmanager
     def _computed(self, job: ComputeJob) -> Iterator[Computed]:
         """Have a job performed in a folder that is gone at the end of the block."""
+        beside = identities(self._source)
         with tempfile.TemporaryDirectory(prefix=TEMP_PREFIX, dir=own_folder()) as staging:
             computed = storing_engine().compute(
                 msgspec.structs.replace(job, staging=staging), watch=self._watch
             )
             reads = frozenset(part.name for part in self._parts)
-            refuse_changed(Work([], job.window_end, self._parts, reads=reads, job=job))
+            work = Work([], job.window_end, self._parts, reads=reads, job=job, beside=beside)
+            refuse_changed(work)
             yield computed
 
     def _rows_job(self, names: set[str], *, counts_gone: bool) -> ComputeJob:

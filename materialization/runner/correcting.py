@@ -12,7 +12,9 @@ import msgspec
 from django.db import transaction
 
 from materialization.chunks import read_chunks, totals
-from materialization.edges import offline_store, storing_engine, whereabouts
+from materialization.edges.engines import storing_engine
+from materialization.edges.sources import whereabouts
+from materialization.edges.stores import offline_store
 from materialization.quality.row_checks import looks_at_stored
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import table_at
@@ -20,7 +22,8 @@ from materialization.runner.adopting import transaction_name
 from materialization.runner.heartbeat import LeaseLost
 from materialization.runner.judging import ChecksFailed, judge_rows, stage_of_corrections
 from materialization.runner.keeping import beside
-from materialization.runner.looking import corrections_of, refuse_changed
+from materialization.runner.looking import corrections_of
+from materialization.runner.parts import refuse_changed
 from materialization.runner.quarantine import keep_refused, supersede_corrections
 from materialization.runner.recording import (
     note_beginning,
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.runner.looking import Work
+    from materialization.runner.work import Work
 
 #: How far a run is when its new ticks are stored.
 _BEFORE, _SHARE = 0.4, 0.4

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: How often a run is tried: after outages of a part we depend on, and after workers that died.
 MAX_ATTEMPTS = 3
+#: After what time a run that waits for another looks whether that is over.
+LOOKS_AGAIN = timedelta(seconds=15)
 
 
 class Pause(NamedTuple):
@@ -180,6 +182,21 @@ def queue_again(
         waiting["retry_at"] = at + AFTER_OUTAGE.after(max(run.tries, 1))
         waiting |= {"error": outage.message, "error_code": outage.code}
     return bool(among.filter(pk=run.pk).update(**waiting))
+
+
+def wait_for(
+    run: MaterializationRun,
+    awaited: Unavailable,
+    *,
+    among: QuerySet[MaterializationRun],
+    at: datetime,
+) -> bool:
+    """Let a queued run be looked at again when something else may be done; it was no attempt.
+
+    Returns whether it is still one of ``among``.
+    """
+    said = {"error": awaited.message, "error_code": awaited.code}
+    return bool(among.filter(pk=run.pk).update(retry_at=at + LOOKS_AGAIN, enqueued_at=at, **said))
 
 
 def _leave_trail(run: MaterializationRun, actor: User | None, at: datetime) -> None:

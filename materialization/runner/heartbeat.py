@@ -1,10 +1,11 @@
-"""Keeping a lease while the work goes on, and noticing that it was lost, or a run cancelled.
+"""Work that one worker has at a time: taken, kept by a lease while it goes on, put down at its end.
 
 A thread renews the lease, because a long computation says nothing for minutes.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from materialization.models import MaterializationRun
+
+log = logging.getLogger(__name__)
 
 
 class LeaseLost(AssayError):
@@ -77,6 +80,23 @@ def take(
         **columns(found),
     )
     return bool(taken)
+
+
+def put_down(
+    row: Leased, columns: dict[str, Any], at: datetime, *, among: QuerySet[Any] | None = None
+) -> bool:
+    """End what was taken, with the ``columns`` of its end, if this attempt still has it.
+
+    ``among`` are the rows it may be one of where no attempt has it any more.
+    """
+    columns = {**columns, "finished_at": at, "lease_expires_at": None}
+    mine = row.owned() if among is None else among
+    if not mine.update(**columns):
+        log.warning("%s: another attempt has it", row)
+        return False
+    for name, value in columns.items():
+        setattr(row, name, value)
+    return True
 
 
 class Lease:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from materialization.chunks import Chunk
-    from materialization.compute.jobs import Computed
+    from materialization.compute.reports import Computed
     from materialization.models import MaterializationRun
     from materialization.quality.expectations import CheckResult
 

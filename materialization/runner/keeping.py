@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from materialization.compute.jobs import Keeping
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.queries import coverage, table_at
 from materialization.readings import as_of
-from materialization.stores.offline_protocol import Beside
+from materialization.stores.offline_values import Beside
 from materialization.transforms.aggregation.events import events_schema
 
 if TYPE_CHECKING:
-    from materialization.compute.jobs import Events
+    from materialization.compute.reports import Events
     from materialization.models import MaterializationRun
 
 

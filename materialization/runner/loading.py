@@ -11,7 +11,9 @@ from django.conf import settings
 
 from lib.errors import Unavailable
 from materialization.choices import RunKind, RunStep
-from materialization.edges import engine, offline_store, online_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import later_rows, offline_store, online_store, push_log
+from materialization.ingest.events import event_layout
 from materialization.queries import covered_until, newest_sequence, stored_since, table_at
 from materialization.runner.adopting import adopt_windows
 from materialization.stores.layout import layout_of
@@ -56,6 +58,7 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
     if run.table.ready_at is None:
         FeatureTable.objects.filter(pk=run.table.pk).update(loading_since=at)
     store, uid = online_store(), run.table.uid
+    server = push_log().server() if run.version.spec.is_pushed else ""
     ticket = store.begin_load(uid)
     marker = store.marker(uid)
     ttl = longest_ttl(run.table)
@@ -63,6 +66,8 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
         run.table, marker, ttl, but=run.sequence
     )
     as_of = covered_until(run.table) or run.window_end
+    if run.version.spec.is_pushed:  # its rows come without runs, and all that came is known
+        as_of = max(as_of, at)
     loaded = newest_sequence(run.table)
     run.table.refresh_from_db(fields=["generation"])
     load = Load(max(run.pk, run.table.generation + 1), ttl)
@@ -76,10 +81,15 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
         "sequence": loaded,
         "ttl": ttl,
     }
+    if run.version.spec.has_exact_windows:
+        own = event_layout(run.version.spec, uid=uid)
+        facts["hops"] = own.hop, own.longest
     if not store.finish_load(uid, ticket, **facts):
         raise StoreEmptied(
             "Redis lost its data or restarted while the run was writing; it will be loaded again."
         )
+    if server and is_complete:
+        push_log().note_loaded(uid, server)
     run.advance(rows_online=written)
     return load
 
@@ -96,14 +106,22 @@ def _merge(
 ) -> int:
     """Write the newest rows, ``only`` those of one sequence; return how many entities they had."""
     snapshot = offline_store().snapshot(table_at(run.table), sequence=only)
+    spec = run.version.spec
+    if spec.has_exact_windows:
+        own = event_layout(spec, uid=run.table.uid)
+        with engine().kept_events(snapshot.events, spec, as_of=at) as reader:
+            done = store.write(own, _watched(reader, heartbeat), ttl=ttl, at=at)
+        return done.written + done.skipped
     if snapshot.is_empty:
         return 0
-    spec = run.version.spec
     layout = layout_of(spec, uid=run.table.uid)
     # Of a reload readers wait for the end; of anything else they must not notice.
     share = 1.0 if run.kind == RunKind.RELOAD else settings.ONLINE_WRITE_PERCENT / 100
     with engine().latest_rows(snapshot.files, spec, as_of=as_of, sequence=only) as reader:
         result = store.write(layout, _watched(reader, heartbeat), ttl=ttl, at=at, share=share)
+    if spec.is_pushed:  # no run comes to them: they wait where those wait that are pushed
+        with engine().later_rows(snapshot.files, spec, after=as_of) as reader:
+            later_rows().keep(layout, _watched(reader, heartbeat), at=as_of)
     return result.written + result.skipped
 
 

@@ -14,7 +14,7 @@ from lib.errors import Conflict
 from materialization.choices import RunStep
 from materialization.chunks import committed_before, read_chunks
 from materialization.comparisons import corrects_ticks
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.quality.stored_profiles import of_all
 from materialization.queries import coverage, table_at, uncovered
 from materialization.runner.adopting import transaction_name

@@ -19,7 +19,7 @@ from materialization.comparisons import (
     refused_corrections,
     to_compare,
 )
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import Quarantine
 from materialization.queries import coverage, table_at
 from materialization.runner.heartbeat import LeaseLost

@@ -1,6 +1,6 @@
 """What the database records of the offline store, and the look at it before anything is stored.
 
-The store compares for itself whenever a table is opened; see ``stores.offline_protocol.TableAt``.
+The store compares for itself whenever a table is opened; see ``stores.offline_values.TableAt``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.db import transaction
 
 from materialization import queries
 from materialization.chunks import read_chunks, stored_until
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import StoredWindow
 from materialization.queries import recorded_tables, table_at
 from materialization.runner.quarantine import settle
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.models import MaterializationRun
-    from materialization.stores.offline_protocol import Cared, CommitResult, Snapshot
+    from materialization.stores.offline_values import Cared, CommitResult, Snapshot
     from materialization.windows import Window
 
 #: What of a window and its run is needed to fold it with others.

@@ -13,7 +13,8 @@ from django.db import transaction
 from lib.errors import Conflict
 from materialization.choices import QuarantineState
 from materialization.chunks import Chunk
-from materialization.edges import engine, offline_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store
 from materialization.queries import coverage, table_at, uncovered
 from materialization.repairs import ticks_went_on
 from materialization.runner.adopting import adopt_windows, transaction_name
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from materialization.models import MaterializationRun, Quarantine
     from materialization.quality.profiles import Profile
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.stores.offline_protocol import CommitResult
+    from materialization.stores.offline_values import CommitResult
 
 
 class NothingToRelease(Conflict):
@@ -64,7 +65,9 @@ def _commit(run: MaterializationRun, held: Quarantine, heartbeat: Heartbeat) -> 
     store, place, spec = offline_store(), table_at(run.table), run.version.spec
     aside, sequence = store.aside(place, held.stored_as), sequence_of(run)
     if not aside.files:
-        raise NothingToRelease(f"the files of {held} are not there any more.")
+        raise NothingToRelease(
+            f"the files of {held} are not there any more; have its range computed again (backfill)."
+        )
     if not run.chunks:
         note(run, [Chunk(run.window_end)])
     store.clear_staging(place)

@@ -16,10 +16,10 @@ from django.db import transaction
 
 from lib.errors import AssayError, Conflict, Unavailable
 from lib.outages import DiskUnavailable, translated
-from materialization.choices import RunKind, RunStatus, RunStep
+from materialization.choices import COMPARING_KINDS, RunKind, RunStatus, RunStep
 from materialization.chunks import read_chunks
 from materialization.comparisons import corrects_ticks
-from materialization.edges import room_left
+from materialization.edges.stores import room_left
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, gaps, runs_before, uncovered
 from materialization.runner import loading, releasing, storing
@@ -30,6 +30,7 @@ from materialization.runner.ending import (
     end_run,
     put_aside,
     queue_again,
+    wait_for,
 )
 from materialization.runner.heartbeat import (
     Heartbeat,
@@ -39,7 +40,9 @@ from materialization.runner.heartbeat import (
     SlotWanted,
     take,
 )
+from materialization.runner.indexing import index_table
 from materialization.runner.telling import tell_start
+from materialization.upstream import UpstreamBehind, UpstreamUnderWay, require_stored
 from registry import epoch, locks
 from registry.choices import SERVED_STATES
 from registry.models import FeatureTable
@@ -48,6 +51,8 @@ from registry.operations.lifecycle.releases import mark_table_ready
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from materialization.windows import Window
 
@@ -166,8 +171,13 @@ def _pause(claimed: MaterializationRun, at: datetime) -> bool:
 
 
 def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | None:
-    """Take a queued run: of several workers exactly one gets it, with its own fencing token."""
+    """Take a queued run: of several workers exactly one gets it, with its own fencing token.
+
+    One that waits for runs of what it reads is left as it is, and looked at again later.
+    """
     queued = MaterializationRun.objects.filter(pk=run_id, status=RunStatus.QUEUED)
+    if _waits(queued, at):
+        return None
 
     def begun(found: MaterializationRun) -> dict[str, Any]:
         return {
@@ -185,10 +195,45 @@ def claim(run_id: int, *, worker: str, at: datetime) -> MaterializationRun | Non
     return claimed
 
 
+def _waits(queued: QuerySet[MaterializationRun], at: datetime) -> bool:
+    """Return whether a queued run has to wait for runs of what it reads, and note so.
+
+    Where nobody stores that any more, or none can tell, it is taken and ends by it: whoever claims
+    has runs behind it to take.
+    """
+    run = queued.select_related("version").defer("version__packet").first()
+    if run is None:
+        return False
+    try:
+        if run.version.spec.reads:
+            _require_upstream(run)
+    except UpstreamUnderWay as exc:
+        return wait_for(run, exc, among=queued, at=at)
+    except UpstreamBehind:
+        return False
+    except Exception as exc:  # noqa: BLE001 - it is met again, and kept, where the run is performed
+        log.warning("%s: what it waits for is not known: %s", run, type(exc).__name__)
+    return False
+
+
+def _require_upstream(run: MaterializationRun) -> None:
+    """Return if all that the run's version reads of others is stored up to the run's end.
+
+    :raises UpstreamUnderWay: a run of that is not over.
+    :raises UpstreamBehind: none is, any more.
+    """
+    if run.kind in (RunKind.RELOAD, RunKind.RELEASE, *COMPARING_KINDS):
+        return
+    if not require_stored(run.version, run.window_end):
+        reads = ", ".join(map(str, run.version.spec.reads))
+        raise UpstreamUnderWay(f"{run.version} waits for runs of what it reads: {reads}.")
+
+
 def _perform(
     claimed: MaterializationRun, heartbeat: Heartbeat, clock: Callable[[], datetime]
 ) -> None:
     _require_served(claimed)
+    _require_upstream(claimed)
     if claimed.kind == RunKind.RELEASE:
         releasing.store_held(claimed, heartbeat)
     elif claimed.kind != RunKind.RELOAD:
@@ -201,6 +246,8 @@ def _perform(
         load = loading.load_online(claimed, heartbeat, at=clock())
     heartbeat.check()
     _publish(claimed, clock(), load)
+    if any(feature.value_type.kind == "vector" for feature in claimed.version.spec.features):
+        index_table(claimed.table_id, clock=clock)
 
 
 def _require_served(claimed: MaterializationRun) -> None:

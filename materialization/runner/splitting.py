@@ -20,13 +20,15 @@ import msgspec
 from lib.decoding import json_reader
 from lib.errors import Invalid
 from materialization.chunks import read_chunks, staging_name, window_of
-from materialization.compute.jobs import Prepared, SplitJob
+from materialization.compute.jobs import SplitJob
 from materialization.compute.limits import EngineLimits
-from materialization.edges import offline_store, spilled_beside, storing_engine
+from materialization.compute.reports import Prepared
+from materialization.edges.engines import spilled_beside, storing_engine
+from materialization.edges.stores import offline_store
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.queries import runs_in_chunks, table_at
 from materialization.runner.ending import MAX_ATTEMPTS
-from materialization.runner.looking import refuse_changed
+from materialization.runner.parts import refuse_changed
 from materialization.stores.columns import stored_schema
 from materialization.windows import Window
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from materialization.compute.child import Watch
     from materialization.compute.jobs import ComputeJob
     from materialization.models import MaterializationRun
-    from materialization.runner.looking import Work
+    from materialization.runner.work import Work
 
 log = logging.getLogger(__name__)
 #: Written last: without it a folder is what somebody died over.

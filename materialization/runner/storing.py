@@ -22,7 +22,9 @@ from materialization.chunks import (
     totals,
     window_of,
 )
-from materialization.edges import offline_store, storing_engine, whereabouts
+from materialization.edges.engines import storing_engine
+from materialization.edges.sources import whereabouts
+from materialization.edges.stores import offline_store
 from materialization.quality.row_checks import looks_at_stored
 from materialization.queries import run_waits, table_at
 from materialization.runner import splitting
@@ -31,8 +33,9 @@ from materialization.runner.chunking import cut, note
 from materialization.runner.heartbeat import LeaseLost, SlotWanted
 from materialization.runner.judging import ChecksFailed, judge_rows, judge_stillness, stage_of
 from materialization.runner.keeping import beside
-from materialization.runner.looking import refuse_changed, remember_parts, work_of
+from materialization.runner.looking import work_of
 from materialization.runner.noting import catch_up, note_stored_chunks
+from materialization.runner.parts import refuse_changed, remember_parts
 from materialization.runner.quarantine import clear_forgotten, keep_refused
 from materialization.runner.recording import (
     note_commit,
@@ -49,12 +52,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.chunks import Chunk
-    from materialization.compute.jobs import ComputeJob, Counters
+    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.reports import Counters
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
-    from materialization.runner.looking import Work
+    from materialization.runner.work import Work
     from materialization.sources.where import Where
-    from materialization.stores.offline_protocol import CommitResult
+    from materialization.stores.offline_values import CommitResult
 
 log = logging.getLogger(__name__)
 #: The shares of a run's progress when it has computed, and when it has stored; loading is the rest.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from materialization.quality.row_checks import RowCheck
     from materialization.transforms.rows import Path
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 def check_problems(

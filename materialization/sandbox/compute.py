@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import duckdb
 import msgspec
@@ -16,18 +16,18 @@ import pyarrow as pa
 from lib.decoding import json_reader
 from lib.errors import AssayError, Invalid
 from materialization.compute.jobs import (
-    Computed,
     ComputeJob,
     Envelope,
-    Events,
     FitJob,
     Job,
     ListJob,
     LookJob,
-    Report,
+    QueryJob,
     SplitJob,
     SurveyJob,
+    TransformJob,
 )
+from materialization.compute.reports import Computed, Events, Report
 from materialization.compute.session import open_session
 from materialization.errors import MaskKeyMissing, to_report, without_example
 from materialization.failures import translate
@@ -37,11 +37,14 @@ from materialization.sandbox.fitting import fit
 from materialization.sandbox.listing import list_rows
 from materialization.sandbox.look import look
 from materialization.sandbox.opening import Opening
+from materialization.sandbox.querying import query
 from materialization.sandbox.repeats import store_once
 from materialization.sandbox.splitting import split
 from materialization.sandbox.staging import stage, stage_events
 from materialization.sandbox.survey import survey
 from materialization.sandbox.telling import Telling
+from materialization.sandbox.transforming import transform
+from materialization.sources.inputs import readable
 from materialization.transforms.kinds import kind_of
 from materialization.transforms.masking import set_key
 from registry.spec.masks import is_hash
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
     from materialization.compute.limits import EngineLimits
     from materialization.transforms.rows import Rehearsal
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 #: What the files, the SQL or the limits are to blame for; anything else is a mistake of ours.
@@ -72,10 +75,10 @@ def read_envelope(data: bytes) -> Envelope:
     return _read_envelope(data)
 
 
-def run(envelope: Envelope, *, told: IO[bytes], report: TextIO) -> int:
+def run(envelope: Envelope, *, asked: BinaryIO, told: BinaryIO, report: TextIO) -> int:
     """Do the job; return the exit code: 0 done, 1 refused. How far it is goes to ``told``."""
     try:
-        outcome = _outcome(envelope, told)
+        outcome = _outcome(envelope, asked, told)
     except _TOLD as exc:
         outcome = Report(error=to_report(_told_of(envelope.job, translate(exc))))
     report.write(msgspec.json.encode(outcome).decode() + "\n")
@@ -103,10 +106,15 @@ def _use_keys(
         set_key(connection, name, key)
 
 
-def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
+def _outcome(envelope: Envelope, asked: BinaryIO, told: BinaryIO) -> Report:
     job, limits, directory = envelope.job, envelope.limits, envelope.temp_directory
+    if isinstance(job, TransformJob):
+        with open_session(limits, directory=directory, only=()) as connection:
+            _use_keys(connection, job.spec, envelope.mask_keys)
+            transform(connection, job.spec, asked, told)
+        return Report()
     if isinstance(job, LookJob):
-        with open_session(limits, directory=directory, only=job.source.paths) as connection:
+        with open_session(limits, directory=directory, only=readable(job.source)) as connection:
             return Report(looks=list(_looks(connection, job, limits)))
     if isinstance(job, ListJob):
         with open_session(
@@ -114,19 +122,25 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
         ) as connection:
             return Report(rows=list_rows(connection, job))
     if isinstance(job, SurveyJob):
-        with open_session(limits, directory=directory, only=job.source.paths) as connection:
+        with open_session(limits, directory=directory, only=_paths(job)) as connection:
             open_part = Opening(connection, job.spec, job.source)
             with _entered(connection, job.spec, limits), _told_by(open_part):
                 return Report(survey=survey(connection, job, open_part(job.source)))
-    if isinstance(job, FitJob):
-        with open_session(limits, directory=directory, only=job.source.paths) as connection:
+    if isinstance(job, QueryJob):
+        paths, staging = readable(job.source), job.staging
+        with open_session(limits, directory=directory, only=paths, staging=staging) as connection:
             open_part = Opening(connection, job.spec, job.source)
             with _entered(connection, job.spec, limits), _told_by(open_part):
-                return Report(fit=fit(connection, job, open_part(job.source)))
+                return Report(queried=query(connection, job, open_part(job.source)))
+    if isinstance(job, FitJob):
+        with open_session(limits, directory=directory, only=_paths(job)) as connection:
+            open_part = Opening(connection, job.spec, job.source)
+            with _entered(connection, job.spec, limits), _told_by(open_part):
+                return Report(fit=fit(connection, job, open_part(job.source), limits))
     if isinstance(job, SplitJob):
         return _split(job, envelope, told)
     kept = job.keeping.files if job.keeping is not None else ()
-    only = [*job.source.paths, *job.state_files, *job.stored_files, *kept]
+    only = [*_paths(job), *job.state_files, *job.stored_files, *kept]
     with open_session(limits, directory=directory, only=only, staging=job.staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         _use_keys(connection, job.spec, envelope.mask_keys)
@@ -134,9 +148,15 @@ def _outcome(envelope: Envelope, told: IO[bytes]) -> Report:
             return Report(computed=_compute(connection, job, limits, open_part, telling))
 
 
-def _split(job: SplitJob, envelope: Envelope, told: IO[bytes]) -> Report:
+def _paths(job: ComputeJob | SurveyJob | SplitJob | FitJob) -> list[str]:
+    """Return what a job opens of its sources, and of other views that its version reads."""
+    read = job.spec.read_files.values()
+    return [*readable(job.source), *(file for files in read for file in files)]
+
+
+def _split(job: SplitJob, envelope: Envelope, told: BinaryIO) -> Report:
     limits, directory = envelope.limits, envelope.temp_directory
-    paths, staging = job.source.paths, job.staging
+    paths, staging = _paths(job), job.staging
     with open_session(limits, directory=directory, only=paths, staging=staging) as connection:
         open_part, telling = Opening(connection, job.spec, job.source), Telling(connection, told)
         _use_keys(connection, job.spec, envelope.mask_keys)
@@ -152,12 +172,12 @@ def _looks(
     :raises AssayError: what ends all of them: a limit, or a part that does not answer.
     """
     for place, spec in enumerate(job.specs):
-        open_part = Opening(connection, spec, job.source)
+        open_part = Opening(connection, spec, job.source, sees_rows=place not in job.unseen)
         try:
             with _entered(connection, spec, limits) as rehearse, _told_by(open_part):
                 yield look(
                     connection, spec, job.source, open_part(job.source), rehearse=rehearse,
-                    tick_rows=limits.tick_rows, sees_rows=place not in job.unseen,
+                    tick_rows=limits.tick_rows, sees_rows=place not in job.unseen, at=job.at,
                 )  # fmt: skip
         except Invalid as exc:
             error = to_report(without_example(exc) if spec.has_masks else exc)

@@ -9,17 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
-from lib.sql_text import instant
-from materialization.compute.jobs import Fit
+from materialization.compute.reports import Fit
 from materialization.errors import FitFailed
-from materialization.transforms.base import no_key_sql
-from materialization.transforms.columns import typed_rows
 from materialization.transforms.encoding.kinds import kind_of
 from materialization.transforms.encoding.step import Ask
-from registry.spec.encodes import input_type
-from registry.spec.model import FeatureSpec
+from materialization.transforms.kinds import kind_of as rows_kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,16 +22,19 @@ if TYPE_CHECKING:
     import duckdb
 
     from materialization.compute.jobs import FitJob
+    from materialization.compute.limits import EngineLimits
     from materialization.sources.reading import OpenedSource
     from registry.spec.encodes import EncodeSpec, FitRange
-    from registry.spec.model import VersionSpec
+    from registry.spec.model import FeatureSpec
 
 _ROWS, _STEPS = "fit_rows", ("fit_even", "fit_odd")
 #: Of the parameters of one feature, and of one view: they are a part of every query of it.
 MOST_BYTES, MOST_BYTES_OF_ALL = 2_000_000, 8_000_000
 
 
-def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource) -> Fit:
+def fit(
+    connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource, limits: EngineLimits
+) -> Fit:
     """Fit the encodings of the job's features; those of one range read it once.
 
     :raises FitFailed: naming the feature and the step.
@@ -52,13 +50,13 @@ def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource
         if at is None:
             continue
         same = [each for each in wanted if each.encode is not None and each.encode.fit == at]
-        count = _take(connection, job.spec, same, at, opened)
+        counts = _take(connection, job, same, at, opened, limits)
         for number, feature in enumerate(same):
-            rows[feature.name] = count
+            rows[feature.name] = counts[number]
             if feature.encode is not None:
                 ask = Ask(run, len(job.spec.join_keys), at.window)
                 parameters[feature.name] = _fitted(ask, feature, feature.encode, number)
-    if (size := len(msgspec.json.encode(parameters))) > MOST_BYTES_OF_ALL:
+    if (size := job.kept_bytes + len(msgspec.json.encode(parameters))) > MOST_BYTES_OF_ALL:
         raise FitFailed(
             f"what its encodings are fitted to takes {size:,} bytes, and at most"
             f" {MOST_BYTES_OF_ALL:,} of one view may be: make several views of it."
@@ -68,42 +66,28 @@ def fit(connection: duckdb.DuckDBPyConnection, job: FitJob, opened: OpenedSource
 
 def _take(
     connection: duckdb.DuckDBPyConnection,
-    spec: VersionSpec,
+    job: FitJob,
     features: Sequence[FeatureSpec],
     at: FitRange,
     opened: OpenedSource,
-) -> int:
-    """Put what the first steps take, of the rows of a range, into a table; return how many."""
-    raw = [
-        replace(each, encode=None, type=str(input_type(each.encode)))
-        for each in features
-        if each.encode is not None
-    ]
-    labels = list(dict.fromkeys(filter(None, map(_label, features))))
-    raw += [FeatureSpec(name=f"label_{n}", type="float64", column=y) for n, y in enumerate(labels)]
-    view = replace(spec.view, features=tuple(raw))
-    typed = typed_rows(replace(spec, view=view), opened.columns, relation=opened.relation)
-    start, to = at.window
-    within = f"e >= {instant(start)} AND e < {instant(to)} AND NOT ({no_key_sql(spec)})"
-    named = [f"f{n}" for n, _ in enumerate(features)]
-    named += [
-        f"f{len(features) + labels.index(label)} AS y{n}"
-        for n, label in enumerate(map(_label, features))
-        if label is not None
-    ]
-    columns = ", ".join([*(f"k{n}" for n, _ in enumerate(spec.join_keys)), "e", *named])
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS SELECT {columns} FROM ({typed}) WHERE {within}"
-    )
-    ((count,),) = connection.execute(f"SELECT count(*) FROM {_ROWS}").fetchall()
-    if not count:
-        names = ", ".join(each.name for each in features)
-        raise FitFailed(f"{names}: the source has no row from {at}; nothing can be fitted.")
-    return int(count)
-
-
-def _label(feature: FeatureSpec) -> str | None:
-    return feature.encode.label if feature.encode is not None else None
+    limits: EngineLimits,
+) -> list[int]:
+    """Put what the first steps take into a table; return on how many rows each is fitted."""
+    queries = rows_kind_of(job.spec).fit_rows(connection, job, features, at, opened, limits)
+    into = f"CREATE OR REPLACE TEMP TABLE {_ROWS} AS"
+    for query in queries:
+        connection.execute(f"{into} {query}")
+        into = f"INSERT INTO {_ROWS}"
+    counts = [0] * len(features)
+    if into.startswith("INSERT"):
+        counted = ", ".join(f"count(*) FILTER (WHERE t{n})" for n, _ in enumerate(features))
+        counts = list(connection.execute(f"SELECT {counted} FROM {_ROWS}").fetchall()[0])
+    if 0 in counts:
+        names = ", ".join(f.name for f, count in zip(features, counts, strict=True) if not count)
+        where = "no tick of" if job.spec.transform.makes_ticks else "the source has no row from"
+        has = " has a value" if job.spec.transform.makes_ticks else ""
+        raise FitFailed(f"{names}: {where} {at}{has}; nothing can be fitted.")
+    return counts
 
 
 def _fitted(
@@ -112,7 +96,7 @@ def _fitted(
     """Fit each step to what the steps before it make of the rows."""
     beside = [*(f"k{n}" for n in range(ask.keys)), "e"]
     beside += [] if encode.label is None else [f"y{number} AS y"]
-    rows = f"SELECT {', '.join(beside)}, f{number} AS v FROM {_ROWS}"
+    rows = f"SELECT {', '.join(beside)}, f{number} AS v FROM {_ROWS} WHERE t{number}"
     fitted: list[dict[str, Any]] = []
     for at, step in enumerate(encode.all_steps):
         # Into a table each time: filters on a value are pushed into what makes it, and an

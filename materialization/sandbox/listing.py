@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.instants import from_us
 from lib.sql_text import identifier, text
-from materialization.compute.jobs import ListedRow
+from materialization.compute.reports import ListedRow
 from materialization.compute.stored_rows_sql import numbered_rows
 from materialization.quality.holders import find_clashes
 from materialization.quality.row_checks import row_checks

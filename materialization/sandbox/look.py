@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - names and texts are quoted by sql_text
-"""What the sandbox finds in a source before a definition is accepted: one pass over the rows.
+"""What the sandbox finds in a source before a definition is accepted.
 
 Not for deciding what to do with it (``compute.look``, the registry's operations).
 """
@@ -11,41 +11,46 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lib.instants import to_us
-from materialization.errors import SourceValueInvalid, TooManyTicks, UnknownColumn, placed
+from lib.sql_text import identifier
+from materialization.errors import SourceValueInvalid, UnknownColumn, placed
 from materialization.failures import found_value
 from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.sandbox.checks import check_problems
+from materialization.sandbox.open_names import open_names
 from materialization.sandbox.places import casts_of, files_of, place_of
-from materialization.sandbox.times_told import at_midnight, bulk_load, days_only, written_days
-from materialization.transforms.aggregation.aggregates import read_aggregates
-from materialization.transforms.aggregation.copies import copies_said, count_copies
-from materialization.transforms.aggregation.estimate import estimate
+from materialization.sandbox.tick_counts import copies_among, look_at_ticks, placeholder_events
+from materialization.sandbox.times_told import (
+    ahead,
+    at_midnight,
+    bulk_load,
+    days_only,
+    is_after,
+    written_days,
+)
 from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
 from materialization.transforms.kinds import all_checks
-from materialization.transforms.rows import Path
+from materialization.transforms.windows.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     import duckdb
 
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
-    from materialization.transforms.rows import Rehearsal
-    from registry.spec.model import VersionSpec
+    from materialization.transforms.rows import Path, Rehearsal
+    from registry.spec.version_spec import VersionSpec
 
-#: What makes ticks, and rows of them, fewer.
-_FEWER = "Make the ticks longer, extend the `ttl`, or set `start` to a later instant."
+
 #: Which reader gets what of a view with temporal accuracy.
 _WHICH_ANSWER = (
     "accuracy temporal: training sets have the windows as of each row's own time; online reads,"
     " checks and evidence are those of the ticks. The rows that are aggregated are stored too."
 )
-#: What a window without a bound costs.
-_ALL = " An unbounded window reads all rows of the source at each run, {:,} by now."
-#: What to do about copies.
-_TAKE_OUT = "Take those out of the source that are no events of their own."
+#: Planning a question takes the engine time that grows faster than what it asks: reading a wide
+#: source again is cheaper.
+_COLUMNS_AT_ONCE = 60
 #: What to do about dates that stand for none.
 _WAY_OUT = (
     "They count as true then; correct them in the source, or set the view's `start` to where its"
@@ -62,16 +67,18 @@ def look(
     tick_rows: int,
     rehearse: Rehearsal,
     sees_rows: bool = True,
+    at: datetime | None = None,
 ) -> dict[str, Any]:
     """Return ``problems`` (path, message), ``warnings``, ``rows``, events in µs, ``columns``.
 
     ``examples`` has the value a message is about, by the message; ``schema`` is what the version
-    would take of the source. Without ``sees_rows`` only columns and types are looked at.
+    would take of the source. Without ``sees_rows`` only columns and types are looked at; rows with
+    a time after ``at`` are told.
     """
     casts, problems = _casts(spec, source, opened)
-    facts = _facts(connection, opened, casts) if sees_rows else {"rows": None}
+    facts = _facts(connection, opened, casts, at) if sees_rows else {"rows": None}
     taken = rehearse(opened, sees_rows=sees_rows and not problems)
-    problems += check_problems(connection, spec)
+    problems += [*check_problems(connection, spec), *open_names(spec, opened)]
     examples = {}
     where = partial(_where, connection, spec, source, opened)
     for path, message, example in _value_problems(casts, facts, where):
@@ -79,13 +86,16 @@ def look(
         if example:
             examples[message] = example
     warnings = [*_warnings(spec, opened.columns, casts, facts), *opened.notes]
+    if at is not None and facts["rows"]:
+        warnings += _ahead(casts, facts, at)
+    warnings += _lonely(connection, spec, opened, sees_rows=sees_rows)
     if spec.keeps_events:
-        warnings.append(_WHICH_ANSWER)
+        warnings += told(spec) if spec.has_exact_windows and not problems else [_WHICH_ANSWER]
     if spec.transform.makes_ticks and not problems and facts["rows"]:
-        problem, warning = _ticks(connection, spec, opened, tick_rows)
-        of_none = _placeholder_events(spec, casts, facts)
+        problem, warning = look_at_ticks(connection, spec, opened, tick_rows)
+        of_none = placeholder_events(spec, casts, facts)
         problems += [(path, f"{of_none}{message}") for path, message in problem]
-        warnings += [*warning, *_copies(connection, spec, opened, facts["rows"])]
+        warnings += [*warning, *copies_among(connection, spec, opened, facts["rows"])]
     return {
         # Several features over one aggregated column find the same.
         "problems": list(dict.fromkeys(problems)),
@@ -96,8 +106,41 @@ def look(
         "last_event": facts.get("high0"),
         "columns": opened.found or opened.columns,
         "schema": msgspec.to_builtins(opened.schema),
+        "joined": msgspec.to_builtins(opened.joined),
         **taken,
     }
+
+
+def _ahead(casts: list[tuple[Path, Cast]], facts: Mapping[str, Any], at: datetime) -> Iterator[str]:
+    for number, (path, made) in enumerate(casts):
+        if _is_time(path) and (count := facts[f"ahead{number}"]):
+            yield ahead(made.column, count, facts["rows"], at)
+
+
+def _lonely(
+    connection: duckdb.DuckDBPyConnection,
+    spec: VersionSpec,
+    opened: OpenedSource,
+    *,
+    sees_rows: bool,
+) -> Iterator[str]:
+    """Say of joined sources what nothing else would: that nobody knows when, or that few fit."""
+    for join, side in spec.joins:
+        if side.source.created_timestamp is None:
+            yield (
+                f"joined source {join.name!r} does not say when a row was known"
+                " (created_timestamp): its rows count as known at their event time."
+            )
+    if not (sees_rows and spec.joined):
+        return
+    counts = ", ".join(f"count({identifier(join.name)})" for join, _ in spec.joins)
+    rows, *found = connection.execute(f"SELECT count(*), {counts} FROM {opened.rows}").fetchall()[0]
+    for (join, _), count in zip(spec.joins, found, strict=True):
+        if count * 2 < rows:
+            yield (
+                f"{rows - count:,} of {rows:,} rows have none of {join.name} beside them: compare"
+                " the keys, the `ttl`, and when rows of both are true and known."
+            )
 
 
 def _casts(
@@ -115,79 +158,46 @@ def _casts(
     return casts, problems
 
 
-def _ticks(
-    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource, most: int
-) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Return what is wrong with the number of ticks, and of rows they make; and what it is."""
-
-    def ask(sql: str) -> tuple[int | None, ...]:
-        row: tuple[int | None, ...] = connection.execute(sql).fetchall()[0]
-        return row
-
-    try:
-        found = estimate(spec, opened.columns, relation=opened.relation, ask=ask)
-    except TooManyTicks as exc:
-        return [(("schedule",), exc.message)], []
-    if found is None:
-        return [], []
-    if found.rows > most:
-        words = f"{found.said()} At most {most:,} may be (TICK_ROWS_LIMIT). {_FEWER}"
-        return [(("schedule",), words)], []
-    much = f" That is much more than the source. {_FEWER}" if found.is_much else ""
-    of_all = "" if not spec.view.is_unbounded else _ALL.format(found.source_rows)
-    return [], [found.said() + much + of_all]
-
-
-def _copies(
-    connection: duckdb.DuckDBPyConnection, spec: VersionSpec, opened: OpenedSource, rows: int
-) -> list[str]:
-    copies = count_copies(
-        connection,
-        spec,
-        read_aggregates(spec, opened.columns),
-        opened.columns,
-        relation=opened.relation,
-        rows=rows,
-    )
-    return [f"{copies_said(copies)} {_TAKE_OUT}"] if copies else []
-
-
-def _placeholder_events(
-    spec: VersionSpec, casts: list[tuple[Path, Cast]], facts: Mapping[str, Any]
-) -> str:
-    """Name the rows whose date may be why ticks are too many; empty where none of them counts."""
-    for number, (path, made) in enumerate(casts):
-        if path == ("source", "event_timestamp"):
-            count, start = count_apart(facts[f"placeholders{number}"]), spec.view.start
-            if count and (start is None or to_us(start) <= facts[f"low{number}"]):
-                return f"{said(count, made.column)}: "
-    return ""
-
-
 def _facts(
-    connection: duckdb.DuckDBPyConnection, opened: OpenedSource, casts: list[tuple[Path, Cast]]
+    connection: duckdb.DuckDBPyConnection,
+    opened: OpenedSource,
+    casts: list[tuple[Path, Cast]],
+    at: datetime | None,
 ) -> dict[str, Any]:
-    """Read the source once: rows, failing values and nulls of each cast, extent of the times."""
-    columns = {"rows": "count(*)"}
-    for number, (path, made) in enumerate(casts):
-        columns[f"nulls{number}"] = f"count(*) FILTER (WHERE {made.source} IS NULL)"
-        if made.bad is not None:
-            columns[f"bad{number}"] = f"count(*) FILTER (WHERE {made.bad})"
-            if not made.is_private:
-                shown = f"any_value({shown_sql(made.source)})"
-                columns[f"example{number}"] = f"{shown} FILTER (WHERE {made.bad})"
-        if _is_time(path):
-            good = f"FILTER (WHERE NOT ({made.bad or 'FALSE'}))"
-            columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
-            columns[f"high{number}"] = f"epoch_us(max({made.value}) {good})"
-            columns[f"midnights{number}"] = f"count(*) {good[:-1]} AND {at_midnight(made.value)})"
-            columns[f"distinct{number}"] = f"approx_count_distinct({made.value})"
-            columns[f"placeholders{number}"] = counts_sql(
-                f"epoch_us({made.value})", f"NOT ({made.bad or 'FALSE'})"
-            )
-    chosen = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-    row = connection.execute(f"SELECT {chosen} FROM {opened.relation}").fetchall()[0]
-    return dict(zip(columns, row, strict=True))
+    """Read the source: rows, failing values and nulls of each cast, extent of the times.
+
+    Once, and a wide one some columns at a time.
+    """
+    facts: dict[str, Any] = {}
+    for begin in range(0, max(1, len(casts)), _COLUMNS_AT_ONCE):
+        columns = {"rows": "count(*)"}
+        for number, (path, made) in enumerate(casts[begin : begin + _COLUMNS_AT_ONCE], begin):
+            columns |= _asked(number, made, is_time=_is_time(path), at=at)
+        chosen = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        row = connection.execute(f"SELECT {chosen} FROM {opened.relation}").fetchall()[0]
+        facts |= dict(zip(columns, row, strict=True))
+    return facts
+
+
+def _asked(number: int, made: Cast, *, is_time: bool, at: datetime | None) -> dict[str, str]:
+    columns = {f"nulls{number}": f"count(*) FILTER (WHERE {made.source} IS NULL)"}
+    if made.bad is not None:
+        columns[f"bad{number}"] = f"count(*) FILTER (WHERE {made.bad})"
+        if not made.is_private:
+            shown = f"any_value({shown_sql(made.source)})"
+            columns[f"example{number}"] = f"{shown} FILTER (WHERE {made.bad})"
+    if is_time:
+        good = f"FILTER (WHERE NOT ({made.bad or 'FALSE'}))"
+        columns[f"low{number}"] = f"epoch_us(min({made.value}) {good})"
+        columns[f"high{number}"] = f"epoch_us(max({made.value}) {good})"
+        columns[f"midnights{number}"] = f"count(*) {good[:-1]} AND {at_midnight(made.value)})"
+        if at is not None:
+            columns[f"ahead{number}"] = f"count(*) {good[:-1]} AND {is_after(made.value, at)})"
+        columns[f"distinct{number}"] = f"approx_count_distinct({made.value})"
+        columns[f"placeholders{number}"] = counts_sql(
+            f"epoch_us({made.value})", f"NOT ({made.bad or 'FALSE'})"
+        )
+    return columns
 
 
 def _is_time(path: Path) -> bool:

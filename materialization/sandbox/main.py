@@ -1,7 +1,8 @@
 """The process whose forks touch users' SQL and files, one a job; started by path, never imported.
 
-Not for deciding what to compute: the job on stdin says it. How far it is goes to stdout, one line
-of JSON to stderr at the end; rows go into files. ``sys.argv`` has the number of the socket on which
+Not for deciding what to compute: the job on stdin, one frame, says it. How far it is goes to
+stdout, one line of JSON to stderr at the end; rows go into files, but for those of a job that is
+asked for batches on stdin: see ``transforming``. ``sys.argv`` has the number of the socket on which
 jobs are asked for: see ``template``.
 """
 
@@ -59,14 +60,16 @@ def restrict(limits: EngineLimits) -> None:
 
 def perform(template: int) -> int:
     """Do the one job that stands on stdin, in a fork of ``template``; return its exit code."""
+    from materialization.confined.frames import receive
     from materialization.sandbox import compute
 
     if sys.platform == "linux":
         confine(template)
-    envelope = compute.read_envelope(sys.stdin.buffer.read())
+    envelope = compute.read_envelope(receive(sys.stdin.buffer) or b"")
     if sys.platform == "linux":
         restrict(envelope.limits)
-    return compute.run(envelope, told=sys.stdout.buffer, report=sys.stderr)
+    streams = {"asked": sys.stdin.buffer, "told": sys.stdout.buffer}
+    return compute.run(envelope, **streams, report=sys.stderr)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ Not for opening it (``sources.kinds``) nor for finding a place in it (``places``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
@@ -26,36 +26,110 @@ from materialization.failures import found_value, translate
 from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.sources.csv_faults import csv_fault, true_line
 from materialization.sources.file_faults import DAMAGED, parquet_fault, text_fault
+from materialization.sources.inputs import beside_of
+from materialization.sources.joining import keep_joined
 from materialization.sources.kinds import open_source
+from materialization.sources.read_views import forget_read
 from materialization.sources.walking import is_gone
+from materialization.sources.where import of_joined
 from materialization.transforms.kinds import relation_of
+from registry.spec.sources.base import SourceSchema
 
 if TYPE_CHECKING:
-    from materialization.sources.inputs import SourceInput
+    from materialization.sources.inputs import OneSource, SourceInput
     from materialization.sources.reading import OpenedSource
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: What is wrong with files, and does not always say with which.
 _OF_FILES = (SourceDrifted, SourceValueInvalid, SourceUnreadable, UnknownColumn, RowSqlFailed)
 
 
+class Joined(NamedTuple):
+    """What versions take of the sources they join, and what the owners of these should know."""
+
+    schemas: tuple[SourceSchema, ...]
+    notes: tuple[str, ...]
+
+
 class Opening:
-    """Opens some parts of a source; an error is about those that were opened last."""
+    """Opens some parts of a source; an error is about those that were opened last.
+
+    What was opened before others is read by then: its tables may be theirs now, or gone.
+    """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec, source: SourceInput
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        spec: VersionSpec,
+        source: SourceInput,
+        *,
+        sees_rows: bool = True,
     ) -> None:
         self._connection, self._spec, self._source = connection, spec, source
+        self._sees_rows = sees_rows
         self._opened: OpenedSource | None = None
+        #: What the sources that are joined are; None: they were not read yet.
+        self._joined: Joined | None = None
+        #: What is wrong with one of those, as it is told.
+        self._beside_told: AssayError | None = None
+        #: The parts whose rows find all that they can in what is kept of other views; None: none.
+        self._found_in_kept: frozenset[str] | None = None
 
     def __call__(self, source: SourceInput) -> OpenedSource:
         self._source, self._opened = source, None
-        self._opened = open_source(self._connection, self._spec, source)
+        if self._joined is None:
+            self._joined = self._keep_joined(source)
+        self._forget_read(source)
+        opened = open_source(self._connection, self._spec, source)
+        if self._found_in_kept is None:
+            self._found_in_kept = frozenset(source.paths)
+        notes = (*opened.notes, *self._joined.notes)
+        self._opened = opened._replace(notes=notes, joined=self._joined.schemas)
         return self._opened
+
+    def _forget_read(self, source: SourceInput) -> None:
+        """Let go of what rows of other parts find of other views, unless these are some of them.
+
+        Of all parts nothing is kept: they are the whole history of a source, and a run reads few.
+        """
+        kept = self._found_in_kept
+        if kept is None or not kept.issuperset(source.paths):
+            self._found_in_kept = None
+            forget_read(self._connection, self._spec)
+
+    def _keep_joined(self, source: SourceInput) -> Joined:
+        """Read what is read of the sources that are joined, once for all parts of its own."""
+        schemas, notes = list[SourceSchema](), list[str]()
+        for place, rows in enumerate(beside_of(source)):
+            side = self._spec.side(place)
+            opening = Opening(self._connection, side, rows)
+            try:
+                with of_joined(self._spec, place):
+                    opened = self._kept(opening, place, rows)
+            except AssayError as exc:
+                self._beside_told = exc
+                raise
+            schemas += [opened.schema] if opened.schema is not None else []
+            if not side.rows_from.link:
+                notes += (f"{side.view.name}: {said}" for said in opened.notes)
+        return Joined(tuple(schemas), tuple(notes))
+
+    def _kept(self, opening: Opening, place: int, rows: OneSource) -> OpenedSource:
+        try:
+            opened = opening(rows)
+            keep_joined(
+                self._connection, self._spec, place, opened.relation, opened.columns,
+                found=opened.found, sees_rows=self._sees_rows,
+            )  # fmt: skip
+        except (AssayError, duckdb.Error, OSError) as exc:
+            raise opening.told(exc) from exc
+        return opened
 
     def told(self, error: Exception) -> AssayError:
         """Return the error that a person can act on, with the file and the row it is about."""
         source, opened = self._source, self._opened
+        if error is self._beside_told and isinstance(error, AssayError):
+            return error
         gone = next(filter(is_gone, source.paths), None)
         if gone is not None and not isinstance(error, AssayError):
             return SourceFileGone(gone)
@@ -95,7 +169,7 @@ class Opening:
         if not has_sql or not isinstance(error, duckdb.Error):
             return False
         nulls = [f"NULL::{kind} AS {identifier(name)}" for name, kind in opened.found.items()]
-        relation = relation_of(self._spec, f"(SELECT {', '.join(nulls)})")
+        relation = relation_of(self._spec, opened.enrich(f"(SELECT {', '.join(nulls)})"))
         try:
             self._connection.execute(f"SELECT * FROM {relation}").fetchall()
         except duckdb.Error as exc:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.casts import Cast
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
     Value = Mapping[str, str]
     Expressions = Callable[[OpenedSource], list[str]]

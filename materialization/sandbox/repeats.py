@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from materialization.compute.jobs import ComputeJob
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 def store_once(

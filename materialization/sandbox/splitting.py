@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lib.sql_text import instant, text, text_list
-from materialization.compute.jobs import Prepared, Split
+from materialization.compute.reports import Prepared, Split
 from materialization.compute.stored_rows_sql import as_staged_files
 from materialization.errors import EngineStopped
 from materialization.sandbox.staging import PART, columns_sql
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from materialization.compute.jobs import Counters, SplitJob
+    from materialization.compute.jobs import SplitJob
+    from materialization.compute.reports import Counters
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.columns import WindowRows
     from materialization.transforms.rows import Opening
@@ -119,7 +120,7 @@ def parts_of(
         if number is None:
             raise EngineStopped(
                 f"rows were read once for {len(counted)} windows, and {rows:,} of them were written"
-                f" for none ({Path(name).parent.name}/{Path(name).name})."
+                f" for none ({Path(name).parent.name}/{Path(name).name}); the run is tried again."
             )
         files[number][name] = rows
     for number, counters in enumerate(counted):
@@ -128,6 +129,6 @@ def parts_of(
         if rows != usable:
             raise EngineStopped(
                 f"{rows:,} rows were written for window {number + 1} of {len(counted)}, which has"
-                f" {usable:,} in the source."
+                f" {usable:,} in the source; the run is tried again."
             )
         yield Prepared(tuple(sorted(files[number])), msgspec.structs.replace(counters, rows=rows))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.sql_text import identifier, text
-from materialization.compute.jobs import Events
+from materialization.compute.reports import Events
 from materialization.compute.stored_rows_sql import ORDERED_ROWS, as_staged_files
 from materialization.stores.columns import EVENT, EVENTS, SEQUENCE, stored_schema
 from materialization.transforms.aggregation.events import AS_EVENT_FILES
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from materialization.compute.jobs import ComputeJob
     from materialization.sandbox.telling import Telling
     from materialization.transforms.rows import Query, Rows
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: The number of the stretch that a row is in: the name of a folder, and in no file.
 PART = "__part"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.instants import from_us, to_us
-from materialization.compute.jobs import Survey
+from materialization.compute.reports import Survey
 from materialization.transforms.arrival import taken
 from materialization.transforms.base import base_casts
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lib.instants import to_us
 from materialization.transforms.pairs.families import family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
-    from registry.spec.model import VersionSpec
-    from registry.spec.sources import TimeColumn
+    from registry.spec.sources.base import TimeColumn
+    from registry.spec.version_spec import VersionSpec
 
 #: So few distinct load times over so many rows are loads, not arrivals.
 _FEW_LOADS, _MANY_ROWS = 3, 100
@@ -26,6 +28,21 @@ _WRITTEN_DAYS = range(15_000_101, 29_991_232)
 def at_midnight(instant: str) -> str:
     """Return SQL for whether an instant is the first of a day, in UTC."""
     return f"epoch_us({instant}) % {_DAY_US} = 0"
+
+
+def is_after(instant: str, at: datetime) -> str:
+    """Return SQL for whether an instant lies after ``at``."""
+    return f"epoch_us({instant}) > {to_us(at)}"
+
+
+def ahead(column: str, count: int, rows: int, at: datetime) -> str:
+    """Say for which times rows wait: until then nobody sees them, and nothing else tells why."""
+    which = "row has" if rows == 1 else "rows have"
+    return (
+        f"{count:,} of {rows:,} {which} a time in {column!r} that lies ahead (after"
+        f" {at:%Y-%m-%d %H:%M:%S} UTC): they wait for the run that reaches it, and are in no answer"
+        " before."
+    )
 
 
 def days_only(spec: VersionSpec, columns: Mapping[str, str], facts: Mapping[str, Any]) -> str:

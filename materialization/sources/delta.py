@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from materialization.sources.inputs import DeltaColumn, DeltaFile, DeltaFiles
     from materialization.sources.layouts import Layout
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 _FORMAT = "delta"
 

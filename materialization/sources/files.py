@@ -25,14 +25,14 @@ from materialization.sources.walking import (
     require_inside,
 )
 from materialization.sources.where import Where
-from registry.spec.sources import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
+from registry.spec.sources.files import COMPRESSIONS, ENDINGS, FileSource, FormatName, file_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import duckdb
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 #: DuckDB would expand these in a file's own name and read its neighbours as well.

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 
-from registry.spec.sources import FormatName, Source  # noqa: TC001 - msgspec reads them
+from registry.spec.sources.files import FormatName  # noqa: TC001 - msgspec reads them
+from registry.spec.sources.kinds import Source  # noqa: TC001 - msgspec reads them
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 
 class Part(NamedTuple):
@@ -122,19 +123,29 @@ class DeltaFiles(msgspec.Struct, frozen=True, tag="delta"):
         kept = tuple(file for file in self.files if file.path in names)
         return msgspec.structs.replace(self, files=kept)
 
+    def moved(self, paths: Mapping[str, str]) -> DeltaFiles:
+        """Return those files of the same snapshot that are elsewhere now, by the paths there."""
+        moved = (
+            msgspec.structs.replace(file, path=paths[file.path])
+            for file in self.files
+            if file.path in paths
+        )
+        return msgspec.structs.replace(self, files=tuple(moved))
+
 
 class LinkedRows(msgspec.Struct, frozen=True, tag="linked"):
     """Rows of another system, which a connection leads to; none of them is here yet.
 
     The parent writes what a job reads into files (``compute.staging``), in whose place the sandbox
-    gets ``SourceFiles``. ``place`` is the identity of where the connection leads; no secret is in
-    here.
+    gets ``SourceFiles``, or ``DeltaFiles`` where the rows are those of a ``table`` with a log.
+    ``place`` is the identity of where the connection leads; no secret is in here.
     """
 
     source: Source
     project: str
     place: str
     found: tuple[Part, ...]
+    table: DeltaFiles | None = None
 
     #: What the sandbox may open of it.
     paths: ClassVar[tuple[str, ...]] = ()
@@ -150,4 +161,47 @@ class LinkedRows(msgspec.Struct, frozen=True, tag="linked"):
 
 
 #: What a source of any kind gives the sandbox; further ways are added with ``|``.
-SourceInput: TypeAlias = SourceFiles | DeltaFiles | LinkedRows
+OneSource: TypeAlias = SourceFiles | DeltaFiles | LinkedRows
+
+
+class JoinedRows(msgspec.Struct, frozen=True, tag="joined"):
+    """A view's own source and those it joins, in their order: each of these is read as a whole.
+
+    Parts, and what is left of them, are those of its own.
+    """
+
+    own: OneSource
+    beside: tuple[OneSource, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return self.own.paths
+
+    @property
+    def format(self) -> FormatName:
+        return self.own.format
+
+    def parts(self) -> tuple[Part, ...]:
+        return self.own.parts()
+
+    def only(self, names: Collection[str]) -> JoinedRows:
+        """Return the same with no other parts of its own source than these."""
+        return msgspec.structs.replace(self, own=self.own.only(names))
+
+
+#: What all that a view reads gives the sandbox.
+SourceInput: TypeAlias = OneSource | JoinedRows
+
+
+def own_of(found: SourceInput) -> OneSource:
+    return found.own if isinstance(found, JoinedRows) else found
+
+
+def beside_of(found: SourceInput) -> tuple[OneSource, ...]:
+    """Return the sources that are joined."""
+    return found.beside if isinstance(found, JoinedRows) else ()
+
+
+def readable(found: SourceInput) -> list[str]:
+    """Return all that the sandbox may open."""
+    return [path for each in (own_of(found), *beside_of(found)) for path in each.paths]

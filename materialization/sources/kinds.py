@@ -9,18 +9,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from materialization.sources.arriving import ArrivingKind
 from materialization.sources.delta import DeltaTableKind
 from materialization.sources.files import FilesKind
+from materialization.sources.http import HttpKind
+from materialization.sources.inputs import own_of
 from materialization.sources.postgres import PostgresKind
-from registry.spec.sources import BucketSource, DeltaSource, FileSource, PostgresSource
+from registry.spec.sources.delta import DeltaSource
+from registry.spec.sources.files import BucketSource, FileSource
+from registry.spec.sources.http import HttpSource
+from registry.spec.sources.postgres import PostgresSource
+from registry.spec.sources.push import PushSource
+from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 
 if TYPE_CHECKING:
     import duckdb
 
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
-    from registry.spec.model import VersionSpec
-    from registry.spec.sources import SourceSpec
+    from registry.spec.sources.base import SourceSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class SourceKind(Protocol):
@@ -40,11 +48,18 @@ KINDS: dict[type[SourceSpec], SourceKind] = {
     DeltaSource: DeltaTableKind(),
     PostgresSource: PostgresKind(),
     BucketSource: FilesKind(),
+    HttpSource: HttpKind(),
+    PushSource: ArrivingKind(),
+    KafkaSource: ArrivingKind(),
+    RedisStreamSource: ArrivingKind(),
 }
 
 
 def open_source(
     connection: duckdb.DuckDBPyConnection, spec: VersionSpec, found: SourceInput
 ) -> OpenedSource:
-    """Open a version's source in the sandbox; see ``SourceKind.open``."""
-    return KINDS[type(spec.rows_from)].open(connection, spec, found)
+    """Open a version's own source in the sandbox; see ``SourceKind.open``.
+
+    Of those that are joined the tables are there already (``joining.keep_joined``).
+    """
+    return KINDS[type(spec.rows_from)].open(connection, spec, own_of(found))

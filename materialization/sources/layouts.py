@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow as pa
 
+from lib.delimiters import other_delimiter
 from lib.sql_text import text_list
 from materialization.errors import SourceUnreadable
 from materialization.sources.arrow_types import SCHEMA_KEY, foreign_types, refusal
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 #: What a header may be long; beyond it a file is something else.
 MAX_HEADER_BYTES = 1_000_000
-#: What else separates the fields of text files, and how it is called.
-_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 #: First bytes of files that are no UTF-8 text → what they are, and what to do.
 _FOREIGN = {
     b"\xff\xfe": "is UTF-16 text; write it again as UTF-8",
@@ -172,17 +171,12 @@ def _csv_layout(path: str, needed: set[str]) -> Layout:
             f"{path} begins with {header[0]!r}, a word for spreadsheets; its first line must name "
             "the columns."
         )
-    for name in header:
-        for delimiter in (each for each in _OTHER_DELIMITERS if each in name):
-            parts = {part.strip(' "') for part in name.split(delimiter)} - {""}
-            # One column alone, and none that is needed: whatever else it is, it has no commas.
-            alone = len(header) == 1 and name not in needed
-            if len(parts) > 1 and (alone or needed & parts):
-                raise SourceUnreadable(
-                    f"{path}: the header {name[:200]!r} is separated by"
-                    f' {_OTHER_DELIMITERS[delimiter]}; a CSV source is separated by ",". Write it'
-                    " again with commas."
-                )
+    if several := other_delimiter(header, needed):
+        name, delimiter = several
+        raise SourceUnreadable(
+            f"{path}: the header {name[:200]!r} is separated by {delimiter}; a CSV source is"
+            ' separated by ",". Write it again with commas.'
+        )
     return _layout((name, f"c{number}", "VARCHAR") for number, name in enumerate(header))
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from materialization.sources.reading import open_files
-from registry.spec.sources import SourceSchema
+from registry.spec.sources.base import SourceSchema
 
 if TYPE_CHECKING:
     import duckdb
 
     from materialization.sources.inputs import SourceFiles
     from materialization.sources.reading import OpenedSource
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: What a version's schema says of the format; the files are only how the rows travel.
 FORMAT = "postgres"

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lib.errors import did_you_mean
 from materialization.errors import SourceUnreadable
+from materialization.sources.json_rows import ROW
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    import duckdb
+
     from materialization.sources.inputs import SourceFiles
+
+
+def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Return the columns of a sub-select by name, each with its type."""
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608 - ours
+    return {name: kind for name, kind, *_ in rows if name != ROW}
 
 
 class ReadRows(NamedTuple):
@@ -31,7 +40,7 @@ def folders_of(source: SourceFiles) -> Sequence[tuple[tuple[str, str | None], ..
 def gone_said(name: str, was: str, known: Iterable[str]) -> str:
     return (
         f"the source has no column {name!r} any more, which was {was} when the version was "
-        f"submitted.{did_you_mean(name, sorted(known))} Write it again, or submit a version without"
+        f"submitted.{did_you_mean(name, sorted(known))} Bring it back, or submit a version without"
         " it."
     )
 

@@ -19,23 +19,24 @@ from materialization.errors import (
     UnknownColumn,
 )
 from materialization.failures import translate
-from materialization.sources.json_rows import ROW
+from materialization.sources.joining import enriching
+from materialization.sources.read_rows import describe
 from materialization.sources.readers import OPTIONS
 from materialization.sources.reading_json import read_json
 from materialization.sources.reading_tables import read_tables
 from materialization.sources.walking import require_readable
 from materialization.transforms.kinds import relation_of
 from materialization.transforms.row_sql import refuse_other_than_expression
-from registry.spec.row_sql import BadSql, columns_under, names_given
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.spec.row_sql import BadSql, columns_under, paths_named, select_of
+from registry.spec.sources.base import SourceColumn, SourceSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lib.errors import AssayError
     from materialization.sources.inputs import SourceFiles
     from materialization.sources.read_rows import ReadRows
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 #: What reading a file raises.
@@ -53,6 +54,12 @@ class OpenedSource(NamedTuple):
     found: dict[str, str]
     schema: SourceSchema | None = None
     notes: tuple[str, ...] = ()
+    #: What puts rows of joined sources beside those of a sub-select like the source's.
+    enrich: Callable[[str], str] = str
+    #: The source's rows with all that stands beside them, before anything is made of them.
+    rows: str = ""
+    #: As ``schema``, of the sources that are joined.
+    joined: tuple[SourceSchema, ...] = ()
 
 
 def open_files(
@@ -91,21 +98,24 @@ def open_rows(
 
     :raises UnknownColumn, RowSqlRefused: the view's SQL is none of these rows'.
     """
-    _refuse_other_case(spec, rows.found)
     for path, where in spec.view.conditions().items():
         try:
             _refuse_no_condition(connection, where, rows.reader, rows.found)
         except (UnknownColumn, RowSqlRefused) as exc:
             exc.data["in_definition"] = list(path)
             raise
-    relation = relation_of(spec, rows.reader)
+    _refuse_other_case(spec, rows.found)
+    joined = enriching(connection, spec, rows.reader, rows.found)
+    reader = joined.enrich(rows.reader)
+    relation = relation_of(spec, reader)
     try:
         columns = describe(connection, relation)
     except duckdb.Error as exc:
         raise _unbound(exc, rows.found) from exc
     taken = tuple(SourceColumn(name=name, type=kind) for name, kind in sorted(rows.found.items()))
     schema = SourceSchema(format=format, options=options, columns=taken)
-    return OpenedSource(relation, columns, rows.found, schema, tuple(rows.notes))
+    notes = (*rows.notes, *joined.notes)
+    return OpenedSource(relation, columns, rows.found, schema, notes, joined.enrich, reader)
 
 
 def refuse_other_sql(spec: VersionSpec) -> None:
@@ -154,11 +164,6 @@ def _unbound(error: duckdb.Error, found: Mapping[str, str]) -> AssayError:
     return told
 
 
-def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    return {name: kind for name, kind, *_ in rows if name != ROW}
-
-
 def _left_out(source: SourceFiles) -> list[str]:
     if not (count := len(source.left_out)):
         return []
@@ -167,10 +172,13 @@ def _left_out(source: SourceFiles) -> list[str]:
 
 
 def _refuse_other_case(spec: VersionSpec, found: Mapping[str, str]) -> None:
-    """Names mean what is written: to an engine "A" would be a."""
-    if spec.view.sql is None:
-        return
-    given, known = names_given(spec.view.sql), {name.lower(): name for name in found}
-    for name in spec.columns_read or ():
-        if name not in found and name not in given and name.lower() in known:
+    """Names mean what is written: to an engine "A" would be a, also where the SQL gives an "A"."""
+    named = spec.columns_read or frozenset()
+    if spec.view.sql is not None:  # names beside a * too
+        beside = {*(join.name for join in spec.view.sources), *(read.name for read in spec.reads)}
+        named |= {path[0] for path in paths_named(select_of(spec.view.sql))} - beside
+    taken = spec.schema.types if spec.schema is not None else found
+    known = {name.lower() for name in found if name in taken}
+    for name in sorted(named - found.keys()):
+        if name.lower() in known:
             raise UnknownColumn(name, found)

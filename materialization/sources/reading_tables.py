@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from materialization.sources.inputs import SourceFiles
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 def read_tables(
@@ -88,7 +88,8 @@ def chosen_types(
 ) -> dict[str, str]:
     """Return the columns the relation has: all that are read, and of the others what can be.
 
-    Names an engine cannot tell apart, and ``unusable`` columns, only matter when read.
+    Names an engine cannot tell apart, and ``unusable`` columns, only matter when read. Columns that
+    came since the version took its schema are left out of SQL, which may give such a name itself.
 
     :raises SourceUnreadable, SourceDrifted: two names that are read differ in case alone; a column
         that the version took is gone.
@@ -102,6 +103,8 @@ def chosen_types(
     folded = {name.lower() for name in wanted}
     types = {name: taken.get(name, found[name]) for name in wanted}
     for name, kind in found.items():
+        if spec.view.sql is not None and taken and name not in taken:
+            continue
         if name.lower() not in folded and name not in unusable and refusal(kind) is None:
             folded.add(name.lower())
             types[name] = kind
@@ -120,7 +123,9 @@ def _refuse_files(spec: VersionSpec, files: Sequence[DescribedFile], found: _Fou
                     "Write the file again with the column, empty where there is no value."
                 )
             if name in file.layout and file.layout[name].twice:
-                raise SourceUnreadable(f"{file.path} has two columns called {name!r}.")
+                raise SourceUnreadable(
+                    f"{file.path} has two columns called {name!r}; write it again with one."
+                )
             if (why := refusal(file.type_of(name))) is not None:
                 raise SourceFileUnsupported(
                     f"{file.path}: column {name!r} is {file.type_of(name)}; {why}"
@@ -142,7 +147,7 @@ def _refuse_type(column: Unlike, *, holders: Mapping[str, DescribedFile], agreed
     if agreed:
         raise SourceDrifted(
             f"{path}: column {name!r} is {have}; it was {want} when the version was submitted."
-            " Write the file again with that type, or submit a new version."
+            " Give it that type again, or submit a new version."
         )
     raise SourceUnreadable(
         f"{path}: column {name!r} is {have}, in {holders[name].path} it is {want}; write it"

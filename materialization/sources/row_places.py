@@ -24,7 +24,7 @@ from materialization.transforms.casts import SHOWN_LENGTH, shown_sql
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.spec.sources import FormatName
+    from registry.spec.sources.files import FormatName
 
 #: What was read before and now is not: its value has no place, and is told of all the same.
 _READ_BEFORE = (csv.Error, UnicodeDecodeError, OSError, duckdb.Error)

@@ -14,8 +14,8 @@ from registry.spec.aggregate_functions import FunctionWithParameters
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from registry.spec.model import VersionSpec
     from registry.spec.value_types import ValueType
+    from registry.spec.version_spec import VersionSpec
 
 
 def shapes(spec: VersionSpec, *, all_of: Iterable[str] = ()) -> dict[str, Shape] | None:

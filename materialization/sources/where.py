@@ -15,6 +15,8 @@ from lib.errors import AssayError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from registry.spec.version_spec import VersionSpec
+
 
 class Where(msgspec.Struct, frozen=True):
     """A place; each kind of place says how it is told."""
@@ -31,3 +33,32 @@ class Where(msgspec.Struct, frozen=True):
         except AssayError as exc:
             exc.reword(self.told)
             raise
+
+
+class Wheres(Where, frozen=True):
+    """Where a view's own source is read from, and those that it joins, in their order."""
+
+    own: Where
+    beside: tuple[Where, ...]
+
+    def told(self, message: str) -> str:
+        for where in (self.own, *self.beside):
+            message = where.told(message)
+        return message
+
+
+@contextmanager
+def of_joined(spec: VersionSpec, place: int) -> Iterator[None]:
+    """Let errors about a joined source say which it is, and where the definition names it."""
+    try:
+        yield
+    except AssayError as exc:
+        # The message alone: what stands beside it are paths and values.
+        exc.message = f"joined source {spec.view.sources[place].name}: {exc.message}"
+        exc.args = (exc.message,)
+        exc.data.setdefault("in_definition", ["sources", place, "name"])
+        raise
+
+
+def own_where(where: Where) -> Where:
+    return where.own if isinstance(where, Wheres) else where

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 EVENT, CREATED, SEQUENCE = "event_timestamp", "created_timestamp", "__sequence"
 #: What tells the parts of a table apart, where it has more than its rows.
 PART = "__part"
 #: The part of a table, and the folder of what is staged for it, that has what ticks are made of.
 EVENTS = "events"
+#: What tells events of pushed rows apart that have one time, where their source says that.
+EVENT_ID = "__event_id"
 #: Where a stored row lies, as DuckDB's Parquet reader tells: settles what the stamps leave open,
 #: the same way for whoever reads the files.
 PLACE = ("filename", "file_row_number")

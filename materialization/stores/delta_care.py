@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from deltalake import WriterProperties
 
-from materialization.stores.offline_protocol import Cared, name_in_table
+from materialization.stores.offline_values import Cared, name_in_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Collection
 
     from deltalake import DeltaTable
+
+    from materialization.stores.table_files import TableFiles
 
 #: Files of fewer bytes are small; so many of them are made into some of about this size.
 SMALL_BYTES, MANY, TARGET_BYTES = 32 << 20, 16, 128 << 20
@@ -33,7 +34,7 @@ TRANSACTIONS_KEPT = "interval 90 days"
 
 def care(
     table: DeltaTable,
-    root: Path,
+    own: TableFiles,
     *,
     keep: timedelta,
     compact: int | None,
@@ -49,8 +50,8 @@ def care(
     if is_due:
         table.optimize.compact(target_size=TARGET_BYTES, writer_properties=_WRITTEN)
         table.update_incremental()
-    removed, freed = _vacuum(table, root, keep, held)
-    if _is_after_checkpoint(table, root):
+    removed, freed = _vacuum(table, own, keep, held)
+    if _is_after_checkpoint(table, own):
         table.create_checkpoint()
         table.cleanup_metadata()
     sizes = _sizes(table)
@@ -76,7 +77,7 @@ def _sizes(table: DeltaTable) -> list[int]:
 
 
 def _vacuum(
-    table: DeltaTable, root: Path, keep: timedelta, held: Collection[str]
+    table: DeltaTable, own: TableFiles, keep: timedelta, held: Collection[str]
 ) -> tuple[int, int]:
     """Remove files that left the table long ago or never came to it; return how many, and bytes."""
     removed = freed = 0
@@ -86,24 +87,19 @@ def _vacuum(
         # A vacuum that finds nothing would still leave two entries in the log.
         found = table.vacuum(hours, enforce_retention_duration=False, full=is_full)
         # The log still names those that an earlier vacuum removed.
-        there = [file for name in found if (file := root / name).exists()]
-        going = [file for file in there if name_in_table(str(file)) not in held]
+        sizes = own.sizes(found) if found else {}
+        there = {name: sizes[name] for name in found if name in sizes}
+        going = [name for name in there if name_in_table(own.path(name)) not in held]
         if not going:
             continue
-        removed, freed = removed + len(going), freed + sum(file.stat().st_size for file in going)
-        if len(going) < len(there):
-            _remove(going)  # its own removal knows of versions to keep, as long as the log does
-            continue
-        table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=is_full)
-        table.update_incremental()
+        removed, freed = removed + len(going), freed + sum(there[name] for name in going)
+        if len(going) == len(there):  # else: its own removal knows of no files that are held
+            table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=is_full)
+            table.update_incremental()
+        own.remove(going)
     return removed, freed
 
 
-def _remove(files: Iterable[Path]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)
-
-
-def _is_after_checkpoint(table: DeltaTable, root: Path) -> bool:
-    name = f"{table.version():020d}.checkpoint.parquet"
-    return table.version() > 0 and not (root / "_delta_log" / name).exists()
+def _is_after_checkpoint(table: DeltaTable, own: TableFiles) -> bool:
+    name = f"_delta_log/{table.version():020d}.checkpoint.parquet"
+    return table.version() > 0 and name not in own.sizes([name])

@@ -17,11 +17,8 @@ from deltalake.transaction import AddAction
 
 from lib.instants import from_us
 from materialization.stores.columns import CREATED, EVENT, PART, SEQUENCE
-from materialization.stores.offline_protocol import (
-    BadStagedFile,
-    OfflineStoreUnavailable,
-    StoredFile,
-)
+from materialization.stores.offline_protocol import BadStagedFile, OfflineStoreUnavailable
+from materialization.stores.offline_values import StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,23 +69,23 @@ def part_of(file: dict[str, Any]) -> str | None:
 
 
 def read_all_staged(
-    paths: Sequence[str], schema: pa.Schema, sequence: int, *, rows: int, part: str | None
+    paths: Sequence[str], schema: pa.Schema, numbers: range, *, rows: int, part: str | None
 ) -> list[StagedFile]:
     """Return what the files' footers say, the files of the latest events first.
 
     Care makes one file of some that follow each other in the log, which is read backwards.
     :raises BadStagedFile: as ``read_staged``; or they have not so many ``rows``.
     """
-    staged = [read_staged(path, schema, sequence)._replace(part=part) for path in paths]
+    staged = [read_staged(path, schema, numbers)._replace(part=part) for path in paths]
     if (found := sum(each.rows for each in staged)) != rows:
-        raise BadStagedFile(f"the files of sequence {sequence} have {found} rows, not {rows}.")
+        raise BadStagedFile(f"the files of {_said_numbers(numbers)} have {found} rows, not {rows}.")
     return sorted(staged, key=lambda each: each.extents[EVENT], reverse=True)
 
 
-def read_staged(path: str, schema: pa.Schema, sequence: int) -> StagedFile:
+def read_staged(path: str, schema: pa.Schema, numbers: range) -> StagedFile:
     """Return what a file's footer says; its rows are not read.
 
-    :raises BadStagedFile: it has other columns than ``schema``, or rows of another sequence.
+    :raises BadStagedFile: it has other columns than ``schema``, or rows of other sequences.
     """
     try:
         footer = pq.read_metadata(path)
@@ -100,12 +97,18 @@ def read_staged(path: str, schema: pa.Schema, sequence: int) -> StagedFile:
     extents = {
         name: _extent(footer, found.names.index(name)) for name in (EVENT, CREATED, SEQUENCE)
     }
-    if extents[SEQUENCE] != (sequence, sequence):
+    if not all(each in numbers for each in extents[SEQUENCE]):
+        found_numbers = extents[SEQUENCE]
         raise BadStagedFile(
-            f"{path} has rows of the sequences {extents[SEQUENCE]}, not {sequence}."
+            f"{path} has rows of the sequences {found_numbers}, not of {_said_numbers(numbers)}."
         )
     status = Path(path).stat()
     return StagedFile(path, status.st_size, footer.num_rows, status.st_mtime_ns // 10**6, extents)
+
+
+def _said_numbers(numbers: range) -> str:
+    first, last = numbers[0], numbers[-1]
+    return f"sequence {last}" if first == last else f"the sequences {first} to {last}"
 
 
 def count_rows(path: str, sequence: int) -> int:
@@ -151,6 +154,7 @@ def stored_file(action: dict[str, Any]) -> StoredFile:
     return StoredFile(
         uri=action["uri"],
         rows=action["num_records"],
+        size=action["size_bytes"],
         first_event=first and first.astimezone(UTC),
         last_event=last and last.astimezone(UTC) + _CUT_OFF,
     )
@@ -165,12 +169,17 @@ def of_sequence(files: Iterable[dict[str, Any]], sequence: int) -> list[dict[str
     return [file for file in files if file[low] <= sequence <= file[high]]
 
 
+def is_looked_into(file: dict[str, Any], sequence: int | None) -> bool:
+    """Return whether only a file's rows tell how many are of one sequence."""
+    return sequence is not None and file[f"min.{SEQUENCE}"] != file[f"max.{SEQUENCE}"]
+
+
 def rows_of(file: dict[str, Any], sequence: int | None) -> int:
     """Return how many rows a file has, of one sequence or of all; a compacted one is looked into.
 
     :raises OfflineStoreUnavailable: it cannot be read.
     """
-    if sequence is None or file[f"min.{SEQUENCE}"] == file[f"max.{SEQUENCE}"]:
+    if sequence is None or not is_looked_into(file, sequence):
         return int(file["num_records"])
     try:
         return count_rows(file["uri"], sequence)

@@ -18,7 +18,11 @@ import redis
 
 from lib.instants import MICROSECOND, to_us
 from lib.pace import Pace
+from materialization.stores.hop_scripts import TRIM_HOPS
 from materialization.stores.layout import (
+    ANY_ROWS,
+    EVENTS,
+    HEADER_COLUMNS,
     KEYS_PER_CALL,
     ROWS,
     header_numbers,
@@ -72,7 +76,7 @@ def expiries(
     """
     if ttl is None:
         return None
-    events, _, _ = header_numbers(batch)
+    (events,) = header_numbers(batch, HEADER_COLUMNS[:1])
     left = np.maximum(events + ttl // MICROSECOND - to_us(at), 0) + grace // MICROSECOND
     milliseconds = np.maximum(-(-left // 1000), 1)
     near = milliseconds <= EXPIRES_AHEAD // _MILLISECOND
@@ -104,12 +108,12 @@ def expire(
     is another's: somebody may have taken the wrong database, or the wrong Redis.
     """
     times = to_us(at) // 1000, grace // _MILLISECOND, EXPIRES_AHEAD // _MILLISECOND
-    given = removed = ends = 0
+    given = removed = trimmed = ends = 0
     used, unknown = dict[str, bool](), set[str]()
     pacer, cursor = Pace(pace), secrets.randbits(48)
     while ends < 2:
         cursor, keys = cast(
-            "tuple[int, list[bytes]]", client.scan(cursor, ROWS + b"*", KEYS_PER_CALL)
+            "tuple[int, list[bytes]]", client.scan(cursor, ANY_ROWS + b"*", KEYS_PER_CALL)
         )
         ends += cursor == 0
         tables = _by_table(keys)
@@ -122,11 +126,25 @@ def expire(
             if not used.get(uid):
                 continue
             marker = cast("bytes | None", client.get(marker_key(uid)))
-            if marker and (ttl := read_marker(marker).ttl) is not None:
-                names = [ticket_key(uid), marker_key(uid), *those]
+            if marker and (hops := read_marker(marker).hops) is not None:
+                trimmed += _trimmed(
+                    client, [key for key in those if key.startswith(EVENTS)], hops, at
+                )
+            elif marker and (ttl := read_marker(marker).ttl) is not None:
+                rows = [key for key in those if key.startswith(ROWS)]
+                names = [ticket_key(uid), marker_key(uid), *rows]
                 given += _evaluated(client, names, [marker, ttl // _MILLISECOND, *times])
         pacer.wait(len(keys))
-    return Walked(given, removed, frozenset(unknown))
+    return Walked(given, removed, frozenset(unknown), trimmed)
+
+
+def _trimmed(
+    client: redis.Redis, keys: Sequence[bytes], hops: tuple[int, int], at: datetime
+) -> int:
+    """Take away what no window reaches, nor a reader's whose clock is up to a hop behind."""
+    hop, longest = hops
+    oldest = (to_us(at) - longest) // hop - 1
+    return cast("int", client.eval(TRIM_HOPS, len(keys), *keys, oldest)) if keys else 0
 
 
 def _by_table(keys: Sequence[bytes]) -> dict[str, list[bytes]]:

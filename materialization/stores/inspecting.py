@@ -16,7 +16,7 @@ from lib.connections import translated
 from lib.pace import Pace
 from materialization.stores.expiring import expiries
 from materialization.stores.inspection import GRACE
-from materialization.stores.layout import KEYS_PER_CALL, ROWS, uid_of, value_prefix
+from materialization.stores.layout import ANY_ROWS, KEYS_PER_CALL, any_prefix, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,7 +136,7 @@ def taken_by_tables(client: redis.Redis, *, pace: float) -> dict[str, Taken]:
     pacer, cursor = Pace(pace), -1
     while cursor:
         cursor, keys = cast(
-            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), ROWS + b"*", KEYS_PER_CALL)
+            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), ANY_ROWS + b"*", KEYS_PER_CALL)
         )
         of_tables = [(uid, key) for key in keys if (uid := uid_of(key)) is not None]
         counted.update(uid for uid, _ in of_tables)
@@ -153,7 +153,7 @@ def taken_by_tables(client: redis.Redis, *, pace: float) -> dict[str, Taken]:
 
 
 def _scanned(client: redis.Redis, uid: str, cursor: int) -> tuple[int, list[bytes]]:
-    found = client.scan(cursor, match=value_prefix(uid) + b"*", count=KEYS_PER_CALL)
+    found = client.scan(cursor, match=any_prefix(uid) + b"*", count=KEYS_PER_CALL)
     return cast("tuple[int, list[bytes]]", found)
 
 

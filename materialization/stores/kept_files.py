@@ -28,6 +28,10 @@ class KeptFileUnavailable(Unavailable):
     code = "kept_file_unavailable"
 
 
+class KeptFileGone(KeptFileUnavailable):
+    """It is not there, whoever looks."""
+
+
 class Kept(NamedTuple):
     """What a file is: its bytes, and their hash."""
 
@@ -103,7 +107,8 @@ class LocalFileKeeper:
         try:
             return (self._root / name).open("rb")
         except OSError as exc:
-            raise KeptFileUnavailable(
+            kind = KeptFileGone if isinstance(exc, FileNotFoundError) else KeptFileUnavailable
+            raise kind(
                 f"{self._root / name} cannot be read: {exc.strerror}. Restore it from a backup of"
                 " the offline store."
             ) from exc
@@ -126,4 +131,6 @@ class LocalFileKeeper:
                 if file.stat(follow_symlinks=False).st_mtime < instant.timestamp()
             ]
         except OSError as exc:
-            raise KeptFileUnavailable(f"{self._root} cannot be read: {exc.strerror}.") from exc
+            raise KeptFileUnavailable(
+                f"{self._root} cannot be read: {exc.strerror}. Let the server's user read it."
+            ) from exc

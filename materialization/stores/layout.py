@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.errors import Invalid
-from lib.instants import from_us, to_us
 from materialization.stores import packing
+from materialization.stores.key_bytes import KEY_BYTES, KEY_VALUES, arrow_key_bytes, first_piece
 from registry.spec.value_types import SCALARS, ValueType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: What every stored row begins with: when it was true, when it was known, its sequence.
 HEADER_COLUMNS = ("event_timestamp", "created_timestamp", "__sequence")
@@ -34,16 +32,18 @@ HEADER_END = 30
 _FIX_ARRAY = 16
 #: What the keys of all rows begin with. Another layout of rows takes another letter.
 ROWS = b"r"
+#: What the keys of entities begin with whose events are kept, all of them in one key.
+EVENTS = b"w"
+#: Matches the keys of both.
+ANY_ROWS = b"[" + ROWS + EVENTS + b"]"
 #: A key no row ever has: what a null join key is looked up under.
 NO_KEY = ROWS + b"-"
 
 #: Keys that one call to Redis is about: it answers nobody else meanwhile.
 KEYS_PER_CALL = 500
 #: What a broker keeps in the same server may begin with the same letter, as its list ``runs`` does.
-_ROW_KEY = re.compile(ROWS + rb"([a-z2-7]{8})\{.*\}", re.DOTALL)
+_ROW_KEY = re.compile(rb"[" + ROWS + EVENTS + rb"]([a-z2-7]{8})\{.*\}", re.DOTALL)
 _SLASH = b"/"
-_COLON = b":"
-_DAY_ZERO = date(1970, 1, 1)
 _decode_rows = msgspec.msgpack.Decoder(list[list[Any]])
 
 
@@ -67,7 +67,7 @@ class EntityKey:
         """Return one tag a row of typed columns, one for each name; None where a key is null."""
         if len(columns) == 1 and self.types[0].kind in ("int32", "int64"):
             return [None if value is None else b"{%d}" % value for value in columns[0]]
-        texts = [list(map(_KEY_BYTES[t.kind], c)) for t, c in zip(self.types, columns, strict=True)]
+        texts = [list(map(KEY_BYTES[t.kind], c)) for t, c in zip(self.types, columns, strict=True)]
         return [
             None if None in row else b"{%s}" % b"/".join(row) for row in zip(*texts, strict=True)
         ]
@@ -80,7 +80,7 @@ class EntityKey:
         pieces: list[Any] = [pa.scalar(b"{", pa.binary())]
         for name, kind in zip(self.names, self.types, strict=True):
             column = _column(batch, name, kind.arrow, nulls=False)
-            pieces += [*_arrow_key_bytes(column, kind), _SLASH]
+            pieces += [*arrow_key_bytes(column, kind), _SLASH]
         return packing.join(*pieces[:-1], pa.scalar(b"}", pa.binary()))
 
     def values(self, tag: bytes) -> tuple[Any, ...] | None:
@@ -88,8 +88,8 @@ class EntityKey:
         rest, found = tag[1:-1], []
         try:
             for kind in self.types:
-                text, rest = _first(rest, is_sized=kind.kind in ("string", "bytes"))
-                found.append(pa.scalar(_KEY_VALUES[kind.kind](text), kind.arrow).as_py())
+                text, rest = first_piece(rest, is_sized=kind.kind in ("string", "bytes"))
+                found.append(pa.scalar(KEY_VALUES[kind.kind](text), kind.arrow).as_py())
         except (ValueError, OverflowError):
             return None
         # Whatever else could be read as a key is told apart by how the key would be written.
@@ -144,13 +144,27 @@ class TableLayout:
 
         :raises BadOnlineRows: a column is missing, of another type, or a header value is null.
         """
-        events, created, sequences = header_numbers(batch)
+        _, _, sequences = header_numbers(batch)
+        return packing.join(
+            *self._arrow_heads(batch), packing.narrow(sequences), *self._arrow_values(batch)
+        )
+
+    def arrow_parts(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+        """Return each row's bytes before its sequence and after it: who writes it has the number.
+
+        :raises BadOnlineRows: as ``arrow_rows``.
+        """
+        return packing.join(*self._arrow_heads(batch)), packing.join(*self._arrow_values(batch))
+
+    def _arrow_heads(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        events, created = header_numbers(batch, HEADER_COLUMNS[:2])
         start = np.broadcast_to(self._array_marker, (batch.num_rows, len(self._array_marker)))
         head = np.hstack([start, packing.marked(0xD3, events)])
+        return [packing.fixed_width(head), packing.narrow(created - events)]
+
+    def _arrow_values(self, batch: pa.RecordBatch) -> list[pa.Array]:
         columns = zip(self.features, self.types, strict=True)
-        packed = [packing.pack(_column(batch, name, kind.arrow), kind) for name, kind in columns]
-        order = packing.narrow(created - events), packing.narrow(sequences)
-        return packing.join(packing.fixed_width(head), *order, *packed)
+        return [packing.pack(_column(batch, name, kind.arrow), kind) for name, kind in columns]
 
     @cached_property
     def _array_marker(self) -> np.ndarray:
@@ -175,6 +189,11 @@ def value_prefix(uid: str) -> bytes:
     return ROWS + uid.encode()
 
 
+def any_prefix(uid: str) -> bytes:
+    """Return the pattern that keys of a table's rows, or events, match up to their entity."""
+    return ANY_ROWS + uid.encode()
+
+
 def uid_of(key: bytes) -> str | None:
     """Return which table the key of a row belongs to; None: it is no row's."""
     found = _ROW_KEY.fullmatch(key)
@@ -189,6 +208,16 @@ def ticket_key(uid: str) -> bytes:
     return b"l" + uid.encode()
 
 
+def log_key(uid: str) -> bytes:
+    """Return the key of what was pushed to a table and is not in the offline store yet."""
+    return b"p" + uid.encode()
+
+
+def counter_key(uid: str) -> bytes:
+    """Return the key of the sequences that Redis may give to pushed rows."""
+    return b"q" + uid.encode()
+
+
 def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[Any]]:
     """Return the rows ``[event µs, lag µs, sequence, feature, …]``; all None where a blob is.
 
@@ -200,13 +229,13 @@ def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[A
     return _decode_rows.decode(b"\xdd" + len(blobs).to_bytes(4, "big") + whole)
 
 
-def header_numbers(batch: pa.RecordBatch) -> list[np.ndarray]:
+def header_numbers(
+    batch: pa.RecordBatch, names: Sequence[str] = HEADER_COLUMNS
+) -> list[np.ndarray]:
     """Return event and created time in microseconds and the sequence, as int64."""
     instant = SCALARS["timestamp"][0]
     types = dict(zip(HEADER_COLUMNS, (instant, instant, pa.int64()), strict=True))
-    return [
-        packing.integers(_column(batch, name, kind, nulls=False)) for name, kind in types.items()
-    ]
+    return [packing.integers(_column(batch, name, types[name], nulls=False)) for name in names]
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType, *, nulls: bool = True) -> pa.Array:
@@ -225,52 +254,3 @@ def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType, *, nulls: bool 
         raise BadOnlineRows(
             f"column {name!r} is {column.type}, and not all of it is {kind}: {exc}"
         ) from exc
-
-
-def _arrow_key_bytes(column: pa.Array, kind: ValueType) -> list[pa.Array | pa.Scalar]:
-    """Return the pieces of one key value, as ``_KEY_BYTES`` writes them."""
-    if kind.kind in ("string", "bytes"):
-        data = column.cast(pa.binary())
-        return [_text(pc.binary_length(data)), _COLON, data]
-    if kind.kind == "bool":
-        return [_text(column.cast(pa.int8()))]
-    return [_text(pa.array(packing.integers(column)))]
-
-
-def _text(numbers: pa.Array) -> pa.Array:
-    return numbers.cast(pa.string()).cast(pa.binary())
-
-
-def _first(pieces: bytes, *, is_sized: bool) -> tuple[bytes, bytes]:
-    """Return the first of the pieces that make a tag, and the others."""
-    if is_sized:
-        size, _, data = pieces.partition(b":")
-        return data[: int(size)], data[int(size) + 1 :]
-    first, _, others = pieces.partition(b"/")
-    return first, others
-
-
-def _sized(data: bytes) -> bytes:
-    """Return ``4:abcd``: with its length before it no value can pass for two."""
-    return b"%d:%s" % (len(data), data)
-
-
-_KEY_BYTES: dict[str, Callable[[Any], bytes | None]] = {
-    "bool": lambda value: None if value is None else b"%d" % value,
-    "int32": lambda value: None if value is None else b"%d" % value,
-    "int64": lambda value: None if value is None else b"%d" % value,
-    "string": lambda value: None if value is None else _sized(value.encode()),
-    "bytes": lambda value: None if value is None else _sized(value),
-    "timestamp": lambda value: None if value is None else b"%d" % to_us(value),
-    "date": lambda value: None if value is None else b"%d" % (value - _DAY_ZERO).days,
-}
-
-_KEY_VALUES: dict[str, Callable[[bytes], Any]] = {
-    "bool": lambda text: bool(int(text)),
-    "int32": int,
-    "int64": int,
-    "string": bytes.decode,
-    "bytes": bytes,
-    "timestamp": lambda text: from_us(int(text)),
-    "date": lambda text: date.fromordinal(_DAY_ZERO.toordinal() + int(text)),
-}

@@ -32,11 +32,12 @@ PIPELINES_IN_FLIGHT = 2
 ROWS_PER_PACED_CALL = 100
 ROWS_PER_PACED_PIPELINE = 1_000
 
-#: Keeps the greater row by (event, lag, sequence), each compared as two halves of 32 bits: Lua's
-#: numbers are doubles and its string order follows the server's locale. Answers how many won.
-#: A replay of the row that is there only moves its expiry, and only to later; none is the latest.
-MERGE = f"""
-local byte, call, unpack, count = string.byte, redis.call, struct.unpack, #KEYS
+#: Lua's ``keep(key, row, left)``: the greater row by (event, lag, sequence) stays, each compared as
+#: two halves of 32 bits: Lua's numbers are doubles and its string order follows the server's
+#: locale. Answers 1 where this one won. A replay of the row that is there only moves its expiry,
+#: and only to later; none is the latest.
+KEEP = f"""
+local byte, call, unpack = string.byte, redis.call, struct.unpack
 local FORMS = {{[208] = '>b', [209] = '>h', [210] = '>i4'}}
 local SIZES = {{[208] = 2, [209] = 3, [210] = 5}}
 local function number(row, at)
@@ -55,19 +56,18 @@ local function order(row)
   local c, d, after = number(row, at)
   return a, b, c, d, number(row, after)
 end
-local written = 0
-for i = 1, count do
-  local key, row, left = KEYS[i], ARGV[i], ARGV[count + i] or ''
-  local old, more = call('GETRANGE', key, 0, {HEADER_END - 1}), 1
-  if old ~= '' then
-    local a, b, c, d, e, f = order(row)
-    local u, v, w, x, y, z = order(old)
-    more = a ~= u and a - u or b ~= v and b - v or c ~= w and c - w
-      or d ~= x and d - x or e ~= y and e - y or f - z
-  end
+local function beyond(row, old)
+  local a, b, c, d, e, f = order(row)
+  local u, v, w, x, y, z = order(old)
+  return a ~= u and a - u or b ~= v and b - v or c ~= w and c - w
+    or d ~= x and d - x or e ~= y and e - y or f - z
+end
+local function keep(key, row, left)
+  local old = call('GETRANGE', key, 0, {HEADER_END - 1})
+  local more = old == '' and 1 or beyond(row, old)
   if more > 0 then
     if left == '' then call('SET', key, row) else call('SET', key, row, 'PX', left) end
-    written = written + 1
+    return 1
   elseif more == 0 then
     local now = call('PTTL', key)
     if now >= 0 then
@@ -75,9 +75,21 @@ for i = 1, count do
       elseif now < tonumber(left) then call('PEXPIRE', key, left) end
     end
   end
+  return 0
+end
+"""
+
+#: Keeps many rows; answers how many won.
+MERGE = (
+    KEEP
+    + """
+local written, count = 0, #KEYS
+for i = 1, count do
+  written = written + keep(KEYS[i], ARGV[i], ARGV[count + i] or '')
 end
 return written
 """
+)
 _MERGE_SHA = hashlib.sha1(MERGE.encode(), usedforsecurity=False).hexdigest()
 
 

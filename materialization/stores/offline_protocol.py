@@ -1,26 +1,41 @@
 """What an offline store does: what it takes and gives, what is atomic. [pure]
 
-Not for any one of them: ``offline`` keeps rows in Delta tables, and ``materialization.edges`` has a
-table of each. Runs and reads know stores by their protocols only.
+Not for any one of them: ``offline`` keeps rows in Delta tables, and ``edges.stores`` has a table of
+each. Runs and reads know stores by their protocols only.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lib.errors import Invalid, Unavailable
-from materialization.stores.columns import PART
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
 
     import pyarrow as pa
 
-    from registry.spec.model import VersionSpec
+    from materialization.stores.offline_values import (
+        Addresses,
+        Aside,
+        Beside,
+        Cared,
+        CommitResult,
+        FileList,
+        FileState,
+        Snapshot,
+        StoredFile,
+        TableAt,
+    )
+
+
+#: What to do about a store that may come back.
+SEE_TO_STORE = (
+    "what waits for it is tried again by itself; if it stays so, see to the storage behind"
+    " OFFLINE_STORE"
+)
 
 
 class TableOutsideStore(Invalid):
@@ -28,9 +43,15 @@ class TableOutsideStore(Invalid):
 
 
 class OfflineStoreUnavailable(Unavailable):
-    """The table could not be written or read now; nothing of the attempt is visible."""
+    """The table could not be written or read now; nothing of the attempt is visible.
+
+    ``step`` says what to do where waiting is not it.
+    """
 
     code = "offline_store_unavailable"
+
+    def __init__(self, message: str, *, step: str = SEE_TO_STORE, **data: Any) -> None:
+        super().__init__(f"{message.rstrip('.')}; {step}.", **data)
 
 
 class OfflineStoreBehind(OfflineStoreUnavailable):
@@ -41,141 +62,15 @@ class OfflineStoreBehind(OfflineStoreUnavailable):
     def __init__(self, at: TableAt, found: str) -> None:
         super().__init__(
             f"the offline store is not the one this database belongs to: {at.uri} {found}, and"
-            f" version {at.version} of table {at.identity} was stored there. Mount or restore that"
-            " store (OFFLINE_STORE), or have the data computed again with manage.py"
-            " forget_stored_data.",
+            f" version {at.version} of table {at.identity} was stored there",
+            step="mount or restore that store (OFFLINE_STORE), or have the data computed again with"
+            " manage.py forget_stored_data",
             table=at.uri,
         )
 
 
 class BadStagedFile(Invalid):
     code = "bad_staged_file"
-
-
-class TableAt(NamedTuple):
-    """Where a table is, and what is known of it: a store that has less is refused."""
-
-    uri: str
-    #: What the store itself calls the table; empty: nothing was ever stored.
-    identity: str = ""
-    #: The version that the last known commit made.
-    version: int = -1
-
-
-class Beside(NamedTuple):
-    """Staged files that become part of a table's other part, of ``schema``; ``rows`` in all."""
-
-    files: tuple[str, ...]
-    schema: pa.Schema
-    rows: int
-
-
-class CommitResult(msgspec.Struct, frozen=True):
-    """``files`` hold the commit's rows; ``already``: an earlier attempt had committed the same."""
-
-    identity: str
-    version: int
-    rows: int
-    files: tuple[str, ...]
-    already: bool
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """One version of a table; a whole question reads these Parquet files and lists no folder.
-
-    Version -1 is a table without its first commit. ``events`` are the files of what was committed
-    beside the rows.
-    """
-
-    identity: str
-    version: int
-    files: tuple[str, ...]
-    rows: int
-    events: tuple[str, ...] = ()
-    #: How many of the files are small, so that there should be fewer.
-    small: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.files
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the files are called in their table, in the same order."""
-        return tuple(map(name_in_table, self.files))
-
-    def read_by(self, spec: VersionSpec) -> tuple[str, ...]:
-        """Return the files that a training set of the version is made of."""
-        return self.events if spec.keeps_events else self.files
-
-
-def name_in_table(file: str) -> str:
-    """Return what a file is called in its table, where care may have made folders of the parts."""
-    folder, _, name = file.rpartition("/")
-    parent = folder.rpartition("/")[2]
-    return f"{parent}/{name}" if parent.startswith(f"{PART}=") else name
-
-
-class StoredFile(msgspec.Struct, frozen=True):
-    """One Parquet file of a table; ``uri`` is what a reader opens.
-
-    No row's event time lies before ``first_event`` or after ``last_event``, though the nearest may
-    be a millisecond away: statistics are that coarse. None: the table has none of this file.
-    """
-
-    uri: str
-    rows: int
-    first_event: datetime | None
-    last_event: datetime | None
-
-    def may_hold(self, start: datetime | None, end: datetime | None) -> bool:
-        """Return whether a row's event time may be in ``[start, end]``; None is no bound."""
-        if start is not None and self.last_event is not None and self.last_event < start:
-            return False
-        return end is None or self.first_event is None or self.first_event <= end
-
-
-class Aside(NamedTuple):
-    """Parquet files that were set aside, in an order that stays, and the bytes they take.
-
-    ``events`` are those that lie in the folder of that name.
-    """
-
-    files: tuple[str, ...]
-    size: int
-    events: tuple[str, ...] = ()
-
-
-class FileList(NamedTuple):
-    """The files of one version of a table, earliest events first; those without statistics last."""
-
-    version: int
-    files: tuple[StoredFile, ...]
-
-
-class FileState(NamedTuple):
-    """One file as it is now: where a reader opens it, its bytes and their hash."""
-
-    uri: str
-    name: str
-    size: int
-    sha256: str
-
-
-class Cared(NamedTuple):
-    """A table after it was seen to: its version, its files and their bytes.
-
-    ``compacted`` small files became fewer; ``removed`` belonged to no version that readers may
-    have, and took ``freed`` bytes.
-    """
-
-    identity: str
-    version: int
-    files: int
-    size: int
-    compacted: int
-    removed: int
-    freed: int
 
 
 class OfflineStore(Protocol):
@@ -255,6 +150,8 @@ class OfflineStore(Protocol):
         number: int = 1,
         after: int | None = None,
         events: Beside | None = None,
+        first: int | None = None,
+        marks: Mapping[str, int] | None = None,
     ) -> CommitResult:
         """Make staged files part of the table, all or none, once however often it is asked.
 
@@ -262,6 +159,9 @@ class OfflineStore(Protocol):
         carries ``sequence``; there are ``rows`` of them. The commit is ``number`` of what
         ``transaction`` names, and made only where the table has come to ``after`` of it (None: to
         none); else nothing is looked at. The first commit makes the table.
+
+        With ``first`` rows carry sequences from that one to ``sequence``. ``marks`` are noted with
+        it as ``number`` is, by names of their own, and are asked for by ``committed``.
 
         A table whose commits have ``events`` has them in each, if only of no files; they carry the
         sequence too, no other method counts or gives them, and a snapshot has them apart.
@@ -296,6 +196,21 @@ class OfflineStore(Protocol):
         """
         ...
 
+    def bring(self, files: Iterable[str], *, bounded: bool = False) -> None:
+        """Have files of snapshots where readers on this machine open them; others are left alone.
+
+        Whoever reads files of this store asks for it first: they may be elsewhere until then.
+        ``bounded`` where somebody asks who can ask for less: then no more than a machine may copy.
+
+        :raises OfflineStoreUnavailable: one is gone, or cannot be had.
+        :raises EngineLimitExceeded: they are bounded, and too many.
+        """
+        ...
+
+    def addresses(self, files: Sequence[StoredFile], *, at: datetime) -> Addresses:
+        """Return where readers elsewhere open files of ``list_files``, in the same order."""
+        ...
+
     def find_files(self, at: TableAt, names: Sequence[str]) -> tuple[str, ...]:
         """Return where readers open files that are or were the table's, in the same order.
 
@@ -310,6 +225,15 @@ class OfflineStore(Protocol):
 
         :raises OfflineStoreBehind: one is not there any more; names it.
         :raises OfflineStoreUnavailable: one cannot be read.
+        """
+        ...
+
+    def drop_untrue_copies(self, at: TableAt, hashes: Mapping[str, str]) -> None:
+        """Have copies on this machine of files with these hashes go where they are not that.
+
+        The files are copied again when they are brought. Nothing is read but copies here.
+
+        :raises OfflineStoreUnavailable: a copy cannot be read.
         """
         ...
 

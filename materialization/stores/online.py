@@ -8,22 +8,27 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
-import hiredis
 import msgspec
 import redis
 
 from lib.connections import server_of, translated
 from lib.decoding import msgpack_reader
 from materialization.stores import expiring, merging
+from materialization.stores.event_merging import merge_events
+from materialization.stores.events import EventLayout, events_of, is_seen_later
+from materialization.stores.hop_scripts import KEEP_KNOWN, READ
 from materialization.stores.inspecting import RedisInspection
 from materialization.stores.inspection import GRACE
 from materialization.stores.layout import (
     KEYS_PER_CALL,
+    TableLayout,
+    any_prefix,
+    counter_key,
     decode_rows,
     marker_key,
     ticket_key,
-    value_prefix,
 )
+from materialization.stores.online_commands import packed, read_events, rest_of, round_trip
 from materialization.stores.online_protocol import (
     LoadTicket,
     Marker,
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from materialization.stores.layout import TableLayout
+    from materialization.stores.events import KnownHop
 
 #: The part of a load's ticket that Redis keeps; after it stand the server process it is kept in,
 #: and how many keys that had evicted.
@@ -81,7 +86,7 @@ class RedisOnlineStore(RedisInspection):
 
     def write(
         self,
-        layout: TableLayout,
+        layout: TableLayout | EventLayout,
         batches: Iterable[pa.RecordBatch],
         *,
         ttl: timedelta | None,
@@ -90,6 +95,8 @@ class RedisOnlineStore(RedisInspection):
         share: float = 1.0,
     ) -> WriteResult:
         with translated():
+            if isinstance(layout, EventLayout):
+                return merge_events(self._redis, layout, batches, ttl=ttl, at=at, grace=grace)
             return merging.merge(
                 self._redis, layout, batches, ttl=ttl, at=at, grace=grace, share=share
             )
@@ -98,38 +105,64 @@ class RedisOnlineStore(RedisInspection):
         self,
         project_id: int,
         views: Sequence[str],
-        tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]],
+        tables: Sequence[tuple[TableLayout | EventLayout, Sequence[bytes | None]]],
+        *,
+        now: int = 0,
     ) -> OnlineRows:
         keys = self._epoch_keys(project_id, views)
         epochs = len(keys)
-        keys += [layout.marker_key for layout, _ in tables]
-        for layout, tags in tables:
-            keys += layout.keys(tags)
-        found, server = self._get(keys)
+        plain = [(layout, tags) for layout, tags in tables if isinstance(layout, TableLayout)]
+        keys += [layout.marker_key for layout, _ in plain]
+        for each, tags in plain:
+            keys += each.keys(tags)
+        # However often an entity is asked for, its events are read once.
+        own = [(a, list(dict.fromkeys(tags))) for a, tags in tables if isinstance(a, EventLayout)]
+        commands = [packed(b"MGET", *keys), *(read_events(*each, now) for each in own)]
+        (found, *answers), server = self._get(commands)
+        is_whole = any(is_seen_later(each, now) for answer in answers for each in answer[1:])
+        if is_whole:
+            # Windows are as of then, and begin and end elsewhere than was asked for.
+            commands[1:] = [read_events(*each, now, whole=True) for each in own]
+            (found, *answers), server = self._get(commands)
+        events = iter(rest_of(self._get, own, answers, now, is_whole=is_whole))
         rows: list[StoredRows | None] = []
-        end = epochs + len(tables)
-        for (layout, tags), marker in zip(tables, found[epochs:], strict=False):
+        end = epochs + len(plain)
+        markers = iter(found[epochs:])
+        for layout, tags in tables:
+            if isinstance(layout, EventLayout):
+                rows.append(_stored_events(next(events), layout, tags))
+                continue
             start, end = end, end + len(tags)
-            rows.append(_stored_rows(marker, found[start:end], layout.missing))
+            rows.append(_stored_rows(next(markers), found[start:end], layout.missing))
         return OnlineRows(tuple(found[:epochs]), server, rows)
 
-    def _get(self, keys: list[bytes]) -> tuple[list[bytes | None], str]:
-        """Return what is under each key, in one round trip, and which server said so.
+    def _get(self, commands: list[bytes]) -> tuple[list[list[Any]], str]:
+        """Return what each command answers, in one round trip, and which server said so.
 
         Goes to the connection itself: the client's own layers cost as much as the reading.
         """
-        command = hiredis.pack_command(cast("Any", (b"MGET", *keys)))
         with translated():
             pool = self._redis.connection_pool
             connection: Any = pool.get_connection()
             try:
-                return _round_trip(connection, command), server_of(connection)
+                return round_trip(connection, commands), server_of(connection)
+            except redis.exceptions.NoScriptError:
+                self._redis.script_load(READ)
+                return round_trip(connection, commands), server_of(connection)
             except redis.ConnectionError:
                 # A connection that lay idle while Redis restarted is dead; a new one may not be.
                 connection.disconnect()
-                return _round_trip(connection, command), server_of(connection)
+                return round_trip(connection, commands), server_of(connection)
             finally:
                 pool.release(connection)
+
+    def keep_known(self, layout: EventLayout, hops: Sequence[KnownHop]) -> None:
+        keys = layout.keys([each.tag for each in hops])
+        arguments: list[bytes] = []
+        for each in hops:
+            arguments += [b"%d" % each.hop, each.header, each.known]
+        with translated():
+            self._redis.eval(KEEP_KNOWN, len(keys), *keys, *arguments)
 
     def begin_load(self, uid: str) -> LoadTicket:
         """Leave a ticket in Redis that stays while its data stays."""
@@ -153,11 +186,12 @@ class RedisOnlineStore(RedisInspection):
         as_of: datetime,
         sequence: int,
         ttl: timedelta | None,
+        hops: tuple[int, int] | None = None,
     ) -> bool:
         """Set the marker, unless Redis lost the ticket or restarted: rows may be lost then."""
         token, rest = ticket[:TOKEN_BYTES], ticket[TOKEN_BYTES:]
         server, evicted = rest[:SERVER_BYTES], int(rest[SERVER_BYTES:])
-        marker = Marker(generation, as_of, sequence, ttl, evicted)
+        marker = Marker(generation, as_of, sequence, ttl, evicted, hops)
         arguments = (token, msgspec.msgpack.encode(marker), server)
         with translated():
             policy = self._redis.info("memory").get("maxmemory_policy", "unknown")
@@ -212,16 +246,24 @@ class RedisOnlineStore(RedisInspection):
     def drop(self, uid: str) -> int:
         dropped = 0
         with translated():
-            self._redis.delete(marker_key(uid), ticket_key(uid))
-            found = self._redis.scan_iter(match=value_prefix(uid) + b"*", count=KEYS_PER_CALL)
+            self._redis.delete(marker_key(uid), ticket_key(uid), counter_key(uid))
+            found = self._redis.scan_iter(match=any_prefix(uid) + b"*", count=KEYS_PER_CALL)
             for keys in _chunks(found, KEYS_PER_CALL):
                 dropped += self._redis.unlink(*keys)
         return dropped
 
 
-def _round_trip(connection: Any, command: bytes) -> list[bytes | None]:
-    connection.send_packed_command([command], check_health=False)
-    return cast("list[bytes | None]", connection.read_response())
+def _stored_events(
+    answer: tuple[bytes | None, dict[bytes | None, list[Any]]],
+    layout: EventLayout,
+    tags: Sequence[bytes | None],
+) -> StoredRows | None:
+    marker, found = answer
+    if marker is None:
+        return None
+    told = _read_marker(marker)
+    entities = {tag: events_of(tag, each, layout) for tag, each in found.items()}
+    return StoredRows(told.generation, told.as_of, [entities[tag] for tag in tags])
 
 
 def _stored_rows(

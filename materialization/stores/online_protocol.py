@@ -1,7 +1,7 @@
 """What an online store does: what it takes and gives, what is atomic. [pure]
 
-Not for any one of them: ``online`` keeps rows in Redis, and ``materialization.edges`` has a table
-of each. Runs and reads know stores by their protocols only.
+Not for any one of them: ``online`` keeps rows in Redis, and ``materialization.edges.stores`` has
+a table of each. Runs and reads know stores by their protocols only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from materialization.stores.events import EventLayout, KnownHop
     from materialization.stores.layout import TableLayout
 
 #: How long before their end rows are given their expiry: it takes room in memory while it waits.
@@ -45,7 +46,8 @@ class StoredRows(NamedTuple):
     """The rows of a loaded table, one an entity: ``[event µs, lag µs, sequence, feature, …]``.
 
     The lag is how long after its event a row was known. Features are as the layout orders them; all
-    of a row is None where the entity has none.
+    of a row is None where the entity has none. Of a table of events each is an ``EntityEvents``,
+    and None where the entity never had any.
     """
 
     #: Which load they are all of at least. An older one than the database knows: the store went
@@ -53,7 +55,7 @@ class StoredRows(NamedTuple):
     generation: int
     #: The end of what the table covered then: how old its rows are taken to be.
     as_of: datetime
-    rows: list[list[Any]]
+    rows: list[Any]
 
 
 class OnlineRows(NamedTuple):
@@ -72,12 +74,15 @@ class OnlineRows(NamedTuple):
 class Walked(NamedTuple):
     """What a walk through all rows did: how many were given an expiry, how many were removed.
 
+    ``trimmed`` entities had events that no window reaches any more.
+
     ``unknown`` are the names of tables that nobody here knows: their rows were left alone.
     """
 
     given: int
     removed: int
     unknown: frozenset[str] = frozenset()
+    trimmed: int = 0
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -91,6 +96,8 @@ class Marker(msgspec.Struct, frozen=True):
     ttl: timedelta | None = None
     #: How many keys the server had dropped for want of memory when the load began.
     evicted: int = 0
+    #: Of a table of events, how long a hop is and how far the longest window reaches, in µs.
+    hops: tuple[int, int] | None = None
 
 
 class OnlineStore(OnlineInspection, Protocol):
@@ -102,7 +109,7 @@ class OnlineStore(OnlineInspection, Protocol):
 
     def write(
         self,
-        layout: TableLayout,
+        layout: TableLayout | EventLayout,
         batches: Iterable[pa.RecordBatch],
         *,
         ttl: timedelta | None,
@@ -113,12 +120,13 @@ class OnlineStore(OnlineInspection, Protocol):
         """Merge rows: the greatest by (event, created, sequence) stays, whatever the order.
 
         Batches have the join keys, ``event_timestamp``, ``created_timestamp``, ``__sequence`` and
-        the features, in any order; a RecordBatchReader is read as it flows. ``ttl`` is the longest
-        of the versions that share the table, None when one never expires; memory is freed at
-        ``max(event + ttl, at) + grace``, of rows for which that is more than ``EXPIRES_AHEAD`` away
-        once ``expire`` has come by. Atomic for each row, not for the batch: a reader sees a
-        row whole, old or new. Repeating a write changes nothing. ``share`` of the time at most the
-        store works for this write; the rest is for readers.
+        the features, in any order; a RecordBatchReader is read as it flows. Of a table of events
+        each is kept beside the others of its entity, unless one of the same time corrects it.
+        ``ttl`` is the longest of the versions that share the table, None when one never expires;
+        memory is freed at ``max(event + ttl, at) + grace``, of rows for which that is more than
+        ``EXPIRES_AHEAD`` away once ``expire`` has come by. Atomic for each row, not for the
+        batch: a reader sees a row whole, old or new. Repeating a write changes nothing. ``share``
+        of the time at most the store works for this write; the rest is for readers.
 
         :raises BadOnlineRows: a column is missing or mistyped, a key or time is null; what came
             before in the batches may be written.
@@ -129,13 +137,24 @@ class OnlineStore(OnlineInspection, Protocol):
         self,
         project_id: int,
         views: Sequence[str],
-        tables: Sequence[tuple[TableLayout, Sequence[bytes | None]]],
+        tables: Sequence[tuple[TableLayout | EventLayout, Sequence[bytes | None]]],
+        *,
+        now: int = 0,
     ) -> OnlineRows:
         """Return epochs, and of each table the rows of the entities with these tags.
+
+        Of a table of events, those that windows reach at ``now`` (µs).
 
         Tags are the layout's ``entity.tags(…)``; None gives the row of no entity. One round trip:
         epochs, markers and rows are what the store had after the call began, so that a change which
         ended before it is never missed.
+        """
+        ...
+
+    def keep_known(self, layout: EventLayout, hops: Sequence[KnownHop]) -> None:
+        """Keep what is known of hops beside their events, for reads whose windows hold them whole.
+
+        Not of those whose events are others by now. What is kept goes with the next event there.
         """
         ...
 
@@ -155,6 +174,7 @@ class OnlineStore(OnlineInspection, Protocol):
         as_of: datetime,
         sequence: int,
         ttl: timedelta | None,
+        hops: tuple[int, int] | None = None,
     ) -> bool:
         """Mark the table loaded, unless the store may have lost rows since the ticket was given.
 

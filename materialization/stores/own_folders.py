@@ -16,11 +16,11 @@ from lib.errors import said
 from lib.outages import DiskUnavailable, outage
 from materialization.stores.columns import EVENTS
 from materialization.stores.offline_protocol import (
-    Aside,
+    SEE_TO_STORE,
     OfflineStoreUnavailable,
-    TableAt,
     TableOutsideStore,
 )
+from materialization.stores.offline_values import Aside, TableAt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -112,7 +112,9 @@ class OwnFolders:
         """:raises TableOutsideStore: it is no directory of the store's."""
         path = Path(table_uri).resolve()
         if path == self.root or not path.is_relative_to(self.root):
-            raise TableOutsideStore(f"{table_uri} is no table of the store {self.root}.")
+            raise TableOutsideStore(
+                f"{table_uri} is no table of the store {self.root}; see OFFLINE_STORE."
+            )
         return path
 
 
@@ -124,5 +126,6 @@ def unwritable(
         return lacking
     words = said(error)
     reason = getattr(error, "strerror", None) or words
-    advice = "; let the server's user write there" if "Permission denied" in words else ""
-    return OfflineStoreUnavailable(f"{place} cannot be {what}: {reason}{advice}.")
+    is_kept_out = "Permission denied" in words
+    step = "let the server's user write there" if is_kept_out else SEE_TO_STORE
+    return OfflineStoreUnavailable(f"{place} cannot be {what}: {reason}", step=step)

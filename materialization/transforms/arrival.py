@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
     OptionalWindow = tuple[datetime | None, datetime]
 

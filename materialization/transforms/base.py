@@ -15,8 +15,8 @@ from materialization.transforms.casts import Cast, cast, cast_instant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from registry.spec.model import VersionSpec
-    from registry.spec.sources import TimeColumn
+    from registry.spec.sources.base import TimeColumn
+    from registry.spec.version_spec import VersionSpec
 
 
 class Base(NamedTuple):

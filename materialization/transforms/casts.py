@@ -14,11 +14,16 @@ from materialization.errors import SourceValueInvalid
 from materialization.transforms.pairs.families import family
 from materialization.transforms.pairs.numbers import NUMERIC_WANTED, number_pair
 from materialization.transforms.pairs.texts import TEXT_WANTED, is_json, text_pair
-from materialization.transforms.pairs.times import day_pair, instant_pair, value_pair
+from materialization.transforms.pairs.times import (
+    WRITTEN_DAYS_ADVICE,
+    day_pair,
+    instant_pair,
+    value_pair,
+)
 from registry.spec.value_types import ValueType
 
 if TYPE_CHECKING:
-    from registry.spec.sources import TimeUnit
+    from registry.spec.sources.base import TimeUnit
 
 #: Marks our own error texts among DuckDB's; JSON follows.
 MARK = "assay:"
@@ -36,7 +41,7 @@ _TIME_HINT = "Write times as ISO 8601, as in 2026-01-31T12:00:00Z."
 _UNIT_HINT = "For numbers since 1970 write {{column: {column}, unit: s}}, or ms, us, ns."
 #: The same for days that are written without their dashes: they count nothing since 1970.
 _WRITTEN_DAY = "(1[5-9]|2[0-9])[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])"
-_WRITTEN_DAY_HINT = "A day that is written as 19970131 is no count: write it as 1997-01-31."
+_WRITTEN_DAY_HINT = f"Days that are written as 19970131 are no counts: {WRITTEN_DAYS_ADVICE}"
 #: For a number among the texts of a list: its digits would be written anew.
 _IS_FRACTION = "json_type({}) = 'DOUBLE'"
 

@@ -1,8 +1,8 @@
 # ruff: noqa: S608 - names go through identifier(), the rest are names of our own
 """Views that take the source's rows one by one: its columns, as the definition names them.
 
-Not for windows over several rows: ``aggregation`` has those. Typed rows are ``k0…`` (keys), ``e``
-and ``c`` (event and created time as the source says them), ``f0…`` (features).
+Not for windows over several rows: ``aggregation`` has those. Typed rows are those of
+``typed_rows``.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from lib.sql_text import identifier, key_list
-from materialization.compute.jobs import ComputeJob, Counters
+from lib.sql_text import key_list
+from materialization.compute.jobs import ComputeJob
+from materialization.compute.reports import Counters
 from materialization.placeholder_dates import count_apart, counts_sql
-from materialization.stores.columns import CREATED, EVENT
 from materialization.transforms.arrival import (
-    known_at,
     later_than,
     roughly_taken,
     taken,
     window_number,
 )
-from materialization.transforms.base import base_casts, no_key_sql
-from materialization.transforms.encoding.staging import encoded
-from materialization.transforms.masking import stored_cast, stored_value
+from materialization.transforms.base import no_key_sql
+from materialization.transforms.fit_rows import LABEL_TYPE, labels_of, rows_in_range
+from materialization.transforms.masking import stored_cast
 from materialization.transforms.rows import AllSql, Check, Query, Rows, declared, whole
 from materialization.transforms.stretches import moments_sql
+from materialization.transforms.typed_rows import named_columns, typed_rows
 from materialization.transforms.unseen import (
     corrected_sql,
     gone_sql,
@@ -39,20 +39,20 @@ from materialization.transforms.unseen import (
     newest_sql,
     unseen_sql,
 )
-from registry.spec.encode_steps import Target
-from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     import duckdb
 
-    from materialization.compute.jobs import Reading, SplitJob
+    from materialization.compute.jobs import FitJob, Reading, SplitJob
     from materialization.compute.limits import EngineLimits
     from materialization.sources.inputs import SourceInput
+    from materialization.sources.reading import OpenedSource
     from materialization.transforms.rows import Opening
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.encodes import FitRange
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class ColumnsKind(AllSql):
@@ -65,7 +65,8 @@ class ColumnsKind(AllSql):
         for index, feature in enumerate(spec.features):
             path = ("features", index, "column" if feature.column else "name")
             yield Check(path, partial(stored_cast, feature, columns))
-            yield from _label_check(index, feature, columns)
+        for label_path, label in labels_of(spec.features):
+            yield Check(label_path, partial(declared, label, LABEL_TYPE, columns))
 
     def rows(
         self,
@@ -77,13 +78,16 @@ class ColumnsKind(AllSql):
         work = _RowWork(connection, job, open_part, limits.compared_rows)
         return Rows(work.queries(), len(job.all_readings()), work.counted)
 
-
-def _label_check(index: int, feature: FeatureSpec, columns: Mapping[str, str]) -> Iterator[Check]:
-    """Yield a check of the label that a feature's encoding is fitted to."""
-    for number, step in enumerate(feature.encode.all_steps if feature.encode else ()):
-        if isinstance(step, Target):
-            path = ("features", index, "encode", "steps", number, "label")
-            yield Check(path, partial(declared, step.label, parse_type("float64"), columns))
+    def fit_rows(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: FitJob,
+        features: Sequence[FeatureSpec],
+        at: FitRange,
+        opened: OpenedSource,
+        limits: EngineLimits,
+    ) -> Iterator[str]:
+        yield rows_in_range(job.spec, features, at, opened)
 
 
 class _RowWork:
@@ -141,6 +145,8 @@ class _RowWork:
         self._without_key += without_key
         if beyond:
             self._note_beyond(reading.source)
+            if len(reading.source.paths) > 1:  # they were opened apart, which may have moved rows
+                opened = self._open(reading.source)
         named = named_columns(spec, reading.known_since)
         roughly = roughly_taken(spec, reading.windows, opened.columns)
         near = f"(SELECT * FROM {opened.relation} WHERE {roughly})"
@@ -284,35 +290,3 @@ def split_rows(
         window._replace(counters=replace(window.counters, has_later=has))
         for window, has in zip(windows, later, strict=True)
     ]
-
-
-def typed_rows(spec: VersionSpec, columns: Mapping[str, str], *, relation: str) -> str:
-    """Return ``k0…, e, c, f0…`` of a sub-select with ``columns``, cast to the declared types.
-
-    What is masked is nowhere else: its raw value is in no row that leaves this.
-
-    :raises UnknownColumn: a column the source does not have.
-    :raises SourceValueInvalid: a column whose type cannot become the declared one.
-    """
-    base = base_casts(spec, columns)
-    features = [stored_value(each, columns) for each in spec.features]
-    created = base.created.strict if base.created is not None else "NULL::TIMESTAMPTZ"
-    inner = ", ".join(
-        [
-            *(f"{key.strict} AS k{i}" for i, key in enumerate(base.keys)),
-            f"{base.event.strict} AS e, {created} AS c",
-            *(f"{feature} AS f{i}" for i, feature in enumerate(features)),
-        ]
-    )
-    return encoded(spec, f"SELECT {inner} FROM {relation}")
-
-
-def named_columns(spec: VersionSpec, known_since: datetime | None) -> str:
-    """Return typed rows under the names of the table: keys, both times, features."""
-    return ", ".join(
-        [
-            *(f"k{i} AS {identifier(key.name)}" for i, key in enumerate(spec.join_keys)),
-            f"e AS {EVENT}, {known_at(known_since)} AS {CREATED}",
-            *(f"f{i} AS {identifier(feature.name)}" for i, feature in enumerate(spec.features)),
-        ]
-    )

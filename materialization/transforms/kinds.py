@@ -15,18 +15,29 @@ from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.python.kind import PythonKind
 from materialization.transforms.row_sql import RowSqlKind, refuse_other_than_expression
 from materialization.transforms.rows import Check, declared
-from registry.spec.transforms import Aggregations, Columns, Python, RowSql, Transform
+from materialization.transforms.windows.kind import ExactWindowsKind
+from registry.spec.transforms import (
+    Aggregations,
+    Columns,
+    ExactWindows,
+    Python,
+    RowSql,
+    Transform,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import duckdb
 
-    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.jobs import ComputeJob, FitJob
     from materialization.compute.limits import EngineLimits
+    from materialization.sources.reading import OpenedSource
     from materialization.transforms.rows import Opening, Rehearsal, Rows
-    from registry.spec.model import VersionSpec
+    from registry.spec.encodes import FitRange
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class TransformKind(Protocol):
@@ -62,12 +73,28 @@ class TransformKind(Protocol):
         :raises SourceValueInvalid: a column or value that cannot become the declared type.
         """
 
+    def fit_rows(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: FitJob,
+        features: Sequence[FeatureSpec],
+        at: FitRange,
+        opened: OpenedSource,
+        limits: EngineLimits,
+    ) -> Iterator[str]:
+        """Yield queries of the rows that some encoded features are fitted on, to be read at once.
+
+        They give ``k0…, e`` and of each feature by its place ``f``, what its first step takes,
+        ``t``, whether it is fitted on the row, and ``y``, the label of those that have one.
+        """
+
 
 KINDS: dict[type[Transform], TransformKind] = {
     Columns: ColumnsKind(),
     RowSql: RowSqlKind(),
     Python: PythonKind(),
     Aggregations: AggregationsKind(),
+    ExactWindows: ExactWindowsKind(),
 }
 
 

@@ -15,7 +15,7 @@ from materialization.errors import RowSqlRefused
 from materialization.transforms.columns import ColumnsKind
 
 if TYPE_CHECKING:
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class RowSqlKind(ColumnsKind):

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from materialization.compute.jobs import Counters
     from materialization.compute.limits import EngineLimits
+    from materialization.compute.reports import Counters
     from materialization.sources.inputs import SourceInput
     from materialization.sources.reading import OpenedSource
-    from registry.spec.model import VersionSpec
     from registry.spec.value_types import ValueType
+    from registry.spec.version_spec import VersionSpec
 
-#: Opens some parts of the job's source: what the view reads of them.
+#: Opens some parts of the job's source: what the view reads of them, until others are opened.
 Opening: TypeAlias = "Callable[[SourceInput], OpenedSource]"
 #: Where a definition names something: ``("features", 0, "column")``.
 Path = tuple[str | int, ...]

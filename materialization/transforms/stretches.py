@@ -13,7 +13,7 @@ from materialization.stores.columns import EVENT, stored_schema
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: Of fewer rows than this more files would rather cost a read than spare it.
 _FEWEST_ROWS = 500_000

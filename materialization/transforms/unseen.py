@@ -20,7 +20,7 @@ from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 def near_sql(spec: VersionSpec, rows: str, files: Sequence[str]) -> str:

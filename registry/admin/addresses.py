@@ -11,9 +11,9 @@ from django.http import Http404, HttpResponseRedirect
 from django.urls import reverse
 
 from registry.admin.scope import projects_with
-from registry.lineage import NodeKind
+from registry.catalogue.named import named_feature
+from registry.lineage_graph import NodeKind
 from registry.models import DataSource, FeatureService, FeatureView, Project
-from registry.named import named_feature
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,13 +20,13 @@ from registry.admin.changes import change_row
 from registry.admin.filters import MOST_CHOICES, TextFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.choices import Right
-from registry.deeds import subject_of
 from registry.markup import breakable, dash, link, utc_stacked
 from registry.models import AuditEntry, Project
 from registry.models.names import PSEUDONYM, names_of
 from registry.spec.differences import differ
 from registry.spec.wording import brief
-from registry.trail_search import of_request, says
+from registry.trail.deeds import subject_of
+from registry.trail.search import of_request, says
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet

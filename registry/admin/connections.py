@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.utils import timezone
 
 from registry import access
-from registry.admin.attempts import attempt
+from registry.admin.attempts import as_sentence, attempt
 from registry.choices import Right
 from registry.operations.connecting import (
     listed_connections,
@@ -46,6 +46,6 @@ class ConnectionDoors:
         if tried is None:
             return
         if tried.last is not None and tried.last.error:
-            messages.error(request, tried.last.error)
+            messages.error(request, as_sentence(tried.last.error))
         else:
             messages.success(request, f"The system behind {name} answers.")

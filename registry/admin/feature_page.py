@@ -13,22 +13,22 @@ from registry import lineage
 from registry.admin.addresses import named_url
 from registry.admin.lineage_chart import drawing
 from registry.admin.questions import questions_context
+from registry.catalogue.facts import facts_of
+from registry.catalogue.named import reference_of, spec_of, wanted_of
+from registry.catalogue.related import related_to
+from registry.catalogue.snippets import snippets
+from registry.catalogue.stages import stages_of
 from registry.choices import SERVED_STATES
-from registry.facts import facts_of
 from registry.glass import in_words, marks_of
-from registry.lineage import Key, NodeKind
-from registry.named import reference_of, spec_of, wanted_of
+from registry.lineage_graph import MAX_DEPTH, Key, NodeKind
 from registry.newest import shown_version
 from registry.prose import rendered
-from registry.related import related_to
-from registry.snippets import snippets
 from registry.spec.row_sql import laid_out
-from registry.stages import stages_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-    from registry.lineage import Graph, Step
+    from registry.lineage_graph import Graph, Step
     from registry.models import Feature, FeatureViewVersion
 
 #: Of those that read it, and of lines of lineage, so many are named.
@@ -70,6 +70,10 @@ def feature_context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
         ],
         "current_url": named_url(project, NodeKind.FEATURE, f"{view.name}:{feature.name}"),
         "source_url": named_url(project, NodeKind.SOURCE, spec.view.source or "-"),
+        "joined_urls": [
+            (join.name, named_url(project, NodeKind.SOURCE, join.name))
+            for join in spec.view.sources
+        ],
         **questions_context(request, feature),
         **lineage_context(graph, project, [Key(NodeKind.FEATURE, reference)]),
     }
@@ -77,7 +81,7 @@ def feature_context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
 
 def lineage_context(graph: Graph, project: str, starts: list[Key]) -> dict[str, Any]:
     """Return the drawing of what is around some things, and the same as lists."""
-    steps = graph.around(starts, up=lineage.MAX_DEPTH, down=lineage.MAX_DEPTH)
+    steps = graph.around(starts, up=MAX_DEPTH, down=MAX_DEPTH)
     drawn = drawing(graph, steps, lambda key: named_url(project, key.kind, key.name))
     line = partial(_line, project=project)
     readers = [step for step in steps if step.distance > 0 and _reads(step.key)]

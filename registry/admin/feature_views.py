@@ -16,8 +16,8 @@ from lib.instants import EPOCH
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, TextFilter, column_filter
 from registry.admin.version_page import feature_rows
+from registry.catalogue.facts import facts_of
 from registry.choices import State
-from registry.facts import facts_of
 from registry.glass import marked_views, marks_of
 from registry.markup import badge, badges, dash, fallback, link, muted
 from registry.models import FeatureService, FeatureServiceMember, FeatureView, FeatureViewVersion
@@ -145,14 +145,15 @@ class FeatureViewAdmin(ScopedAdmin):
     @display(description="Freshness")
     def freshness(self, feature_view: FeatureView) -> SafeString:
         """Say how old what is read without a version is, and what it promises."""
-        found: dict[str, Any] = getattr(feature_view, "said", {}).get("freshness", {})
+        said: dict[str, Any] = getattr(feature_view, "said", {})
+        found, remarks = said.get("freshness", {}), muted("; ".join(said.get("remarks", ())))
         if not found:
-            return dash()
+            return remarks or dash()
         seconds = found["age_seconds"]
         age = "no rows yet" if seconds is None else f"{_lasted(seconds)} old"
         promise = muted(f"promised {found['promise']}") if found["promise"] else ""
         late = badge("overdue") if found["overdue"] else ""
-        return format_html("{}<br>{} {}", age, promise, late)
+        return format_html("{}<br>{} {} {}", age, promise, late, remarks)
 
     @display(description="Versions")
     def state_badges(self, feature_view: FeatureView) -> SafeString:

@@ -21,8 +21,9 @@ from registry.admin.base import ScopedAdmin
 from registry.admin.feature_page import feature_context
 from registry.admin.questions import ask, number_of, on_question
 from registry.admin.scope import projects_with
+from registry.catalogue.search import FACETS, BadSearch, Result, find_features
 from registry.glass import marks_of
-from registry.lineage import NodeKind
+from registry.lineage_graph import NodeKind
 from registry.models import Feature
 from registry.operations.questions import (
     accept_answer,
@@ -31,7 +32,6 @@ from registry.operations.questions import (
     reopen_question,
 )
 from registry.prose import first_line
-from registry.search import FACETS, BadSearch, Result, find_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
 
-    from registry.search import Found
+    from registry.catalogue.search import Found
 
 PAGE_SIZE = 40
 #: What the address of the search may ask; ``o`` is how lists are sorted, this one by its matches.

@@ -20,6 +20,7 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from registry import access
+from registry.accounts.hands import HandMayNotDecide
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
 from registry.admin.filters import ProjectFilter, TextFilter
@@ -29,7 +30,6 @@ from registry.admin.scope import can_press, projects_with
 from registry.choices import Right
 from registry.denials import attempting
 from registry.grants import Standing, standing, with_standing
-from registry.hands import HandMayNotDecide
 from registry.markup import badge, breakable, link, utc
 from registry.models import ReadGrant
 from registry.operations.people import grants as operations

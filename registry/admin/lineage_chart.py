@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils.html import format_html, format_html_join
 
-from registry.lineage import NodeKind, Role
+from registry.lineage_graph import NodeKind, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from django.utils.safestring import SafeString
 
-    from registry.lineage import Graph, Key, Step
+    from registry.lineage_graph import Graph, Key, Step
 
     Address = Callable[[Key], str]
 
 WIDE, TALL, ACROSS, DOWN = 140, 40, 166, 50
 #: Things of one column that are drawn; the list below has all.
 MOST_IN_COLUMN = 12
+#: Columns of features that are made of features; what is further is drawn in the last.
+MOST_LEVELS = 8
 #: Characters that a box has room for.
 ROOM = 19
 COMPUTED, READER = "computed", "reader"
@@ -39,6 +41,8 @@ COLUMNS = {
 }
 
 
+#: A column by what stands in it, and its number among those of features made of features.
+Place = tuple[str, int]
 #: The sign between a thing's name and that of what it belongs to.
 BETWEEN: dict[str, str] = {NodeKind.COLUMN: ".", NodeKind.FEATURE: ":"}
 
@@ -62,10 +66,12 @@ class _Box(NamedTuple):
 
 def drawing(graph: Graph, steps: Sequence[Step], address: Address) -> Drawing:
     """Draw what was met around the first of ``steps``, which are nearest first."""
-    columns: defaultdict[str, list[Key]] = defaultdict(list)
+    columns: defaultdict[Place, list[Key]] = defaultdict(list)
+    levels = _levels(graph, [step.key for step in steps])
     for step in steps:
-        columns[_column(graph, step.key)].append(step.key)
-    kept = {name: columns[name][:MOST_IN_COLUMN] for name in COLUMNS if columns[name]}
+        columns[_column(graph, step.key), levels.get(step.key, 0)].append(step.key)
+    ordered = ((name, level) for name in COLUMNS for level in range(MOST_LEVELS))
+    kept = {place: columns[place][:MOST_IN_COLUMN] for place in ordered if columns[place]}
     _untangle(graph, kept)
     boxes = {
         key: _Box(8 + place * ACROSS, 34 + row * DOWN)
@@ -98,7 +104,25 @@ def _column(graph: Graph, key: Key) -> str:
     return key.kind if key.kind in COLUMNS else READER
 
 
-def _untangle(graph: Graph, columns: dict[str, list[Key]]) -> None:
+def _levels(graph: Graph, keys: Sequence[Key]) -> dict[Key, int]:
+    """Return how many features each stored feature is made of one after the other, at most."""
+    features = {key for key in keys if _column(graph, key) == NodeKind.FEATURE}
+    levels = dict.fromkeys(features, 0)
+    # So often and no longer: two drafts may be drawn as if each were made of the other.
+    for _ in range(MOST_LEVELS - 1):
+        found = {
+            key: max(
+                (levels[each] + 1 for each in graph.above.get(key, ()) if each in levels), default=0
+            )
+            for key in features
+        }
+        if found == levels:
+            break
+        levels = {key: min(level, MOST_LEVELS - 1) for key, level in found.items()}
+    return levels
+
+
+def _untangle(graph: Graph, columns: dict[Place, list[Key]]) -> None:
     """Put what is connected beside each other: each column in the order of the one before it."""
     places: dict[Key, float] = {}
 
@@ -111,13 +135,15 @@ def _untangle(graph: Graph, columns: dict[str, list[Key]]) -> None:
         places.update((key, place) for place, key in enumerate(keys))
 
 
-def _headings(kept: dict[str, list[Key]], columns: dict[str, list[Key]]) -> Iterable[SafeString]:
-    for place, (name, keys) in enumerate(kept.items()):
-        more = len(columns[name]) - len(keys)
+def _headings(
+    kept: dict[Place, list[Key]], columns: dict[Place, list[Key]]
+) -> Iterable[SafeString]:
+    for place, ((name, level), keys) in enumerate(kept.items()):
+        more = len(columns[name, level]) - len(keys)
         yield format_html(
             '<text class="as-graph-head" x="{}" y="18">{}{}</text>',
             8 + place * ACROSS,
-            COLUMNS[name],
+            "of features" if level else COLUMNS[name],
             f", {len(keys)} of {len(keys) + more:,}" if more else "",
         )
 

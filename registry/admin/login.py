@@ -18,7 +18,7 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 
 from lib.addresses import address_of
-from registry import logins, openid
+from registry.accounts import logins, openid
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -1,6 +1,7 @@
 """Logging in at the OpenID provider, and what those are told whom that does not let in.
 
-Not for the protocol (``openid``) or for whose account it is (``operations.people.identities``).
+Not for the protocol (``accounts.openid``) or for whose account it is
+(``operations.people.identities``).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from django.views.decorators.http import require_GET
 from lib import rates
 from lib.addresses import address_of
 from lib.errors import AssayError, Unavailable
-from registry import access, audit, logins, openid
+from registry import access, audit
+from registry.accounts import logins, openid
 from registry.operations.people import identities
 
 if TYPE_CHECKING:

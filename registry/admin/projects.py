@@ -17,6 +17,7 @@ from unfold.decorators import display
 from lib.errors import AssayError
 from lib.seen import ChangedMeanwhile
 from registry import access
+from registry.accounts.hands import DECIDING_ROLES
 from registry.admin.attempts import attempt, refuse
 from registry.admin.base import ScopedAdmin
 from registry.admin.connections import ConnectionDoors
@@ -33,7 +34,6 @@ from registry.admin.roots import RootDoors
 from registry.admin.scope import projects_with
 from registry.choices import Right, Role
 from registry.denials import attempting
-from registry.hands import DECIDING_ROLES
 from registry.markup import link, utc
 from registry.models import Project, Proposal
 from registry.operations.people import members, projects

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from registry import access
 from registry.admin.addresses import named_url
-from registry.lineage import NodeKind
+from registry.lineage_graph import NodeKind
 from registry.models import Question
 from registry.news import page_for
 from registry.operations.questions import ask_question, find_question, knows

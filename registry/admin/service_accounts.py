@@ -99,7 +99,11 @@ class ServiceAccountAdmin(ScopedAdmin):
         given = given.select_related("feature_view", "project", "user").order_by("-asked_at")
         roles = _roles(obj)
         rights = {right for role in roles for right in ROLES[role]} - DECISIONS
-        typed = {"description": obj.description, "owner": obj.owner or ""}
+        typed: dict[str, Any] = {
+            "description": obj.description,
+            "owner": obj.owner or "",
+            "calls_per_minute": obj.calls_per_minute or "",
+        }
         return {
             "account": obj,
             "roles": roles,
@@ -131,11 +135,13 @@ class ServiceAccountAdmin(ScopedAdmin):
             context = self.frame(request, obj) | self.content(request, obj) | {"form": form}
             return TemplateResponse(request, self.page, context, status=422)
         project: Any = obj.project  # the manager gives none without
-        name, description = form.cleaned_data["owner"].strip(), form.cleaned_data["description"]
+        typed = form.cleaned_data
+        name, said = typed["owner"].strip(), {"description": typed["description"]}
+        said["calls_per_minute"] = typed["calls_per_minute"] or 0
 
         def change() -> object:
             owner = find_owner(project, name) if name else None
-            return _change(request, obj, owner=owner, description=description)
+            return _change(request, obj, owner=owner, **said)
 
         attempt(request, change, done=f"{obj.user} is changed.")
         return None

@@ -13,12 +13,13 @@ from registry.admin.addresses import named_url
 from registry.admin.base import ScopedAdmin
 from registry.admin.feature_page import lineage_context
 from registry.admin.filters import ProjectFilter
-from registry.lineage import Key, NodeKind, graph_of
+from registry.catalogue.snippets import Wanted, snippets
+from registry.lineage import graph_of
+from registry.lineage_graph import Key, NodeKind
 from registry.markup import dash, fallback, link, utc
 from registry.models import FeatureService
 from registry.prose import rendered
 from registry.service_health import Health, health_of
-from registry.snippets import Wanted, snippets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
+    from registry.catalogue.snippets import Snippet
     from registry.service_health import MemberHealth
-    from registry.snippets import Snippet
 
 
 def _counted(lines: Sequence[MemberHealth]) -> list[tuple[str, int]]:

@@ -17,11 +17,12 @@ from registry.admin.catalog import CatalogAdmin
 from registry.admin.feature_page import lineage_context
 from registry.admin.scope import can_press
 from registry.choices import Right
-from registry.contracts import contract_of, newest_reader
-from registry.lineage import Key, NodeKind, graph_of
+from registry.contracts import as_read, contract_of, newest_reader
+from registry.lineage import graph_of
+from registry.lineage_graph import Key, NodeKind
 from registry.looking import get_looking
 from registry.models import DataSource
-from registry.operations.lifecycle.reviews import looked_at
+from registry.operations.lifecycle.submissions import looked_at
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -44,7 +45,7 @@ class DataSourceAdmin(CatalogAdmin):
     pools: ClassVar[dict[str, Pool]] = {"look": Pool.PLANS}
 
     def is_used(self, obj: CatalogObject, view: Any) -> bool:
-        return bool(obj.name == view.source)
+        return obj.name in (view.source, *(join.name for join in view.sources))
 
     def content(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return self._content(request, obj, None)
@@ -54,7 +55,7 @@ class DataSourceAdmin(CatalogAdmin):
         version = newest_reader(contract_of(obj))
         if version is None or not can_press(request, Right.CHANGE_FEATUREVIEW, obj.project):
             return None
-        specs = [looked_at(version)]
+        specs = [as_read(looked_at(version), obj.name)]
 
         def see() -> Look:
             return get_looking()(specs=specs, project=obj.project)[0]

@@ -13,12 +13,13 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 
 from registry import access
+from registry.accounts.hands import DECIDING_ROLES
 from registry.admin.forms import StyledForm
 from registry.admin.scope import projects_with
 from registry.choices import Right, Role
-from registry.hands import DECIDING_ROLES
 from registry.models import Project
 from registry.operations.people.service_accounts import MAX_DESCRIPTION, MAX_USERNAME
+from registry.operations.people.token_limits import MOST_CALLS
 from registry.operations.people.tokens import MAX_OVERLAP_HOURS, MAX_TOKEN_NAME, Limits
 from registry.roles import DECISIONS
 
@@ -50,6 +51,13 @@ class LimitsForm(StyledForm):
         max_length=4000,
         help_text="As in 10.1.0.0/16, 2001:db8::/32.",
     )
+    calls_per_minute = forms.IntegerField(
+        label="Calls in a minute",
+        min_value=0,
+        max_value=MOST_CALLS,
+        required=False,
+        help_text="Left empty, or 0: as many as the account, and any token, may make.",
+    )
     days = forms.IntegerField(label="Valid for, in days", min_value=1, initial=90)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,6 +73,7 @@ class LimitsForm(StyledForm):
             views=_listed(asked["views"]),
             rights=asked["rights"],
             networks=_listed(asked["networks"]),
+            calls_per_minute=asked["calls_per_minute"],
         )
 
 
@@ -134,6 +143,13 @@ class ServiceAccountForm(StyledForm):
         max_length=MAX_USERNAME,
         required=False,
         help_text="A person with a role in the project. Left empty: as it is.",
+    )
+    calls_per_minute = forms.IntegerField(
+        label="Calls in a minute, of each of its tokens",
+        min_value=0,
+        max_value=MOST_CALLS,
+        required=False,
+        help_text="0 or left empty: as many as any token may make.",
     )
 
 

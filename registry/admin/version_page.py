@@ -30,8 +30,10 @@ from registry.glass import mark_of
 from registry.models import AuditEntry, FeatureService, Review
 from registry.operations.lifecycle.asking import may_ask
 from registry.operations.lifecycle.packets import files_since
+from registry.operations.registration.reads import in_the_way
 from registry.operations.registration.registered import registered_one
 from registry.queries import consumers_of
+from registry.recent_readers import may_see, shown
 from registry.remembered import held_to, lowered
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
@@ -91,6 +93,7 @@ def version_context(
     user: Any = request.user
     base = version.based_on
     spec = version.spec
+    waiting, unreadable = in_the_way(version)
     return {
         "version": version,
         "spec": spec,
@@ -102,6 +105,7 @@ def version_context(
         "features": feature_rows(spec.features, base.spec.features if base else None),
         "people": _people(version),
         "services": _services(version),
+        "read_by": _read_by(version, user),
         "consumers": consumers_of(version),
         "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
         "registered": registered_one(version.feature_view),
@@ -111,7 +115,9 @@ def version_context(
         **_review(version),
         **_asked(version, user),
         **glass_context(version, user),
-        **_actions(version, user),
+        **_actions(version, user, waiting),
+        "waits_for": waiting,
+        "unreadable": unreadable,
     }
 
 
@@ -180,6 +186,11 @@ def _services(version: FeatureViewVersion) -> list[dict[str, Any]]:
     ]
 
 
+def _read_by(version: FeatureViewVersion, user: Any) -> list[dict[str, Any]]:
+    """Return who read the view before the submission, for those who may see that."""
+    return shown(version.packet) if may_see(user, version.feature_view) else []
+
+
 def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEntry] | None:
     """Return the newest entries about the version; None for those who may not read the trail."""
     if version.feature_view.project_id not in projects_with(request, Right.VIEW_AUDITENTRY):
@@ -223,7 +234,7 @@ def _asked(version: FeatureViewVersion, user: User) -> dict[str, Any]:
     }
 
 
-def _actions(version: FeatureViewVersion, user: User) -> dict[str, Any]:
+def _actions(version: FeatureViewVersion, user: User, waiting: tuple[str, ...]) -> dict[str, Any]:
     """Return the buttons the person may press now, and why deciding is not among them."""
     rights = access.permissions(user, version.feature_view)
     edited = version.has_edited(user.pk)
@@ -231,6 +242,8 @@ def _actions(version: FeatureViewVersion, user: User) -> dict[str, Any]:
     barred = _why_not_decide(version, user, edited=edited) if Action.APPROVE in allowed else ""
     if barred:
         allowed = [action for action in allowed if action not in DECISIONS]
+    if waiting:
+        allowed = [action for action in allowed if action is not Action.SUBMIT]
     steps = [BUTTONS[a] for a in allowed if a not in APART]
     return {
         "may_decide": Action.APPROVE in allowed,

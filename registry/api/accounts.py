@@ -6,21 +6,22 @@ keeps the address of what was refused; a password is in the body of its request 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import msgspec
 from django.contrib.auth.models import User
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from msgspec import UNSET, UnsetType
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
+from lib.bodies import body_reader
+from lib.body_schemas import body_of
 from lib.parameters import PAGE, paged, stored_text
 from registry import access
-from registry.api.proposals import proposal_output
-from registry.api.requests import body_reader
+from registry.api.proposals import ProposalAnswer, proposal_output
 from registry.authentication import token_of
 from registry.choices import AccountKind
 from registry.operations.people import accounts
@@ -51,6 +52,28 @@ class GivenPassword(msgspec.Struct):
     password: str
 
 
+class AccountAnswer(TypedDict):
+    """The account of a person or a program."""
+
+    user: str
+    kind: str
+    first_name: str
+    last_name: str
+    email: str
+    is_active: bool
+    is_staff: bool
+    is_superuser: bool
+    login: bool
+
+
+class ChangedAccount(TypedDict):
+    """The account as it is now, what waits for a second person, and whether there was none."""
+
+    account: AccountAnswer
+    proposal: ProposalAnswer | None
+    alone: bool
+
+
 _change = body_reader(AccountChange, 'like {"user": "ana", "is_active": false}')
 _given = body_reader(GivenPassword, '{"user": "ana", "password": "…"}')
 
@@ -64,7 +87,7 @@ class AccountsAPI(API):
     @extend_schema(
         operation_id="list_accounts",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(AccountAnswer),
     )
     def get(self, request: Request) -> Response:
         access.require_superuser(request.user)
@@ -81,8 +104,8 @@ class ChangeAccountAPI(API):
 
     @extend_schema(
         operation_id="change_account",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(AccountChange),
+        responses=answers(ChangedAccount),
     )
     def post(self, request: Request) -> Response:
         actor, now = access.acting_user(request), timezone.now()
@@ -110,8 +133,8 @@ class GivePasswordAPI(API):
 
     @extend_schema(
         operation_id="give_password",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(GivenPassword),
+        responses=answers(ChangedAccount),
     )
     def post(self, request: Request) -> Response:
         actor, now = access.acting_user(request), timezone.now()
@@ -126,19 +149,23 @@ class GivePasswordAPI(API):
 
 def _answer(user: User, proposal: Proposal | None, at: datetime) -> Response:
     """Answer what the account is now, what waits, and whether it took two and there was one."""
-    return Response(
-        {
-            "account": account_output(User.objects.get(pk=user.pk)),
-            "proposal": proposal_output(proposal, at=at) if proposal else None,
-            "alone": was_alone(user, at=at),
-        }
-    )
+    told: ChangedAccount = {
+        "account": account_output(User.objects.get(pk=user.pk)),
+        "proposal": proposal_output(proposal, at=at) if proposal else None,
+        "alone": was_alone(user, at=at),
+    }
+    return Response(told)
 
 
-def account_output(user: User) -> dict[str, Any]:
+def account_output(user: User) -> AccountAnswer:
     return {
         "user": user.get_username(),
         "kind": access.kind_of(user),
-        **{name: getattr(user, name) for name in accounts.COLUMNS if name != "username"},
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "email": user.email,
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
         "login": user.has_usable_password(),
     }

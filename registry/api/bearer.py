@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
-from registry import openid
+from registry.accounts import openid
 from registry.authentication import BearerAuthentication, bearer_token
 from registry.operations.people.identities import find_by_token
 

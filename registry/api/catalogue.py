@@ -5,16 +5,25 @@ Not for changing them: definitions are registered, see ``definitions``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
 from lib.errors import NotFound, did_you_mean
 from lib.parameters import PAGE, paged
 from registry import access
+from registry.api.answers import (
+    DataSourceAnswer,
+    EntityAnswer,
+    FeatureServiceAnswer,
+    FeatureViewAnswer,
+    MemberHealthAnswer,
+    OneFeatureService,
+    VersionLine,
+)
 from registry.api.filters import is_searched, matching
 from registry.api.serializers import (
     data_source_output,
@@ -23,9 +32,9 @@ from registry.api.serializers import (
     feature_view_brief,
     feature_view_output,
 )
+from registry.catalogue.entries import rows_in_use
+from registry.catalogue.facts import facts_of
 from registry.choices import SERVED_STATES
-from registry.entries import rows_in_use
-from registry.facts import facts_of
 from registry.glass import GLASS
 from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.newest import shown_of, shown_versions, states_of
@@ -59,19 +68,19 @@ class Catalogue(NamedTuple):
     """
 
     rows: QuerySet[Any]
-    outputs: Callable[[QuerySet[Any]], list[dict[str, Any]]]
+    outputs: Callable[[QuerySet[Any]], list[Any]]
     #: Of all rows, in their order; as they are described where that is short.
     briefs: Callable[[QuerySet[Any]], Iterable[dict[str, Any]]]
 
 
-def _each(rows: QuerySet[Any], output: Callable[[Any], dict[str, Any]]) -> Catalogue:
-    def outputs(some: QuerySet[Any]) -> list[dict[str, Any]]:
+def _each(rows: QuerySet[Any], output: Callable[[Any], Any]) -> Catalogue:
+    def outputs(some: QuerySet[Any]) -> list[Any]:
         return [output(row) for row in some]
 
     return Catalogue(rows, outputs, outputs)
 
 
-def _view_outputs(views: QuerySet[FeatureView]) -> list[dict[str, Any]]:
+def _view_outputs(views: QuerySet[FeatureView]) -> list[FeatureViewAnswer]:
     """Describe views, with what other apps say of their versions that are shown."""
     shown = shown_of(views)
     found = [(view, shown[view.pk]) for view in views if view.pk in shown]
@@ -80,7 +89,7 @@ def _view_outputs(views: QuerySet[FeatureView]) -> list[dict[str, Any]]:
     said = facts_of(served)
     for output, (_, each) in zip(outputs, found, strict=True):
         for line, version in zip(output["versions"], each.newest, strict=True):
-            line |= said.get(version.pk, {})
+            line.update(cast("VersionLine", said.get(version.pk, {})))
     return outputs
 
 
@@ -126,7 +135,7 @@ def told_of(user: User | AnonymousUser, project: Project, rows: QuerySet[Any]) -
     used = [row.words for row in rows_in_use({project.pk}) if row.view in views]
     if rows.model is Entity:
         return rows.filter(name__in={name for words in used for name in words.entities})
-    return rows.filter(name__in={words.source for words in used})
+    return rows.filter(name__in={name for words in used for name in words.sources})
 
 
 class CatalogueListAPI(API):
@@ -136,7 +145,7 @@ class CatalogueListAPI(API):
     parameters = QUERY
     catalogue: ClassVar[Catalogue]
 
-    @extend_schema(parameters=described(QUERY), responses=OpenApiTypes.OBJECT)
+    @extend_schema(parameters=described(QUERY))
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
         rows = told_of(request.user, found, self.catalogue.rows.filter(project=found))
@@ -156,7 +165,6 @@ class CatalogueDetailAPI(API):
     attempt = "looking at {name}"
     catalogue: ClassVar[Catalogue]
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, project: str, name: str) -> Response:
         found = access.access_project(request.user, project)
         rows = told_of(request.user, found, self.catalogue.rows.filter(project=found))
@@ -172,60 +180,72 @@ class CatalogueDetailAPI(API):
         return {}
 
 
-def _operation(name: str, does: str) -> Callable[[type[API]], type[API]]:
-    return extend_schema_view(get=extend_schema(operation_id=name, description=does))
+def _operation(name: str, does: str, responses: dict[Any, Any]) -> Callable[[type[API]], type[API]]:
+    said = extend_schema(operation_id=name, description=does, responses=responses)
+    return extend_schema_view(get=said)
 
 
-@_operation("list_entities", "List the entities.")
+@_operation("list_entities", "List the entities.", pages(EntityAnswer))
 class EntitiesAPI(CatalogueListAPI):
     catalogue = ENTITIES
 
 
-@_operation("get_entity", "Describe one entity.")
+@_operation("get_entity", "Describe one entity.", answers(EntityAnswer))
 class EntityAPI(CatalogueDetailAPI):
     catalogue = ENTITIES
 
 
-@_operation("list_data_sources", "List the data sources.")
+@_operation("list_data_sources", "List the data sources.", pages(DataSourceAnswer))
 class DataSourcesAPI(CatalogueListAPI):
     catalogue = DATA_SOURCES
 
 
-@_operation("get_data_source", "Describe one data source.")
+@_operation("get_data_source", "Describe one data source.", answers(DataSourceAnswer))
 class DataSourceAPI(CatalogueDetailAPI):
     catalogue = DATA_SOURCES
 
 
-@_operation("list_feature_views", "List the feature views with their versions and features.")
+@_operation(
+    "list_feature_views",
+    "List the feature views with their versions and features.",
+    pages(FeatureViewAnswer),
+)
 class FeatureViewsAPI(CatalogueListAPI):
     catalogue = FEATURE_VIEWS
 
 
-@_operation("get_feature_view", "Describe one feature view by its default or newest version.")
+@_operation(
+    "get_feature_view",
+    "Describe one feature view by its default or newest version.",
+    answers(FeatureViewAnswer),
+)
 class FeatureViewAPI(CatalogueDetailAPI):
     catalogue = FEATURE_VIEWS
 
 
-@_operation("list_feature_services", "List the feature services.")
+@_operation("list_feature_services", "List the feature services.", pages(FeatureServiceAnswer))
 class FeatureServicesAPI(CatalogueListAPI):
     catalogue = FEATURE_SERVICES
 
 
-@_operation("get_feature_service", "Describe the current version of one feature service.")
+@_operation(
+    "get_feature_service",
+    "Describe the current version of one feature service.",
+    answers(OneFeatureService),
+)
 class FeatureServiceAPI(CatalogueDetailAPI):
     catalogue = FEATURE_SERVICES
 
     def more(self, rows: QuerySet[FeatureService]) -> dict[str, Any]:
         row = rows.get()
         members = list(row.current.members.all()) if row.current else []
-        return {
-            "health": [
-                {
-                    "feature": str(each.member),
-                    "version": str(each.version) if each.version else None,
-                    "health": each.health,
-                    "why": each.why,
-                }
-                for each in health_of(row.project, members)
-            ]
-        }
+        health: list[MemberHealthAnswer] = [
+            {
+                "feature": str(each.member),
+                "version": str(each.version) if each.version else None,
+                "health": each.health,
+                "why": each.why,
+            }
+            for each in health_of(row.project, members)
+        ]
+        return {"health": health}

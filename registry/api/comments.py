@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
-from lib.bodies import BadBody
+from lib.bodies import BadBody, body_reader
+from lib.body_schemas import body_of
 from lib.parameters import PAGE, paged
 from registry import access
-from registry.api.requests import body_reader
+from registry.api.answers import CommentAnswer
 from registry.api.serializers import comment_output
 from registry.choices import Side
 from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread, thread_of
@@ -50,7 +51,7 @@ class CommentsAPI(API):
     parameters = PAGE
 
     @extend_schema(
-        operation_id="list_comments", parameters=described(PAGE), responses=OpenApiTypes.OBJECT
+        operation_id="list_comments", parameters=described(PAGE), responses=pages(CommentAnswer)
     )
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
@@ -60,8 +61,8 @@ class CommentsAPI(API):
 
     @extend_schema(
         operation_id="add_comment",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(CommentInput),
+        responses=answers(CommentAnswer),
     )
     def post(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
@@ -85,7 +86,7 @@ class ResolveCommentAPI(API):
 
     attempt = "resolving comment {comment_id} on {name}@{version}"
 
-    @extend_schema(operation_id="resolve_comment", request=None, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="resolve_comment", request=None, responses=answers(CommentAnswer))
     def post(
         self, request: Request, project: str, name: str, version: str, comment_id: str
     ) -> Response:

@@ -6,13 +6,13 @@ Not for writing one down: whoever runs the server does. No answer has who logs i
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
 from lib.instants import timestamp
 from lib.parameters import PAGE, paged
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
     from registry.operations.connecting import Listed
 
 
+class ConnectionAnswer(TypedDict):
+    """A connection: where it leads, for those who may know, and when it answered last."""
+
+    name: str
+    kind: str
+    address: NotRequired[str]
+    identity: str
+    last_tried: Instant | None
+    ok: bool | None
+    error: str
+
+
 class ConnectionsAPI(API):
     """What the project's sources may be read by, where each leads, and when it answered last."""
 
@@ -36,7 +48,9 @@ class ConnectionsAPI(API):
     parameters = PAGE
 
     @extend_schema(
-        operation_id="list_connections", parameters=described(PAGE), responses=OpenApiTypes.OBJECT
+        operation_id="list_connections",
+        parameters=described(PAGE),
+        responses=pages(ConnectionAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
@@ -49,7 +63,7 @@ class ConnectionTestAPI(API):
 
     attempt = "trying a connection"
 
-    @extend_schema(operation_id="try_connection", request=None, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="try_connection", request=None, responses=answers(ConnectionAnswer))
     def post(self, request: Request, project: str, name: str) -> Response:
         found = access.access_project(request.user, project)
         tried = try_connection(
@@ -58,14 +72,16 @@ class ConnectionTestAPI(API):
         return Response(_output(tried, shows_address=True))
 
 
-def _output(listed: Listed, *, shows_address: bool) -> dict[str, Any]:
+def _output(listed: Listed, *, shows_address: bool) -> ConnectionAnswer:
     last = listed.last
-    return {
+    said: ConnectionAnswer = {
         "name": listed.name,
         "kind": listed.connection.kind,
-        **({"address": listed.connection.address} if shows_address else {}),
         "identity": listed.connection.identity,
         "last_tried": timestamp(last.tried_at) if last else None,
         "ok": not last.error if last else None,
         "error": last.error if last else "",
     }
+    if shows_address:
+        said["address"] = listed.connection.address
+    return said

@@ -12,11 +12,20 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
+from lib.body_schemas import TEXT, object_of
 from lib.parameters import PAGE, flag, one_of, paged, stored_text
 from lib.pools import Pool
 from registry import access
-from registry.api.definition_outputs import applied_output, exported_output, registered_output
+from registry.api.definition_outputs import (
+    DefinitionsAnswer,
+    ExportedAnswer,
+    RegisteredAnswer,
+    applied_output,
+    exported_output,
+    registered_output,
+)
 from registry.api.parsers import sent_definitions
 from registry.api.requests import editor_ids
 from registry.choices import InStep, Right, State
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
+FILE = {"type": "object", "properties": {"path": TEXT, "text": TEXT}, "required": ["path", "text"]}
+
+
 class DefinitionsAPI(API):
     """Plan or register definitions."""
 
@@ -40,6 +52,7 @@ class DefinitionsAPI(API):
         "submit": "true: submit the drafts for review",
         "details": "true: with what each object changes, line by line, and what that breaks",
         "look_all": "true: look at the data also of views that are registered as they are sent",
+        "drafts_only": "true: refuse all but new objects, and drafts that nobody else wrote",
         "repository": "where the definitions are from, with commit",
         "commit": "the commit that is registered, as hexadecimal digits",
         "ref": "its branch or tag",
@@ -48,8 +61,14 @@ class DefinitionsAPI(API):
     @extend_schema(
         operation_id="apply_definitions",
         parameters=described(parameters),
-        request={"application/yaml": OpenApiTypes.STR, "application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request={
+            "application/yaml": OpenApiTypes.STR,
+            **object_of(
+                files={"type": "array", "items": FILE},
+                definitions={"type": "array", "items": {"type": "object"}},
+            ),
+        },
+        responses=answers(DefinitionsAnswer),
     )
     def post(self, request: Request, project: str) -> Response:
         dry_run = flag(request.query_params, "dry_run")
@@ -65,15 +84,17 @@ class DefinitionsAPI(API):
             dry_run=dry_run,
             submit=flag(request.query_params, "submit"),
             look_all=flag(request.query_params, "look_all"),
+            drafts_only=flag(request.query_params, "drafts_only"),
             detailed=flag(request.query_params, "details"),
             commit=Commit.read(request.query_params),
         )
-        answer = {
+        told: DefinitionsAnswer = {
             "project": project,
             "dry_run": dry_run,
             "not_looked_at": sum(not each.looked_at for each in changes),
+            "changes": [applied_output(each) for each in changes],
         }
-        return Response(answer | {"changes": [applied_output(each) for each in changes]})
+        return Response(told)
 
 
 class ExportAPI(API):
@@ -91,7 +112,7 @@ class ExportAPI(API):
     @extend_schema(
         operation_id="export_definitions",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(ExportedAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
@@ -118,7 +139,7 @@ class RegisteredAPI(API):
     @extend_schema(
         operation_id="list_registered",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(RegisteredAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)

@@ -6,21 +6,23 @@ Not for what a grant lets somebody read: ``registry.grants`` decides that at eve
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import msgspec
 from django.contrib.auth.models import User
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
+from lib.bodies import body_reader
+from lib.body_schemas import body_of
 from lib.errors import SHOWN_LENGTH, NotFound
 from lib.instants import sent_instant, timestamp
 from lib.parameters import PAGE, one_of, paged, stored_text
 from registry import access
-from registry.api.requests import body_reader, read_comment
+from registry.api.requests import CommentInput, read_comment
 from registry.authentication import token_of
 from registry.grants import Standing, standing, visible_grants, with_standing
 from registry.operations.people import grants as operations
@@ -39,6 +41,26 @@ class GrantNotFound(NotFound):
     code = "grant_not_found"
 
 
+class GrantAnswer(TypedDict):
+    """A grant, or what was asked for: of one view, or of all of a project's up to a level."""
+
+    id: int
+    user: str
+    feature_view: str | None
+    level: str | None
+    purpose: str
+    ends_at: Instant
+    state: str
+    asked_by: str
+    asked_at: Instant
+    decided_by: str | None
+    decided_at: Instant | None
+    unseconded: bool
+    revoked_by: str | None
+    revoked_at: Instant | None
+    comment: str
+
+
 class GrantInput(msgspec.Struct, forbid_unknown_fields=True):
     """What is asked for: ``user`` is the asking person where it is left out."""
 
@@ -55,8 +77,8 @@ _read_grant = body_reader(
 )
 _step_schema = partial(
     extend_schema,
-    request={"application/json": OpenApiTypes.OBJECT},
-    responses=OpenApiTypes.OBJECT,
+    request=body_of(CommentInput),
+    responses=answers(GrantAnswer),
 )
 
 
@@ -77,7 +99,7 @@ class GrantsAPI(API):
     @extend_schema(
         operation_id="list_grants",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(GrantAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found, now = access.access_project(request.user, project), timezone.now()
@@ -92,8 +114,8 @@ class GrantsAPI(API):
 
     @extend_schema(
         operation_id="ask_for_grant",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses={201: OpenApiTypes.OBJECT},
+        request=body_of(GrantInput),
+        responses=answers(GrantAnswer, 201),
     )
     def post(self, request: Request, project: str) -> Response:
         found, now = access.access_project(request.user, project), timezone.now()
@@ -115,7 +137,7 @@ class GrantAPI(API):
 
     attempt = "looking at grant {grant_id}"
 
-    @extend_schema(operation_id="get_grant", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_grant", responses=answers(GrantAnswer))
     def get(self, request: Request, project: str, grant_id: int) -> Response:
         return Response(grant_output(_grant(request, project, grant_id), at=timezone.now()))
 
@@ -158,7 +180,7 @@ def hand_of(request: Request) -> Hand:
     return Hand(access.acting_user(request), token_of(request))
 
 
-def grant_output(grant: ReadGrant, *, at: datetime) -> dict[str, Any]:
+def grant_output(grant: ReadGrant, *, at: datetime) -> GrantAnswer:
     return {
         "id": grant.pk,
         "user": str(grant.user),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 
 from lib.addresses import address_of
+from lib.answer_schemas import answers
 from lib.api import API
-from registry.api.requests import body_reader
-from registry.api.tokens import shown_once
+from lib.bodies import body_reader
+from lib.body_schemas import body_of
+from registry.api.tokens import NewTokenAnswer, shown_once
 from registry.operations.people.own_login import log_in
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class LoginAPI(API):
 
     @extend_schema(
         operation_id="log_in",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT},
+        request=body_of(Credentials),
+        responses=answers(NewTokenAnswer, 201),
         auth=[],
     )
     def post(self, request: Request) -> Response:

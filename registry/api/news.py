@@ -5,20 +5,20 @@ Not for telling anybody (``registry.news``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
-from lib.bodies import BadBody
+from lib.bodies import BadBody, body_reader
+from lib.body_schemas import body_of
 from lib.instants import timestamp
 from lib.parameters import PAGE, flag, one_of, paged
 from registry import access
-from registry.api.requests import body_reader
 from registry.authentication import token_of
 from registry.choices import NewsKind
 from registry.news import heard_by
@@ -36,6 +36,32 @@ MOST_MARKED = 500
 MOST_ID = 2**63 - 1
 
 
+class NotificationAnswer(TypedDict):
+    """What somebody was told of."""
+
+    id: int
+    kind: str
+    project: str | None
+    says: str
+    subject: str
+    at: Instant
+    read_at: Instant | None
+
+
+class ReadAnswer(TypedDict):
+    """How many were marked."""
+
+    read: int
+
+
+class NewsChoiceAnswer(TypedDict):
+    """What there is to hear of, what of it somebody does not want, and whether by mail too."""
+
+    kinds: list[str]
+    muted: list[str]
+    by_mail: bool
+
+
 class NotificationsAPI(API):
     """What the caller was told of, newest first."""
 
@@ -49,7 +75,7 @@ class NotificationsAPI(API):
     @extend_schema(
         operation_id="list_notifications",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(NotificationAnswer),
     )
     def get(self, request: Request) -> Response:
         rows = _of(request)
@@ -67,7 +93,7 @@ def _of(request: Request) -> QuerySet[Notification]:
     return rows.filter(project=token.project_id) if token and token.project_id else rows
 
 
-def _output(one: Notification) -> dict[str, Any]:
+def _output(one: Notification) -> NotificationAnswer:
     return {
         "id": one.pk,
         "kind": one.kind,
@@ -95,8 +121,8 @@ class ReadNotificationsAPI(API):
 
     @extend_schema(
         operation_id="read_notifications",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(ReadInput),
+        responses=answers(ReadAnswer),
     )
     def post(self, request: Request) -> Response:
         ids = _read(request).ids
@@ -109,7 +135,8 @@ class ReadNotificationsAPI(API):
         else:
             found = [pk for pk in ids if 0 < pk <= MOST_ID]
         count = mark_read(user=access.acting_user(request), at=timezone.now(), ids=found)
-        return Response({"read": count})
+        told: ReadAnswer = {"read": count}
+        return Response(told)
 
 
 class ChoiceInput(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,14 +152,14 @@ class NewsChoiceAPI(API):
 
     attempt = "choosing what to hear of"
 
-    @extend_schema(operation_id="get_news_choice", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_news_choice", responses=answers(NewsChoiceAnswer))
     def get(self, request: Request) -> Response:
         return Response(_choice_output(choice_of(access.acting_user(request))))
 
     @extend_schema(
         operation_id="choose_news",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(ChoiceInput),
+        responses=answers(NewsChoiceAnswer),
     )
     def post(self, request: Request) -> Response:
         told = _read_choice(request)
@@ -141,5 +168,5 @@ class NewsChoiceAPI(API):
         return Response(_choice_output(chosen))
 
 
-def _choice_output(choice: NewsChoice) -> dict[str, Any]:
+def _choice_output(choice: NewsChoice) -> NewsChoiceAnswer:
     return {"kinds": list(NewsKind), "muted": choice.muted, "by_mail": choice.by_mail}

@@ -7,19 +7,20 @@ Not for proposing: whoever changes an account does by ``accounts``, anything els
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Document, Instant, answers, pages
 from lib.api import API, described
+from lib.body_schemas import body_of
 from lib.errors import NotFound
 from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from registry import access
-from registry.api.requests import read_comment
+from registry.api.requests import CommentInput, read_comment
 from registry.authentication import token_of
 from registry.choices import ProposalKind, ProposalState, Right
 from registry.operations.deciding import DECISIONS
@@ -38,6 +39,25 @@ class ProposalNotFound(NotFound):
     code = "proposal_not_found"
 
 
+class ProposalAnswer(TypedDict):
+    """What takes two people: what it does, who proposed it, who could agree, what became of it."""
+
+    id: int
+    kind: str
+    project: str | None
+    does: str
+    user: str | None
+    change: Document
+    state: str
+    proposed_by: str
+    proposed_at: Instant
+    expires_at: Instant
+    could_agree: list[str]
+    decided_by: str | None
+    decided_at: Instant | None
+    comment: str
+
+
 STATES = {"state": f"one of {', '.join(ProposalState)}"}
 
 
@@ -50,7 +70,7 @@ class ProposalsAPI(API):
     @extend_schema(
         operation_id="list_proposals",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(ProposalAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         return _listed(request, _seen(request, access.access_project(request.user, project)))
@@ -69,7 +89,7 @@ class EveryProposalAPI(API):
     @extend_schema(
         operation_id="list_every_proposal",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(ProposalAnswer),
     )
     def get(self, request: Request) -> Response:
         rows = _everywhere(request)
@@ -85,8 +105,8 @@ class ProposalStepAPI(API):
 
     @extend_schema(
         operation_id="decide_on_proposal",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(CommentInput),
+        responses=answers(ProposalAnswer),
     )
     def post(self, request: Request, project: str, proposal_id: int, step: str) -> Response:
         found = access.access_project(request.user, project)
@@ -100,8 +120,8 @@ class AnyProposalStepAPI(API):
 
     @extend_schema(
         operation_id="decide_on_any_proposal",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(CommentInput),
+        responses=answers(ProposalAnswer),
     )
     def post(self, request: Request, proposal_id: int, step: str) -> Response:
         return _decided(request, _everywhere(request), proposal_id, step)
@@ -141,7 +161,7 @@ def _decided(
     return Response(proposal_output(decided, at=now))
 
 
-def proposal_output(proposal: Proposal, *, at: datetime) -> dict[str, Any]:
+def proposal_output(proposal: Proposal, *, at: datetime) -> ProposalAnswer:
     decided_by = proposal.decided_by
     return {
         "id": proposal.pk,

@@ -5,19 +5,20 @@ Not for what is said of a version under review: ``comments`` has that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
+from lib.bodies import body_reader
+from lib.body_schemas import body_of
 from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from registry import access
-from registry.api.requests import body_reader
 from registry.models import Question
 from registry.operations import questions
 from registry.scopes import told_to
@@ -29,6 +30,29 @@ if TYPE_CHECKING:
 STATES = ("open", "answered", "closed")
 #: More than any key in a database.
 MOST_ID = 2**63 - 1
+
+
+class AnswerOfQuestion(TypedDict):
+    """One answer to a question."""
+
+    id: int
+    text: str
+    answered_by: str
+    answered_at: Instant
+
+
+class QuestionAnswer(TypedDict):
+    """A question about a feature, and what was answered."""
+
+    id: int
+    feature: str
+    text: str
+    asked_by: str
+    asked_at: Instant
+    accepted: int | None
+    closed_at: Instant | None
+    closed_by: str | None
+    answers: list[AnswerOfQuestion]
 
 
 class QuestionInput(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +87,7 @@ class QuestionsAPI(API):
     @extend_schema(
         operation_id="list_questions",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(QuestionAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
@@ -71,7 +95,8 @@ class QuestionsAPI(API):
         rows = told_to(request.user, rows, "feature_view")
         if about := request.query_params.get("feature", "").replace("\x00", ""):
             view, _, feature = about.partition(":")
-            rows = rows.filter(feature_view__name=view)
+            # A question is about a feature, whichever version the reference reads.
+            rows = rows.filter(feature_view__name=view.partition("@")[0])
             rows = rows.filter(feature=feature) if feature else rows
         match one_of(request.query_params, "state", STATES):
             case "open":
@@ -85,8 +110,8 @@ class QuestionsAPI(API):
 
     @extend_schema(
         operation_id="ask_question",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(QuestionInput),
+        responses=answers(QuestionAnswer, 201),
     )
     def post(self, request: Request, project: str) -> Response:
         access.access_project(request.user, project)
@@ -109,8 +134,8 @@ class AnswersAPI(API):
 
     @extend_schema(
         operation_id="answer_question",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(AnswerInput),
+        responses=answers(QuestionAnswer, 201),
     )
     def post(self, request: Request, project: str, question_id: str) -> Response:
         found = _question(request, project, question_id)
@@ -127,8 +152,8 @@ class AcceptAnswerAPI(API):
 
     @extend_schema(
         operation_id="accept_answer",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(AcceptInput),
+        responses=answers(QuestionAnswer),
     )
     def post(self, request: Request, project: str, question_id: str) -> Response:
         found = _question(request, project, question_id)
@@ -151,12 +176,12 @@ class _StepAPI(API):
         return Response(question_output(step(question=found, actor=actor, at=at)))
 
 
-@extend_schema(operation_id="close_question", request=None, responses=OpenApiTypes.OBJECT)
+@extend_schema(operation_id="close_question", request=None, responses=answers(QuestionAnswer))
 class CloseQuestionAPI(_StepAPI):
     """Close a question; what was said stays."""
 
 
-@extend_schema(operation_id="reopen_question", request=None, responses=OpenApiTypes.OBJECT)
+@extend_schema(operation_id="reopen_question", request=None, responses=answers(QuestionAnswer))
 class ReopenQuestionAPI(_StepAPI):
     """Open a question that was closed."""
 
@@ -168,7 +193,7 @@ def _question(request: Request, project: str, question_id: str) -> Question:
     return questions.find_question(found, min(int(question_id), MOST_ID))
 
 
-def question_output(question: Question) -> dict[str, Any]:
+def question_output(question: Question) -> QuestionAnswer:
     return {
         "id": question.pk,
         "feature": question.reference,

@@ -5,20 +5,21 @@ Not for one version's review or decision: ``versions`` has those.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NotRequired, TypedDict
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
-from lib.bodies import BadBody
+from lib.bodies import BadBody, body_reader
+from lib.body_schemas import body_of
 from lib.errors import AssayError, Forbidden
 from lib.parameters import PAGE, one_of, paged
 from registry import access, reviewers
-from registry.api.requests import body_reader
+from registry.api.answers import AskedAnswer, ToDecide
 from registry.api.serializers import asked_output, waiting_output
 from registry.authentication import token_of
 from registry.denials import DenialNotRecorded, RefusedTooOften, record_denial
@@ -55,7 +56,7 @@ class ReviewsAPI(API):
     @extend_schema(
         operation_id="list_reviews",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(ToDecide),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
@@ -65,11 +66,14 @@ class ReviewsAPI(API):
         )
         page = response.data["results"]
         now, asked, shown = timezone.now(), reviewers.names_asked(page), decided_on_each(page)
-        response.data["results"] = [
-            waiting_output(version, at=now, reviewers=asked.get(version.pk, []))
-            | {"packet_hash": shown[version.pk]}
+        told: list[ToDecide] = [
+            {
+                **waiting_output(version, at=now, reviewers=asked.get(version.pk, [])),
+                "packet_hash": shown[version.pk],
+            }
             for version in page
         ]
+        response.data["results"] = told
         return response
 
 
@@ -99,14 +103,14 @@ class ReviewersAPI(API):
 
     attempt = "choosing who reviews {name}@{version}"
 
-    @extend_schema(operation_id="get_reviewers", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_reviewers", responses=answers(AskedAnswer))
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         return _asked(request, access.access_version(request.user, project, name, version))
 
     @extend_schema(
         operation_id="ask_reviewers",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(ReviewersInput),
+        responses=answers(AskedAnswer),
     )
     def post(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
@@ -148,6 +152,22 @@ class BulkInput(msgspec.Struct, forbid_unknown_fields=True):
     comment: str = ""
 
 
+class ApprovedAnswer(TypedDict):
+    """What became of one: its state, or why it was refused."""
+
+    view: str
+    version: str
+    approved: bool
+    state: NotRequired[str]
+    code: NotRequired[str]
+    detail: NotRequired[str]
+
+
+class BulkAnswer(TypedDict):
+    approved: int
+    results: list[ApprovedAnswer]
+
+
 _read_bulk = body_reader(
     BulkInput,
     '{"versions": [{"view": "…", "version": "…", "packet_hash": "…"}], "comment": "…"}',
@@ -161,8 +181,8 @@ class BulkApproveAPI(API):
 
     @extend_schema(
         operation_id="approve_in_bulk",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(BulkInput),
+        responses=answers(BulkAnswer),
     )
     def post(self, request: Request, project: str) -> Response:
         access.access_project(request.user, project)
@@ -172,14 +192,16 @@ class BulkApproveAPI(API):
         if any("\x00" in each.view + each.version for each in asked.versions):
             raise BadBody("a view or version holds a NUL, which no name here has.")
         results = [_approve(request, project, each, asked.comment) for each in asked.versions]
-        return Response(
-            {"approved": sum(result["approved"] for result in results), "results": results}
-        )
+        told: BulkAnswer = {
+            "approved": sum(result["approved"] for result in results),
+            "results": results,
+        }
+        return Response(told)
 
 
-def _approve(request: Request, project: str, chosen: Chosen, comment: str) -> dict[str, Any]:
+def _approve(request: Request, project: str, chosen: Chosen, comment: str) -> ApprovedAnswer:
     """Approve one; what is refused is told, and in the trail, as if it had been asked alone."""
-    said: dict[str, Any] = {"view": chosen.view, "version": chosen.version}
+    said: ApprovedAnswer = {"view": chosen.view, "version": chosen.version, "approved": False}
     token = token_of(request)
     try:
         version = approve_in_bulk(
@@ -192,5 +214,5 @@ def _approve(request: Request, project: str, chosen: Chosen, comment: str) -> di
         )
     except AssayError as error:
         error = _recorded(request, error, chosen)
-        return said | {"approved": False, "code": error.code, "detail": error.message}
-    return said | {"approved": True, "state": version.state}
+        return {**said, "code": error.code, "detail": error.message}
+    return {**said, "approved": True, "state": version.state}

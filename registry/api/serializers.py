@@ -11,10 +11,29 @@ import msgspec
 from django.contrib.auth.models import User
 
 from lib.instants import timestamp
+from registry.api.answers import (
+    AskedAnswer,
+    AuditEntryAnswer,
+    ChangeAnswer,
+    CommentAnswer,
+    DataSourceAnswer,
+    EntityAnswer,
+    EvidenceAnswer,
+    FeatureLine,
+    FeatureServiceAnswer,
+    FeatureViewAnswer,
+    ReviewAnswer,
+    VersionAnswer,
+    VersionLine,
+    WaitingAnswer,
+    Words,
+)
 from registry.approval import agreed, approvals_required, standing
 from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
 from registry.glass import mark_output
+from registry.operations.registration.reads import waits_for
+from registry.recent_readers import shown
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
@@ -42,7 +61,7 @@ if TYPE_CHECKING:
 MOST_SUGGESTED = 100
 
 
-def entity_output(entity: Entity) -> dict[str, Any]:
+def entity_output(entity: Entity) -> EntityAnswer:
     return {
         "name": entity.name,
         "join_keys": [{"name": key.name, "type": key.type} for key in entity.spec.join_keys],
@@ -52,16 +71,16 @@ def entity_output(entity: Entity) -> dict[str, Any]:
 
 def data_source_output(source: DataSource) -> dict[str, Any]:
     spec = source.spec
-    return {
+    said: DataSourceAnswer = {
         "name": source.name,
-        **spec.decides(),
         "event_timestamp": spec.event_timestamp.column,
         "created_timestamp": spec.created_timestamp.column if spec.created_timestamp else None,
         **_words(source),
     }
+    return {**spec.decides(), **said}
 
 
-def _words(thing: Entity | DataSource) -> dict[str, Any]:
+def _words(thing: Entity | DataSource) -> Words:
     return {"description": thing.description, "owner": thing.owner, "tags": thing.tags}
 
 
@@ -77,26 +96,35 @@ def feature_view_brief(
         "tags": view.tags,
         "entities": list(view.entities),
         "versions": [{"state": state} for state in states],
-        "features": [
-            {
-                "name": feature.name,
-                "type": feature.type,
-                "sensitivity": feature.sensitivity,
-                "description": feature.description,
-            }
-            for feature in shown.spec.features
-        ],
+        "features": _features(shown),
     }
 
 
-def feature_view_output(feature_view: FeatureView, shown: Shown) -> dict[str, Any]:
+def _features(version: FeatureViewVersion) -> list[FeatureLine]:
+    return [
+        {
+            "name": feature.name,
+            "type": feature.type,
+            "sensitivity": feature.sensitivity,
+            "description": feature.description,
+            "unit": feature.unit,
+        }
+        for feature in version.spec.features
+    ]
+
+
+def feature_view_output(feature_view: FeatureView, shown: Shown) -> FeatureViewAnswer:
     """Describe a view by its default version, else by its newest; every view has at least one."""
     default = feature_view.default_version
     view = shown.version.spec.view
-    brief = feature_view_brief(feature_view, shown.version, ())
-    features = brief.pop("features")
-    return brief | {
+    return {
+        "name": feature_view.name,
+        "description": view.description,
+        "owner": view.owner,
+        "tags": view.tags,
+        "entities": list(view.entities),
         "source": view.source or None,
+        "sources": [join.name for join in view.sources],
         "online": view.online,
         "ttl": view.ttl,
         "schedule": str(view.schedule) if view.schedule else None,
@@ -105,11 +133,11 @@ def feature_view_output(feature_view: FeatureView, shown: Shown) -> dict[str, An
         "default_version": default.number if default else None,
         "version_count": shown.total,
         "versions": [version_line(version, feature_view) for version in shown.newest],
-        "features": features,
+        "features": _features(shown.version),
     }
 
 
-def version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict[str, Any]:
+def version_line(version: FeatureViewVersion, feature_view: FeatureView) -> VersionLine:
     return {
         "version": version.number,
         "state": version.state,
@@ -120,11 +148,12 @@ def version_line(version: FeatureViewVersion, feature_view: FeatureView) -> dict
     }
 
 
-def version_output(version: FeatureViewVersion) -> dict[str, Any]:
+def version_output(version: FeatureViewVersion) -> VersionAnswer:
     return {
         "name": version.feature_view.name,
         **version_line(version, version.feature_view),
         "reasons": version.packet.get("reasons", []),
+        "waits_for": list(waits_for(version)),
         "spec": msgspec.to_builtins(version.spec),
         "data_fingerprint": version.data_fingerprint,
         "metadata_fingerprint": version.metadata_fingerprint,
@@ -132,11 +161,17 @@ def version_output(version: FeatureViewVersion) -> dict[str, Any]:
         "created_at": timestamp(version.created_at),
         "submitted_at": timestamp(version.submitted_at),
         "approved_at": timestamp(version.approved_at),
+        "deprecated_at": timestamp(version.deprecated_at),
+        "sunset_at": timestamp(version.sunset_at),
     }
 
 
-def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
-    """Describe what there is to decide on; values of the data for those who may read them."""
+def review_output(version: FeatureViewVersion, sight: Sight, *, readers: bool) -> ReviewAnswer:
+    """Describe what there is to decide on; values of the data for those who may read them.
+
+    ``readers``: whether it is told who read the view.
+    """
+    packet = {key: value for key, value in version.packet.items() if key != "read_by"}
     evidence = evidence_of(version)
     now, current = decided_on(version, evidence), standing(version)
     why_not = {review.pk: why for review, why in current}
@@ -146,7 +181,8 @@ def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
         "break_glass": mark_output(version),
         # The packet, which is hashed, names people by pseudonyms.
         "submitted_by": version.submitted_by.get_username() if version.submitted_by else None,
-        "packet": version.packet,
+        "packet": version.packet if readers else packet,
+        "read_by": shown(version.packet) if readers else [],
         "packet_hash": now,
         "evidence": _evidence_output(evidence, sight) if evidence else None,
         "changes": [change_output(Difference(**each)) for each in version.packet.get("diff", ())],
@@ -168,7 +204,7 @@ def review_output(version: FeatureViewVersion, sight: Sight) -> dict[str, Any]:
 
 def waiting_output(
     version: FeatureViewVersion, *, at: datetime, reviewers: list[str]
-) -> dict[str, Any]:
+) -> WaitingAnswer:
     """Describe a version that waits in one line: what changed, what it touches, who is asked.
 
     Approvals as wanted at submit; its review asks the policy of now too.
@@ -198,7 +234,7 @@ def waiting_output(
 
 def comment_output(
     comment: ReviewComment, *, version: FeatureViewVersion, fates: Fates
-) -> dict[str, Any]:
+) -> CommentAnswer:
     """Describe a remark, and what is now where the line stood that it is on."""
     now = fates.of(comment)
     return {
@@ -219,7 +255,7 @@ def comment_output(
     }
 
 
-def asked_output(version: FeatureViewVersion, *, may_ask: bool) -> dict[str, Any]:
+def asked_output(version: FeatureViewVersion, *, may_ask: bool) -> AskedAnswer:
     """Describe who is asked to decide, none: all who could; these for whom may ask them."""
     could = could_decide(version) if may_ask else User.objects.none()
     return {
@@ -230,7 +266,7 @@ def asked_output(version: FeatureViewVersion, *, may_ask: bool) -> dict[str, Any
     }
 
 
-def _evidence_output(evidence: Evidence, sight: Sight) -> dict[str, Any]:
+def _evidence_output(evidence: Evidence, sight: Sight) -> EvidenceAnswer:
     return {
         "status": evidence.status,
         "computed_at": timestamp(evidence.computed_at),
@@ -238,12 +274,12 @@ def _evidence_output(evidence: Evidence, sight: Sight) -> dict[str, Any]:
     }
 
 
-def change_output(difference: Difference) -> dict[str, str]:
+def change_output(difference: Difference) -> ChangeAnswer:
     """Write one value that differs as lines, those that went and came behind their marks."""
     return {"path": difference.path, "lines": unified(*difference.texts())}
 
 
-def feature_service_output(service: FeatureService) -> dict[str, Any]:
+def feature_service_output(service: FeatureService) -> FeatureServiceAnswer:
     current = service.current
     members = current.members.all() if current else []
     return {
@@ -251,13 +287,14 @@ def feature_service_output(service: FeatureService) -> dict[str, Any]:
         "version": current.version if current else None,
         "features": [str(member) for member in members],
         "problems": service_problems(members),
+        "context": current.spec.context if current else None,
         "description": current.description if current else "",
         "owner": current.owner if current else "",
         "tags": current.tags if current else {},
     }
 
 
-def audit_output(entry: AuditEntry) -> dict[str, Any]:
+def audit_output(entry: AuditEntry) -> AuditEntryAnswer:
     return {
         "id": entry.pk,
         "at": timestamp(entry.at),

@@ -6,22 +6,23 @@ Not for rules (``operations.people``), their tokens (``tokens``) or people (``ac
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 from django.contrib.auth.models import User
 from django.db.models import Count, Q
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
+from lib.bodies import body_reader
+from lib.body_schemas import body_of
 from lib.instants import timestamp
 from lib.parameters import PAGE, paged
 from registry import access
-from registry.api.requests import body_reader
-from registry.api.tokens import token_output, with_people
+from registry.api.tokens import TokenAnswer, token_output, with_people
 from registry.choices import Right, Role
 from registry.models import Account, ApiToken, Membership
 from registry.operations.people.service_accounts import (
@@ -52,6 +53,28 @@ class AccountChange(msgspec.Struct):
     description: str | None = None
     owner: str | None = None
     active: bool | None = None
+    calls_per_minute: int | None = None
+
+
+class ServiceAccountAnswer(TypedDict):
+    """The account of a project's program."""
+
+    name: str
+    account: str
+    description: str
+    owner: str | None
+    active: bool
+    roles: list[str]
+    calls_per_minute: int | None
+    live_tokens: int | None
+    made_by: str
+    made_at: Instant
+
+
+class ServiceAccountWithTokens(ServiceAccountAnswer):
+    """The same, with its newest tokens."""
+
+    tokens: list[TokenAnswer]
 
 
 _new_account = body_reader(NewAccount, 'like {"name": "churn", "role": "consumer"}')
@@ -67,7 +90,7 @@ class ServiceAccountsAPI(API):
     @extend_schema(
         operation_id="list_service_accounts",
         parameters=described(PAGE),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(ServiceAccountAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project, Right.MANAGE_MEMBERS)
@@ -76,8 +99,8 @@ class ServiceAccountsAPI(API):
 
     @extend_schema(
         operation_id="make_service_account",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT},
+        request=body_of(NewAccount),
+        responses=answers(ServiceAccountAnswer, 201),
     )
     def post(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project, Right.MANAGE_MEMBERS)
@@ -99,19 +122,20 @@ class ServiceAccountAPI(API):
 
     attempt = "managing the service account {name}"
 
-    @extend_schema(operation_id="get_service_account", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_service_account", responses=answers(ServiceAccountWithTokens))
     def get(self, request: Request, project: str, name: str) -> Response:
         found = access.access_project(request.user, project, Right.MANAGE_MEMBERS)
         account = find_service_account(found, name)
         tokens = with_people(ApiToken.objects.filter(user=account.user, project=found))[:100]
         at = timezone.now()
         lines = [token_output(token, at) for token in tokens]
-        return Response(account_output(account, project=found) | {"tokens": lines})
+        told: ServiceAccountWithTokens = {**account_output(account, project=found), "tokens": lines}
+        return Response(told)
 
     @extend_schema(
         operation_id="change_service_account",
-        request=OpenApiTypes.OBJECT,
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(AccountChange),
+        responses=answers(ServiceAccountAnswer),
     )
     def post(self, request: Request, project: str, name: str) -> Response:
         found = access.access_project(request.user, project, Right.MANAGE_MEMBERS)
@@ -121,13 +145,14 @@ class ServiceAccountAPI(API):
             description=body.description,
             owner=_person(body.owner, found),
             active=body.active,
+            calls_per_minute=body.calls_per_minute,
             actor=access.acting_user(request),
             at=timezone.now(),
         )
         return Response(account_output(account, project=found))
 
 
-def account_output(account: Account, *, project: Project) -> dict[str, Any]:
+def account_output(account: Account, *, project: Project) -> ServiceAccountAnswer:
     roles = Membership.objects.filter(user=account.user, project=project)
     return {
         "name": short_name(account),
@@ -136,6 +161,7 @@ def account_output(account: Account, *, project: Project) -> dict[str, Any]:
         "owner": account.owner.get_username() if account.owner else None,
         "active": account.user.is_active,
         "roles": sorted(roles.values_list("role", flat=True)),
+        "calls_per_minute": account.calls_per_minute,
         "live_tokens": getattr(account, "live_tokens", None),
         "made_by": account.set_by.get_username(),
         "made_at": timestamp(account.set_at),

@@ -7,20 +7,21 @@ and in no other.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import msgspec
 from django.db.models import Q
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
+from lib.bodies import body_reader
+from lib.body_schemas import body_of
 from lib.instants import timestamp
 from lib.parameters import PAGE, flag, paged
 from registry import access
-from registry.api.requests import body_reader
 from registry.choices import Right
 from registry.models import ApiToken
 from registry.operations.people.service_accounts import find_service_account
@@ -48,11 +49,38 @@ class NewToken(msgspec.Struct):
     views: list[str] = []
     rights: list[str] = []
     networks: list[str] = []
+    calls_per_minute: int | None = None
 
 
 class Rotation(msgspec.Struct):
     days: int | None = None
     overlap_hours: int = 24
+
+
+class TokenAnswer(TypedDict):
+    """A token without its text, which is not kept."""
+
+    id: int
+    name: str
+    prefix: str
+    user: str
+    state: str
+    views: list[str]
+    rights: list[str]
+    networks: list[str]
+    calls_per_minute: int | None
+    issued_by: str
+    issued_at: Instant
+    expires_at: Instant
+    revoked_at: Instant | None
+    last_used_at: Instant | None
+    replaces: int | None
+
+
+class NewTokenAnswer(TokenAnswer):
+    """A token and its text, which no other answer has."""
+
+    token: str
 
 
 _new_token = body_reader(NewToken, 'like {"name": "production", "service_account": "churn"}')
@@ -68,7 +96,7 @@ class TokensAPI(API):
     @extend_schema(
         operation_id="list_tokens",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(TokenAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
@@ -80,8 +108,8 @@ class TokensAPI(API):
 
     @extend_schema(
         operation_id="issue_token",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT},
+        request=body_of(NewToken),
+        responses=answers(NewTokenAnswer, 201),
     )
     def post(self, request: Request, project: str) -> Response:
         found = access.access_project(request.user, project)
@@ -96,7 +124,7 @@ class TokensAPI(API):
             user=user,
             name=body.name,
             days=body.days,
-            limits=Limits(body.views, body.rights, body.networks),
+            limits=Limits(body.views, body.rights, body.networks, body.calls_per_minute),
             project=found,
             actor=actor,
             at=at,
@@ -111,8 +139,8 @@ class RotateTokenAPI(API):
 
     @extend_schema(
         operation_id="rotate_token",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT},
+        request=body_of(Rotation),
+        responses=answers(NewTokenAnswer, 201),
     )
     def post(self, request: Request, project: str, token_id: int) -> Response:
         found = access.access_project(request.user, project)
@@ -133,7 +161,7 @@ class RevokeTokenAPI(API):
 
     attempt = "revoking an API token"
 
-    @extend_schema(operation_id="revoke_token", request=None, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="revoke_token", request=None, responses=answers(TokenAnswer))
     def post(self, request: Request, project: str, token_id: int) -> Response:
         found = access.access_project(request.user, project)
         token, at = _token(request, found, token_id), timezone.now()
@@ -141,7 +169,7 @@ class RevokeTokenAPI(API):
         return Response(token_output(token, at))
 
 
-def token_output(token: ApiToken, at: datetime) -> dict[str, Any]:
+def token_output(token: ApiToken, at: datetime) -> TokenAnswer:
     """Return a token as it is told; the text is not kept."""
     is_shut = not (token.user.is_active and token.created_by.is_active)
     state = "live" if token.is_live(at) else "expired"
@@ -154,6 +182,7 @@ def token_output(token: ApiToken, at: datetime) -> dict[str, Any]:
         "views": token.views,
         "rights": token.rights,
         "networks": token.networks,
+        "calls_per_minute": token.calls_per_minute,
         "issued_by": token.created_by.get_username(),
         "issued_at": timestamp(token.created_at),
         "expires_at": timestamp(token.expires_at),
@@ -165,7 +194,8 @@ def token_output(token: ApiToken, at: datetime) -> dict[str, Any]:
 
 def shown_once(token: ApiToken, text: str, at: datetime) -> Response:
     """Answer a new token with its text, which nothing on the way may keep."""
-    answer = Response(token_output(token, at) | {"token": text}, status=201)
+    told: NewTokenAnswer = {**token_output(token, at), "token": text}
+    answer = Response(told, status=201)
     answer["Cache-Control"] = "no-store"
     return answer
 

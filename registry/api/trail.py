@@ -14,14 +14,16 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import pages
 from lib.api import API, described
 from lib.parameters import PAGE, one_of, paged, stored_text
 from registry import access, audit
+from registry.api.answers import AuditEntryAnswer
 from registry.api.serializers import audit_output
 from registry.choices import Right
 from registry.models import AuditEntry, Project
-from registry.trail_export import CSV, JSON_LINES, MEDIA_TYPES, lines
-from registry.trail_search import FILTERS, asked, search
+from registry.trail.export import CSV, JSON_LINES, MEDIA_TYPES, lines
+from registry.trail.search import FILTERS, asked, search
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -76,7 +78,7 @@ class AuditAPI(API):
     @extend_schema(
         operation_id="list_audit_entries",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(AuditEntryAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         _, entries = _of_project(request, project)
@@ -108,7 +110,7 @@ class InstallationAuditAPI(API):
     @extend_schema(
         operation_id="list_all_audit_entries",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(AuditEntryAnswer),
     )
     def get(self, request: Request) -> Response:
         return paged(request, _of_installation(request).named(), audit_output)

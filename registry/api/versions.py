@@ -9,27 +9,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
+from lib.body_schemas import body_of
 from lib.decoding import converter
 from lib.instants import parse_instant
 from lib.parameters import PAGE, one_of, paged
 from lib.pools import Pool
 from registry import access
+from registry.api.answers import ReviewAnswer, VersionAnswer, VersionLine
 from registry.api.requests import editor_ids
 from registry.api.serializers import review_output, version_line, version_output
 from registry.authentication import token_of
+from registry.catalogue.facts import facts_of
 from registry.choices import Action, State
 from registry.evidence import sight_of
-from registry.facts import facts_of
 from registry.glass import GLASS
 from registry.looking import get_looking
 from registry.newest import NEWEST_FIRST
 from registry.operations.lifecycle.actions import OPERATIONS
+from registry.recent_readers import may_see
 from registry.words import DOING
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class VersionsAPI(API):
     @extend_schema(
         operation_id="list_versions",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(VersionLine),
     )
     def get(self, request: Request, project: str, name: str) -> Response:
         view = access.access_feature_view(request.user, project, name)
@@ -57,7 +60,7 @@ class VersionsAPI(API):
         response = paged(request, rows)
         page = response.data["results"]
         said = facts_of(page)
-        response.data["results"] = [version_line(each, view) | said[each.pk] for each in page]
+        response.data["results"] = [{**version_line(each, view), **said[each.pk]} for each in page]
         return response
 
 
@@ -66,10 +69,10 @@ class VersionAPI(API):
 
     attempt = "looking at {name}@{version}"
 
-    @extend_schema(operation_id="get_version", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_version", responses=answers(VersionAnswer))
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
-        return Response(version_output(found) | facts_of([found])[found.pk])
+        return Response({**version_output(found), **facts_of([found])[found.pk]})
 
 
 class ReviewAPI(API):
@@ -77,11 +80,12 @@ class ReviewAPI(API):
 
     attempt = "looking at the review of {name}@{version}"
 
-    @extend_schema(operation_id="get_review", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_review", responses=answers(ReviewAnswer))
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
         sight = sight_of(request.user, found, at=timezone.now())
-        return Response(review_output(found, sight))
+        readers = may_see(request.user, found.feature_view)
+        return Response(review_output(found, sight, readers=readers))
 
 
 #: What single actions take beside a comment.
@@ -93,6 +97,7 @@ TAKES = {
     Action.CONFIRM: {"packet_hash"},
     Action.OBJECT: {"packet_hash"},
     Action.PROMOTE: {"force"},
+    Action.DEPRECATE: {"until"},
     Action.RETIRE: {"force"},
 }
 
@@ -101,7 +106,7 @@ class ActionInput(msgspec.Struct, forbid_unknown_fields=True):
     """What an action may be told.
 
     ``force`` promotes or retires, ``packet_hash`` (of what was seen) decides, ``reviewers`` are
-    asked by a submission; ``until`` is when a broken glass ends.
+    asked by a submission; ``until`` is when a broken glass ends, or a deprecated version.
     """
 
     comment: str = ""
@@ -126,8 +131,8 @@ class ActionAPI(API):
 
     @extend_schema(
         operation_id="act_on_version",
-        request={"application/json": OpenApiTypes.OBJECT},
-        responses=OpenApiTypes.OBJECT,
+        request=body_of(ActionInput),
+        responses=answers(VersionAnswer),
     )
     def post(
         self, request: Request, project: str, name: str, version: str, action: str
@@ -161,6 +166,8 @@ def _options(request: Request, action: Action) -> dict[str, Any]:
             options["until"] = _until(body.until)
     elif action in (Action.PROMOTE, Action.RETIRE):
         options["force"] = body.force
+    elif action is Action.DEPRECATE and body.until:
+        options["until"] = _until(body.until)
     return options
 
 

@@ -21,11 +21,13 @@ from registry.models.feature_service import (
     FeatureServiceVersion,
 )
 from registry.models.feature_view import (
-    Feature,
     FeatureTable,
     FeatureView,
     FeatureViewGroupObjectPermission,
     FeatureViewUserObjectPermission,
+)
+from registry.models.feature_view_version import (
+    Feature,
     FeatureViewVersion,
     VersionEditor,
     VersionNumber,

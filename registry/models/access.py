@@ -1,7 +1,7 @@
 """Who stands behind an account, who is what in which project, and the tokens that speak for them.
 
 Not for what a role may do (``registry.access``) or for whose hand an account is
-(``registry.hands``).
+(``registry.accounts.hands``).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Account(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     description = models.CharField(max_length=500, blank=True)
+    #: How many calls each of its tokens may make in a minute; null: as many as any token.
+    calls_per_minute = models.PositiveIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.user} is a {self.kind.replace('_', ' ')}"
@@ -167,6 +169,8 @@ class ApiToken(models.Model):
     views = models.JSONField(default=list)
     rights = models.JSONField(default=list)
     networks = models.JSONField(default=list)
+    #: How many calls it may make in a minute; null: as many as its account, and any token.
+    calls_per_minute = models.PositiveIntegerField(null=True, blank=True)
     #: As of a minute ago, or so; kept apart from the trail.
     last_used_at = models.DateTimeField(null=True, blank=True)
     #: The token whose place it took.

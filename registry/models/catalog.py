@@ -11,7 +11,7 @@ from django.db import models
 from lib.decoding import json_reader
 from registry.models.project import Project, is_name
 from registry.spec.model import EntitySpec
-from registry.spec.sources import Source
+from registry.spec.sources.kinds import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from registry.choices import Side
-from registry.models.feature_view import FeatureViewVersion
+from registry.models.feature_view_version import FeatureViewVersion
 
 
 class ReviewPassage(models.Model):

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from registry.choices import EvidenceStatus
-from registry.models.feature_view import FeatureViewVersion
+from registry.models.feature_view_version import FeatureViewVersion
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from django.conf import settings
 from django.db import models
 
-from registry.models.feature_view import FeatureView, FeatureViewVersion
+from lib.decoding import json_reader
+from registry.models.feature_view import FeatureView
+from registry.models.feature_view_version import FeatureViewVersion
 from registry.models.project import Project, is_name
+from registry.spec.model import FeatureServiceSpec
+
+_read_service = json_reader(FeatureServiceSpec)
 
 
 class FeatureService(models.Model):
@@ -57,6 +64,10 @@ class FeatureServiceVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.feature_service}@{self.version}"
+
+    @cached_property
+    def spec(self) -> FeatureServiceSpec:
+        return _read_service(self.spec_json)
 
 
 class FeatureServiceMember(models.Model):

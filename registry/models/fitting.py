@@ -6,7 +6,7 @@ import secrets
 
 from django.db import models
 
-from registry.models.feature_view import FeatureViewVersion
+from registry.models.feature_view_version import FeatureViewVersion
 
 
 def _new_identity() -> str:
@@ -15,6 +15,8 @@ def _new_identity() -> str:
 
 class Fitting(models.Model):
     """The parameters of one encoding, found out once by a worker; once they are in, they stay.
+
+    As long as a submitted version has them: those of submissions that came back from review go.
 
     Versions embed its identity, so versions that share stored rows share parameters too: whoever
     has the same encoding of the same column, fitted on the same range, takes the one there is.

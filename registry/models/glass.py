@@ -9,7 +9,7 @@ from django.db import models
 
 from registry.choices import Look
 from registry.models.audit import AuditEntry
-from registry.models.feature_view import FeatureViewVersion
+from registry.models.feature_view_version import FeatureViewVersion
 
 if TYPE_CHECKING:
     from datetime import datetime

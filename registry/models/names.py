@@ -37,7 +37,7 @@ class Pseudonym(models.Model):
 class UsedName(models.Model):
     """A name that an account has or had, as it looks: it stays that account's for ever."""
 
-    #: The SHA-256 of the name's ``account_names.skeleton``: it can be compared, and not be read.
+    #: The SHA-256 of the name's ``accounts.names.skeleton``: it can be compared, and not be read.
     digest = models.CharField(max_length=64, unique=True)
     #: Null once the account is gone or forgotten: then it is nobody's any more.
     user = models.ForeignKey(

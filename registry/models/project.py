@@ -47,6 +47,7 @@ class Project(models.Model):
         permissions = (
             (Right.READ_ONLINE, "Can read online features"),
             (Right.READ_OFFLINE, "Can read training sets"),
+            (Right.PUSH_FEATUREVIEW, "Can push rows"),
             (Right.PLAN_FEATUREVIEW, "Can plan definitions"),
             (Right.ADD_FEATUREVIEW, "Can register definitions"),
             (Right.CHANGE_FEATUREVIEW, "Can edit and submit definitions"),
@@ -59,6 +60,7 @@ class Project(models.Model):
             (Right.MANAGE_MEMBERS, "Can grant and revoke roles"),
             (Right.GIVE_READGRANT, "Can give grants to read sensitive features"),
             (Right.TEST_CONNECTION, "Can have connections tried"),
+            (Right.END_DATASET, "Can end datasets that others asked for"),
         )
 
     def __str__(self) -> str:

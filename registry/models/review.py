@@ -7,7 +7,7 @@ from django.db import models
 
 from registry.choices import Verdict
 from registry.models.audit import AuditEntry
-from registry.models.feature_view import FeatureViewVersion
+from registry.models.feature_view_version import FeatureViewVersion
 
 
 class Review(models.Model):

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from lib.errors import Conflict, Forbidden, Invalid
 from registry import access, audit, epoch, locks
+from registry.accounts.voices import require_own_voice
 from registry.choices import AccountKind, ProposalKind, ProposalState, Role
 from registry.lifecycle import CommentNeeded
 from registry.models import Membership, Project, Proposal
@@ -25,7 +26,6 @@ from registry.proposals import (
     without_words,
     words_for_trail,
 )
-from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lib.errors import did_you_mean
+from registry.choices import Accuracy
 from registry.reading.findings import MAX_HINTS, error_of, repeated
 from registry.spec.aggregate_functions import (
     GIVE_FLOAT64,
@@ -30,15 +31,28 @@ if TYPE_CHECKING:
 
 #: Far beyond any definition; a view that asks for more is looked at no further.
 MAX_AGGREGATES = 1000
+NEEDS_TICKS = (
+    "aggregations need a schedule: it makes the ticks at which windows are closed. Over a push"
+    " source they need none, and `accuracy: temporal`."
+)
 #: What may stand for a column in the names of outputs.
 OUTPUT_NAME = re.compile(r"(?!.*__)[a-z][a-z0-9_]{0,62}")
+
+#: Types that have few of the numbers that a function makes, in words.
+_FEW = {
+    "float32": "a float32",
+    "int32": "whole",
+    "int64": "whole",
+    "decimal": "a decimal of so many digits",
+}
+#: What a function gives that is nearly one of the values is as whole as they are.
+_WHOLE, _OF_WHOLE = ("int32", "int64"), ("approx_percentile",)
 
 
 def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
     """Yield what is wrong with the aggregations of a view, and with what hangs on them."""
-    if spec.schedule is None:
-        message = "aggregations need a schedule: it makes the ticks at which windows are closed."
-        yield ("schedule",), message
+    if spec.schedule is None and spec.accuracy is not Accuracy.TEMPORAL:
+        yield ("schedule",), NEEDS_TICKS
     count = sum(len(each.functions) * len(each.windows) for each in spec.aggregations)
     if count > MAX_AGGREGATES:
         message = f"{count} columns; a view aggregates at most {MAX_AGGREGATES}, split it."
@@ -49,6 +63,8 @@ def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
             rule = "use lower-case letters, digits and single _, beginning with a letter"
             path: Path = ("aggregations", index, "name")
             yield path, f"name {aggregation.name[:100]!r}: {rule}, at most 63, as in paid_amount."
+    nothing = list(_empty_lists(spec))
+    yield from nothing
     bad_windows: list[Found] = [
         (("aggregations", i, "windows", j), error)
         for i, aggregation in enumerate(spec.aggregations)
@@ -56,11 +72,19 @@ def aggregation_problems(spec: FeatureViewSpec) -> Iterator[Found]:
         if (error := error_of(parse_window, window))
     ]
     yield from bad_windows
-    if bad_windows:
+    if bad_windows or nothing:
         return
     yield from _twice(spec)
     yield from _output_rules(spec)
     yield from _tick_rules(spec)
+
+
+def _empty_lists(spec: FeatureViewSpec) -> Iterator[Found]:
+    for index, aggregation in enumerate(spec.aggregations):
+        if not aggregation.functions:
+            yield ("aggregations", index, "functions"), "is empty; name one, as in [sum, count]."
+        if not aggregation.windows:
+            yield ("aggregations", index, "windows"), "is empty; name one, as in [7d, 30d]."
 
 
 def _twice(spec: FeatureViewSpec) -> Iterator[Found]:
@@ -123,14 +147,14 @@ def _derived_rules(
 def _output_type_rules(
     index: int, feature: FeatureSpec, function: AggregateFunction
 ) -> Iterator[Found]:
-    if error_of(parse_type, feature.type):
-        return
+    if error_of(parse_type, feature.type) or feature.encode is not None:
+        return  # an encoding says itself what its type may be
     problem = None
     if isinstance(function, FunctionWithParameters):
         problem = function.type_problem(feature.value_type)
-    if problem is None and feature.type == "float32" and function_name(function) in GIVE_FLOAT64:
-        name = function_name(function)
-        problem = f"{name} gives a float64, and few of those are a float32; write float64."
+    name, kind = function_name(function), feature.value_type.kind
+    if kind in _FEW and name in GIVE_FLOAT64 and not (kind in _WHOLE and name in _OF_WHOLE):
+        problem = f"{name} gives a float64, and few of those are {_FEW[kind]}; write float64."
     if problem is not None:
         yield ("features", index, "type"), problem
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from registry.reading.findings import Found
     from registry.reading.yaml_documents import Path
     from registry.spec.checks import Expectations, Extent, ViewExpectations
-    from registry.spec.model import FeatureSpec, FeatureViewSpec, VersionSpec
+    from registry.spec.model import FeatureSpec, FeatureViewSpec
     from registry.spec.value_types import ValueType
+    from registry.spec.version_spec import VersionSpec
 
 #: What `allowed` may list: type → how a value is written, and what it then is.
 _ALLOWED: dict[str, tuple[str, type | None]] = {

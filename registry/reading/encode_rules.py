@@ -9,7 +9,9 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from lib.errors import did_you_mean
 from registry.reading.findings import error_of, too_many
+from registry.spec.aggregate_functions import function_name, many_values
 from registry.spec.encode_steps import Bucketize, Clip, Impute, Kind, MinMax, written
 from registry.spec.encodes import bound_of, holds, types_of
 from registry.spec.transforms import Aggregations, transform_of
@@ -32,13 +34,7 @@ def encode_problems(spec: FeatureViewSpec) -> Iterator[Found]:
         if feature.encode is None:
             continue
         path: Path = ("features", index, "encode")
-        if isinstance(transform_of(spec), Aggregations):
-            message = (
-                f"{feature.name} is an aggregate; encode: is of a column of the source or of `sql`"
-                " so far. Leave it out, and scale the aggregate where it is read."
-            )
-            yield path, message
-        elif feature.mask is not None:
+        if feature.mask is not None:
             message = (
                 f"{feature.name} has a mask: it is stored in place of the values, and encode: would"
                 " be as well. Leave one of them out, or make two features of the column."
@@ -46,6 +42,8 @@ def encode_problems(spec: FeatureViewSpec) -> Iterator[Found]:
             yield path, message
         else:
             yield from _of_feature(path, feature, feature.encode)
+            if isinstance(transform_of(spec), Aggregations):
+                yield from _of_aggregate(path, feature, spec)
 
 
 def _of_feature(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterator[Found]:
@@ -67,6 +65,26 @@ def _of_feature(path: Path, feature: FeatureSpec, encode: EncodeSpec) -> Iterato
     yield from found
     if not found and error_of(parse_type, feature.type) is None:
         yield from _type((*path[:-1], "type"), feature, encode)
+
+
+def _of_aggregate(path: Path, feature: FeatureSpec, spec: FeatureViewSpec) -> Iterator[Found]:
+    """Steps take one value of a window, and a label is another at the same tick."""
+    outputs = spec.aggregate_outputs()
+    output = outputs.get(feature.source_column) if feature.sql is None else None
+    if output is not None and (given := many_values(output.function)):
+        message = (
+            f"{feature.name}: {function_name(output.function)} gives {given}, and steps take one"
+            " value. Leave encode: out, or aggregate by another function, such as last."
+        )
+        yield path, message
+    label = outputs.get(feature.label) if feature.label is not None else None
+    if feature.label is None or (label is not None and not many_values(label.function)):
+        return
+    message = (
+        f"{feature.name}: its label {feature.label[:100]!r} is no output of the aggregations that"
+        f" is one value.{did_you_mean(feature.label, outputs)}"
+    )
+    yield (*path, "steps"), message
 
 
 def _chain(path: Path, name: str, encode: EncodeSpec) -> Iterator[Found]:

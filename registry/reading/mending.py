@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry.choices import Kind
-from registry.spec.sources import SOURCE_KINDS
+from registry.spec.sources.kinds import SOURCE_KINDS
 
 if TYPE_CHECKING:
     from registry.reading.yaml_documents import Path

@@ -11,6 +11,7 @@ from lib.errors import did_you_mean
 from registry.reading.findings import MAX_HINTS, error_of, repeated, too_many
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_expression, columns_of
+from registry.spec.scalar.compiling import NOW
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ MAX_INPUTS = 200
 
 def on_demand_problems(spec: OnDemandViewSpec) -> Iterator[Found]:
     yield from _input_problems(spec.inputs)
-    names = list(input_names(spec.inputs))
+    names = [*input_names(spec.inputs), NOW]
     for index, feature in enumerate(spec.features):
         path = ("features", index, "sql")
         if error := error_of(check_expression, feature.sql):

@@ -24,7 +24,7 @@ from registry.reading.yaml_documents import BadYaml, Document, Path, load_docume
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureServiceSpec, FeatureViewSpec
 from registry.spec.on_demand import OnDemandViewSpec
-from registry.spec.sources import Source
+from registry.spec.sources.kinds import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sized
@@ -207,13 +207,16 @@ def _form_problems(document: Document, kind: Kind, body: dict[str, Any]) -> dict
 
 def _normalised(body: dict[str, Any]) -> dict[str, Any]:
     """Give short forms their long one: a time column may be its name alone, an instant its day,
-    a function its name.
+    a function its name, the columns that are equal on both sides one name.
 
     An instant without a zone is UTC, so that the same one is always written the same way.
     """
     for key in ("event_timestamp", "created_timestamp"):
         if isinstance(body.get(key), str):
             body[key] = {"column": body[key]}
+    for key in ("sources", "views"):
+        if isinstance(body.get(key), list):
+            body[key] = [_join(each) for each in body[key]]
     if isinstance(body.get("python"), str):
         body["python"] = {"function": body["python"]}
     for key in ("start", "as_of"):
@@ -222,6 +225,13 @@ def _normalised(body: dict[str, Any]) -> dict[str, Any]:
                 at = datetime.fromisoformat(body[key])
                 body[key] = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     return {key: value for key, value in body.items() if value is not None}
+
+
+def _join(given: Any) -> Any:
+    on = given.get("on") if isinstance(given, dict) else None
+    if isinstance(on, list) and all(isinstance(name, str) for name in on):
+        return given | {"on": {name: name for name in on}}
+    return given
 
 
 def _unstorable(value: Any, path: Path) -> Iterator[Path]:

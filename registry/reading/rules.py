@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 from croniter import croniter
 
+from lib.errors import UNSEEN
 from registry.choices import Accuracy
 from registry.reading.aggregation_rules import aggregation_problems
 from registry.reading.check_rules import feature_check_problems, view_check_problems
 from registry.reading.encode_rules import encode_problems
 from registry.reading.findings import error_of, repeated, too_many
+from registry.reading.join_rules import join_problems
 from registry.reading.mask_rules import mask_problems
 from registry.reading.names import column_name_problems, name_problems
 from registry.reading.on_demand_rules import on_demand_problems
 from registry.reading.python_rules import python_problems
+from registry.reading.read_rules import read_problems
 from registry.reading.source_rules import YEARS, source_problems
 from registry.spec.base import Described
+from registry.spec.context import parse_template
 from registry.spec.durations import parse_duration
 from registry.spec.model import (
     EntitySpec,
@@ -33,7 +37,7 @@ from registry.spec.model import (
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec
 from registry.spec.references import parse_reference
 from registry.spec.row_sql import check_expression, check_row_sql
-from registry.spec.sources import SourceSpec
+from registry.spec.sources.base import SourceSpec
 from registry.spec.transforms import KEYED, Aggregations, Python, RowSql, Transform, asked_for
 from registry.spec.value_types import KEY_TYPES, parse_type
 from registry.spec.versions import parse_version
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from registry.reading.yaml_documents import Path
 
 MAX_FEATURES = 500
+MAX_UNIT = 32
 MAX_OWNER = 200
 #: Far beyond any definition: a list over its limit is told so and looked at no further.
 MAX_TAGS = 100
@@ -132,6 +137,7 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
     yield from mask_problems(spec)
     yield from encode_problems(spec)
     yield from _transform_rules(spec)
+    yield from read_problems(spec)
     yield from _condition_rules(spec)
 
 
@@ -160,11 +166,21 @@ def _features_rules(features: Sequence[FeatureSpec | OnDemandFeature]) -> Iterat
     for index, feature in enumerate(features):
         path: Path = ("features", index)
         yield from name_problems((*path, "name"), feature.name)
+        yield from _unit_rules((*path, "unit"), feature.unit)
         if error := error_of(parse_type, feature.type):
             yield (*path, "type"), error
         elif isinstance(feature, FeatureSpec):
             yield from feature_check_problems((*path, "checks"), feature)
     yield from repeated(("features",), [feature.name for feature in features])
+
+
+def _unit_rules(path: Path, unit: str) -> Iterator[Found]:
+    is_seen = unit.isprintable() and not UNSEEN.search(unit) and unit == unit.strip()
+    if len(unit) > MAX_UNIT or not is_seen:
+        message = (
+            f"{unit[:MAX_UNIT]!r}: write a few characters that can be read, as in USD or km/h."
+        )
+        yield path, message
 
 
 def schedule_problems(schedule: ScheduleSpec | None) -> Iterator[Found]:
@@ -199,6 +215,8 @@ def _transform_rules(spec: FeatureViewSpec) -> Iterator[Found]:
         asked = asked[1:]
     for transform in asked:
         yield from _of_transform(transform, spec)
+    if spec.sql is None:
+        yield from join_problems(spec)
 
 
 @singledispatch
@@ -210,6 +228,8 @@ def _of_transform(transform: Transform, spec: FeatureViewSpec) -> Iterator[Found
 def _(transform: RowSql, spec: FeatureViewSpec) -> Iterator[Found]:
     if error := error_of(lambda sql: check_row_sql(sql, source=spec.source), transform.sql):
         yield ("sql",), error
+    else:
+        yield from join_problems(spec)
 
 
 @_of_transform.register(Python)
@@ -240,3 +260,5 @@ def _(spec: FeatureServiceSpec) -> Iterator[Found]:
         if error := error_of(parse_reference, reference):
             yield ("features", index), error
     yield from repeated(("features",), spec.features)
+    if spec.context is not None and (error := error_of(parse_template, spec.context)):
+        yield ("context",), error

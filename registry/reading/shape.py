@@ -32,6 +32,13 @@ EXAMPLES = {
     "connection": "warehouse",
     "table": "sales.purchases",
     "query": "SELECT id, amount, paid_at FROM sales.purchases",
+    "schema": "{order_id: int64, amount: decimal(12,2), paid_at: timestamp}",
+    "optional": "[discount]",
+    "event_id": "order_id",
+    "parameters": '{status: paid, updated_since: "{since}"}',
+    "paging": "{by: cursor, parameter: cursor, next: meta.next}",
+    "by": "link",
+    "next": "meta.next",
     "event_timestamp": "purchased_at, or {column: loaded_ms, unit: ms}",
     "created_timestamp": "loaded_at, or {column: loaded_ms, unit: ms}",
     "lookback": "3d",
@@ -40,6 +47,8 @@ EXAMPLES = {
     "column": "amount",
     "entities": "[customer]",
     "source": "purchases",
+    "sources": "[{name: products, on: [product_id], ttl: 30d}]",
+    "on": "[product_id], or {id: product_id} where names differ",
     "features": "[{name: amount, type: float64}]",
     "mask": "hash, {hash: email} or {bucket: [18, 30, 65]}",
     "encode": "{steps: [standard], fit: {from: 2026-01-01, to: 2026-07-01}}",
@@ -51,8 +60,11 @@ EXAMPLES = {
     "bucket": "[18, 30, 65]",
     "hash": "email",
     "aggregations": "[{column: amount, functions: [sum], windows: [30d]}]",
+    "views": "[{features: [profile:segment], on: {customer_id: buyer_id}}]",
     "python": "package.module:function, or {function: package.module:function, columns: [text]}",
     "accuracy": "temporal",
+    "unit": "ms, or USD of a feature",
+    "context": '"spent {amount_sum_30d:.0f} USD in 30 days"',
     "functions": "[sum, count]",
     "function": "last_k",
     "k": "10",
@@ -82,6 +94,8 @@ EXAMPLES = {
     "based_on": '"1.0.0"',
     "tags": "{domain: payments}",
 }
+#: What is called as others please, so that a number may well be meant.
+_NAMES_OF_OTHERS = ("path", "table", "column")
 _WANTED: dict[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -235,6 +249,8 @@ def _as_in(annotation: Any, value: Any, path: Path) -> str:
             return f"; write a list, as in [{value[:100]}]"
         if path == ("features",):
             return "; write a list, as in [view:feature]"
+    if path[-1] in _NAMES_OF_OTHERS and type(value) in (int, float):
+        return f'; put it in quotes, as in "{value}"'
     own = isinstance(path[-1], str) and path[-2:-1] != ("tags",)
     if own and path[-1] in EXAMPLES:
         return f"; write it as in {EXAMPLES[path[-1]]}"

@@ -8,25 +8,27 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
+from registry.reading.arriving_rules import arriving_problems
 from registry.reading.findings import error_of
+from registry.reading.http_rules import http_problems
 from registry.reading.names import NAME, TABLE
+from registry.reading.stream_rules import kafka_problems, redis_problems
 from registry.spec.durations import parse_duration
 from registry.spec.remote_query import check_query, check_table
-from registry.spec.sources import (
-    ENDINGS,
-    BucketSource,
-    DeltaSource,
-    FileSource,
-    PostgresSource,
-    SourceSpec,
-    file_format,
-)
+from registry.spec.sources.base import SourceSpec
+from registry.spec.sources.delta import DeltaSource
+from registry.spec.sources.files import ENDINGS, BucketSource, FileSource, file_format
+from registry.spec.sources.http import HttpSource
+from registry.spec.sources.postgres import PostgresSource
+from registry.spec.sources.push import PushSource
+from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry.reading.findings import Found
-    from registry.spec.sources import ConnectedSource, RootedSource
+    from registry.spec.sources.base import ConnectedSource, RootedSource
+    from registry.spec.sources.streams import StreamSource
 
 #: Years that stay representable whatever zone or window is taken off them.
 YEARS = range(1000, 9001)
@@ -84,7 +86,30 @@ def _(spec: PostgresSource) -> Iterator[Found]:
         yield ("query",), error
 
 
-def _connection_rules(spec: ConnectedSource) -> Iterator[Found]:
+@_problems.register(HttpSource)
+def _(spec: HttpSource) -> Iterator[Found]:
+    yield from _connection_rules(spec)
+    yield from http_problems(spec)
+
+
+@_problems.register(PushSource)
+def _(spec: PushSource) -> Iterator[Found]:
+    yield from arriving_problems(spec)
+
+
+@_problems.register(KafkaSource)
+def _(spec: KafkaSource) -> Iterator[Found]:
+    yield from _connection_rules(spec)
+    yield from kafka_problems(spec)
+
+
+@_problems.register(RedisStreamSource)
+def _(spec: RedisStreamSource) -> Iterator[Found]:
+    yield from _connection_rules(spec)
+    yield from redis_problems(spec)
+
+
+def _connection_rules(spec: ConnectedSource | DeltaSource | StreamSource) -> Iterator[Found]:
     if not NAME.fullmatch(spec.connection):
         # What is no name may be an address with a secret in it: it is not said again.
         yield ("connection",), "it names no connection, as warehouse does; addresses stand there."
@@ -102,6 +127,10 @@ def _(spec: DeltaSource) -> Iterator[Found]:
     if any(character in spec.path for character in "*?[]"):
         yield ("path",), f"{spec.path[:100]!r} is a pattern; name the folder of one Delta table."
     yield from _path_rules(spec.path)
+    if spec.connection:
+        yield from _connection_rules(spec)
+    if spec.connection and spec.root:
+        yield ("root",), "a table lies under a root or where a connection leads; leave one out."
     yield from _root_rules(spec)
     if spec.table_version is not None and not 0 <= spec.table_version <= MAX_TABLE_VERSION:
         message = f"{spec.table_version} is no version of a table; they are counted from 0."

@@ -47,9 +47,15 @@ def _shortened(body: dict[str, Any]) -> dict[str, Any]:
     for key in ("event_timestamp", "created_timestamp"):
         if isinstance(time := body.get(key), dict) and set(time) == {"column"}:
             body[key] = time["column"]
+    if joins := body.get("sources"):
+        body["sources"] = [each | {"on": _names_or_pairs(each["on"])} for each in joins]
     if isinstance(start := body.get("start"), str):
         body["start"] = start.removesuffix(_MIDNIGHT)
     return {key: value for key, value in body.items() if (key, value) != ("checks", {})}
+
+
+def _names_or_pairs(on: dict[str, str]) -> list[str] | dict[str, str]:
+    return list(on) if all(theirs == ours for theirs, ours in on.items()) else on
 
 
 def _node(value: Any, *, is_quoted: bool = False) -> yaml.Node:

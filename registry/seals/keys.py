@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
@@ -48,9 +49,9 @@ def _make(path: Path) -> None:
     own.chmod(0o600)
     own.write_bytes(made)
     try:
-        os.link(own, path)  # of two processes that make one, one's stays
-    except FileExistsError:
-        pass
+        # Of two processes that make one, one's stays, and both read that one next.
+        with suppress(FileExistsError):
+            os.link(own, path)
     finally:
         own.unlink()
 

@@ -28,6 +28,8 @@ class FunctionWithParameters(Spec, frozen=True, tag_field="function"):
 
     #: How a definition writes one.
     example: ClassVar[str] = ""
+    #: What it gives where that is not one value, in words.
+    many: ClassVar[str] = ""
 
     def __str__(self) -> str:
         """Return what the names of outputs carry: ``last_k_10``, ``percentile_99_9``."""
@@ -45,6 +47,7 @@ class FunctionWithParameters(Spec, frozen=True, tag_field="function"):
 class ListFunction(FunctionWithParameters, frozen=True):
     """Base of those that give ``k`` values at most, as a list."""
 
+    many = "a list"
     k: Annotated[int, Meta(ge=1, le=1000)]
 
     def type_problem(self, declared: ValueType) -> str | None:
@@ -79,6 +82,7 @@ class Histogram(FunctionWithParameters, frozen=True, tag="histogram"):
     """How often each of the ``k`` values that occur most is there, as JSON."""
 
     example = "{function: histogram, k: 10}"
+    many = "a JSON object"
 
     k: Annotated[int, Meta(ge=1, le=1000)]
 
@@ -135,6 +139,11 @@ def function_name(function: AggregateFunction | FunctionWithParameters) -> str:
 def parameters(function: AggregateFunction | FunctionWithParameters) -> dict[str, float]:
     """Return parameter → value, in the order in which names of outputs carry them."""
     return {name: getattr(function, name) for name in PARAMETERS[function_name(function)]}
+
+
+def many_values(function: AggregateFunction | FunctionWithParameters) -> str:
+    """Return what a function gives, in words, where that is not one value; else nothing."""
+    return function.many if isinstance(function, FunctionWithParameters) else ""
 
 
 def _written(value: float) -> str:

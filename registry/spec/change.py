@@ -14,8 +14,8 @@ from registry.spec.encodes import decides
 from registry.spec.fingerprints import data_content, version_content
 from registry.spec.loosening import loosened, loosened_of_view, tightened, tightened_of_view
 from registry.spec.masks import mask_words, tells_more
-from registry.spec.model import VersionSpec
 from registry.spec.transforms import KEYED
+from registry.spec.version_spec import VersionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,6 +99,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         "source": "source or its timestamps changed",
         "root": "place of the source's root changed",
         "where": "choice of rows (where) changed",
+        "reads": "what is read of other views changed",
         **{str(kind.key): kind.changed for kind in KEYED},
         "start": "start of history changed",
         "ticks": "ticks of the aggregations changed",
@@ -107,6 +108,7 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
     for key, text in names.items():
         if before.get(key) != after.get(key):
             yield ChangeClass.MAJOR, text
+    yield from _joined_reasons(before.get("joined", {}), after.get("joined", {}))
     if old.code is not None and new.code is not None and old.code != new.code:
         yield ChangeClass.MAJOR, f"installed package changed: {old.code} became {new.code}"
     if old.has_hashes and new.has_hashes and old.mask_key != new.mask_key:
@@ -118,6 +120,25 @@ def _data_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:
         yield from _schema_reasons(before["schema"], after["schema"])
 
 
+def _joined_reasons(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old or name not in new:
+            yield ChangeClass.MAJOR, f"joined source {name} {'added' if name in new else 'removed'}"
+            continue
+        before, after = old[name], new[name]
+        names = {
+            "on": "its key changed",
+            "ttl": "its ttl changed",
+            "source": "it or its timestamps changed",
+            "root": "its place changed",
+        }
+        for key, text in names.items():
+            if before[key] != after[key]:
+                yield ChangeClass.MAJOR, f"joined source {name}: {text}"
+        if before["schema"] is not None and after["schema"] is not None:
+            yield from _schema_reasons(before["schema"], after["schema"], of=f"source {name}")
+
+
 def _encodes_alike(old: VersionSpec, new: VersionSpec, name: str) -> bool:
     encodes = [
         next((each.encode for each in spec.features if each.name == name), None)
@@ -127,14 +148,16 @@ def _encodes_alike(old: VersionSpec, new: VersionSpec, name: str) -> bool:
     return before == after
 
 
-def _schema_reasons(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+def _schema_reasons(
+    old: Mapping[str, Any], new: Mapping[str, Any], of: str = "source"
+) -> Iterator[Reason]:
     """Columns that only one of the two reads are told of by what reads them."""
     if (old["format"], old["options"]) != (new["format"], new["options"]):
-        yield ChangeClass.MAJOR, f"the source's files: {old['format']} became {new['format']}"
+        yield ChangeClass.MAJOR, f"the {of}'s files: {old['format']} became {new['format']}"
     for name, was in old["columns"].items():
         now = new["columns"].get(name, was)
         if now != was:
-            yield ChangeClass.MAJOR, f"the source's column {name}: {was} became {now}"
+            yield ChangeClass.MAJOR, f"the {of}'s column {name}: {was} became {now}"
 
 
 def _feature_reasons(old: VersionSpec, new: VersionSpec) -> Iterator[Reason]:

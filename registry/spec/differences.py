@@ -17,7 +17,7 @@ from registry.spec.wording import brief
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: The last part, or the one before it, of the paths under which SQL stands.
 _SQL, _SQL_BY_NAME = {"sql", "where"}, {"conditions"}
@@ -55,6 +55,8 @@ def differences(old: VersionSpec | None, new: VersionSpec) -> list[Difference]:
     before, after = version_content(old) if old else {}, version_content(new)
     for content in (before, after):
         content.pop("fittings", None)  # identities say nothing; the reason says "fitted anew"
+        if "joined" in content:
+            content["joined"] = {each["source"]["name"]: each for each in content["joined"]}
     return list(differ("", before, after))
 
 

@@ -114,9 +114,13 @@ class Hashed(Step, frozen=True, tag="hashed"):
 
 
 class Quantile(Step, frozen=True, tag="quantile"):
-    """The share of the range's values that are less, 0 to 1; by so many quantiles at most."""
+    """The share of the range's values that are less, 0 to 1; by so many quantiles at most.
+
+    ``output: normal``: the number that has this share of a normal distribution below it.
+    """
 
     quantiles: Annotated[int, Meta(ge=2, le=2000)] = 1000
+    output: Literal["uniform", "normal"] = "uniform"
 
 
 class Bucketize(Step, frozen=True, tag="bucketize"):

@@ -14,9 +14,11 @@ from registry.choices import CheckSeverity
 from registry.spec.checks import ViewChecks, blocking
 from registry.spec.encodes import decides
 from registry.spec.transforms import KEYED
+from registry.spec.view_reads import decides as decides_of_reads
 
 if TYPE_CHECKING:
-    from registry.spec.model import VersionSpec
+    from registry.spec.joins import JoinedSource
+    from registry.spec.version_spec import VersionSpec
 
 _TRANSFORM_KEYS = tuple(str(kind.key) for kind in KEYED)
 
@@ -57,6 +59,8 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
     }
     if view.where is not None:
         content["where"] = view.where
+    if spec.joined:
+        content["joined"] = joined_content(spec)
     if masks := {each.name: each.mask for each in view.features if each.mask is not None}:
         content["masks"] = masks
     if spec.has_hashes:
@@ -67,12 +71,23 @@ def data_content(spec: VersionSpec) -> dict[str, Any]:
         content["fittings"] = spec.fittings
     if (checks := blocking(view.checks)) != ViewChecks():
         content["checks"] = checks
+    if spec.reads:
+        content["reads"] = decides_of_reads(spec.reads)
     if spec.code is not None:
         content["code"] = spec.code
     if spec.schema is not None:
         content["schema"] = spec.schema.of(spec.columns_read)
     builtins: dict[str, Any] = msgspec.to_builtins(content | spec.transform.decides(view))
     return builtins
+
+
+def joined_content(spec: VersionSpec) -> dict[str, Any]:
+    """Return what decides the values of the joined sources' columns, by the sources' names."""
+    named = zip(spec.view.sources, spec.joined, spec.columns_joined, strict=True)
+    return {
+        join.name: {"on": join.on, "ttl": join.ttl_duration, **joined.decides((*join.on, *columns))}
+        for join, joined, columns in named
+    }
 
 
 def fingerprint(content: object) -> str:
@@ -104,8 +119,11 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
     content = version_content(spec)
     for key in ("root_identity", "schema", "mask_key", "code", "fittings"):
         content.pop(key, None)
+    if spec.reads:
+        # The same data may be that of another number.
+        content["reads"] = [str(each) for each in spec.reads]
     decides_rows = {
-        "view": (*_TRANSFORM_KEYS, "accuracy", "where", "start"),
+        "view": (*_TRANSFORM_KEYS, "sources", "views", "accuracy", "where", "start"),
         "source": tuple(spec.source.decides()) if spec.source else (),
         "entities": ("join_keys",),
     }
@@ -114,12 +132,19 @@ def metadata_fingerprint(spec: VersionSpec) -> str:
         for item in [inside] if isinstance(inside, dict) else inside:
             for key in keys:
                 item.pop(key, None)
+    if "joined" in content:
+        content["joined"] = [_words_of(side) for side in spec.joined]
     for feature in content["view"]["features"]:
         for key in ("type", "column", "sql", "mask", "encode"):
             feature.pop(key, None)
         _keep_warnings(feature)
     _keep_warnings(content["view"])
     return fingerprint(content)
+
+
+def _words_of(side: JoinedSource) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(side.source)
+    return {key: value for key, value in said.items() if key not in side.place_and_times()}
 
 
 def _keep_warnings(part: dict[str, Any]) -> None:

@@ -1,30 +1,29 @@
-"""What a definition says, as frozen values: entities, views, services, whole versions. [pure]
+"""What a definition says, as frozen values: entities, features, views, services. [pure]
 
-Not for reading YAML (``reading``), fingerprints (``fingerprints``) or storing anything.
+Not for reading YAML (``reading``) nor for what a version of a view embeds (``version_spec``).
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from lib.decoding import json_reader
 from registry.choices import Accuracy, Sensitivity
 from registry.spec.aggregations import ALL_HISTORY, AggregateOutput, AggregationSpec
 from registry.spec.base import Described, Name, Spec
 from registry.spec.checks import Checks, ViewChecks
 from registry.spec.durations import parse_duration
-from registry.spec.encodes import EncodeSpec  # noqa: TC001 - msgspec reads the annotations
-from registry.spec.masks import Mask, edges_of, is_hash, labels, mask_words
-from registry.spec.on_demand import OnDemandFeature, OnDemandInputs, OnDemandViewSpec
-from registry.spec.python_code import PythonCall, PythonCode  # noqa: TC001 - as sources
-from registry.spec.row_sql import check_expression, columns_under
-from registry.spec.sources import Source, SourceSchema  # noqa: TC001 - msgspec reads them
-from registry.spec.transforms import Transform, transform_of
+from registry.spec.encodes import EncodeSpec, input_type
+from registry.spec.joins import SourceJoin  # noqa: TC001 - as above
+from registry.spec.masks import Mask, edges_of, labels, mask_words
+from registry.spec.on_demand import OnDemandInputs
+from registry.spec.python_code import PythonCall  # noqa: TC001 - as sources
+from registry.spec.row_sql import columns_under
+from registry.spec.transforms import transform_of
 from registry.spec.value_types import ValueType, parse_type
+from registry.spec.view_reads import ViewRead  # noqa: TC001 - as sources
 
 
 class JoinKey(Spec, frozen=True):
@@ -49,6 +48,8 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     type: str
     column: str | None = None
     description: str = ""
+    #: What a number counts, as people write it behind it: USD, km/h, titles.
+    unit: str = ""
     sensitivity: Sensitivity = Sensitivity.INTERNAL
     checks: Checks = Checks()
     #: What is stored in place of the column's values; None: the values themselves.
@@ -66,8 +67,12 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     @property
     def columns_read(self) -> tuple[str, ...]:
         """The columns its values are made of: its own, and that of the label it is fitted to."""
-        label = self.encode.label if self.encode is not None else None
-        return (self.source_column,) if label is None else (self.source_column, label)
+        return (self.source_column,) if self.label is None else (self.source_column, self.label)
+
+    @property
+    def label(self) -> str | None:
+        """What its encoding is fitted to beside its own values; None: nothing is."""
+        return self.encode.label if self.encode is not None else None
 
     @property
     def masked(self) -> str:
@@ -82,6 +87,13 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     @property
     def is_fitted(self) -> bool:
         return self.encode is not None and self.encode.is_fitted
+
+    @property
+    def unencoded(self) -> FeatureSpec:
+        """What its steps take, as a feature; itself where there are none."""
+        if self.encode is None:
+            return self
+        return msgspec.structs.replace(self, encode=None, type=str(input_type(self.encode)))
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -109,8 +121,12 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
     based_on: str | None = None
     entities: tuple[Name, ...]
     source: Name
+    #: Further sources, whose rows ``sql`` has beside each row of its own.
+    sources: tuple[SourceJoin, ...] = ()
     #: Only rows of the source of which it is true are there for the view.
     where: str | None = None
+    #: Features of other views that stand beside each row, for ``sql`` to name.
+    views: tuple[ViewRead, ...] = ()
     sql: str | None = None
     python: PythonCall | None = None
     aggregations: tuple[AggregationSpec, ...] = ()
@@ -174,172 +190,17 @@ class FeatureViewSpec(Described, frozen=True, kw_only=True):
             for name, output in aggregation.outputs().items()
         }
 
+    def aggregates_of(self, feature: FeatureSpec) -> dict[str, FeatureSpec]:
+        """Return the aggregated features that one is made of: itself, or those it computes with."""
+        if not self.aggregations:
+            return {}
+        if feature.sql is None:
+            return {feature.name: feature}
+        named = {each.name: each for each in self.features}
+        return {name: named[name] for name in columns_under(feature.sql) if name in named}
+
 
 class FeatureServiceSpec(Described, frozen=True, kw_only=True):
     features: tuple[str, ...]
-
-
-class VersionSpec(Spec, frozen=True):
-    """One version whole: its source and entities are embedded, so that nothing moves behind it."""
-
-    view: FeatureViewSpec
-    #: None where nothing is stored: an on-demand view is computed at the request.
-    source: Source | None = None
-    entities: tuple[EntitySpec, ...] = ()
-    #: Which place the source's root was when the version was written; see ``FileRoot.identity``.
-    root_identity: str = ""
-    #: Which of the project's keys hashes are made with; empty where there are none.
-    mask_key: str = ""
-    #: What the source was at submit; None before, and where nothing is stored.
-    schema: SourceSchema | None = None
-    #: What was installed at submit of what a Python transform calls; None where there is none.
-    code: PythonCode | None = None
-    #: By feature: the identity of what its encoding was fitted to; see ``registry.fittings``.
-    fittings: dict[str, str] = {}
-    #: By feature, what each step was fitted to. An engine's process alone has it, no stored text.
-    fitted: dict[str, tuple[dict[str, Any], ...]] = {}
-
-    @property
-    def rows_from(self) -> Source:
-        """The source of a view that is stored.
-
-        :raises LookupError: nothing of it is; ask ``transform.is_stored`` first.
-        """
-        if self.source is None:
-            raise LookupError(f"{self.view.name} has no source: it is computed at the request")
-        return self.source
-
-    @property
-    def join_keys(self) -> tuple[JoinKey, ...]:
-        """The join keys of all entities, in the view's order; names are unique."""
-        return tuple(key for entity in self.entities for key in entity.join_keys)
-
-    @property
-    def columns_read(self) -> frozenset[str] | None:
-        """The columns it reads of its source, keys and times too, by exact name; None: all."""
-        read = self.transform.source_columns(self.view)
-        if read is not None and self.view.where is not None:
-            read = (*read, *columns_under(self.view.where))
-        if read is None or not self.transform.reads_keys:
-            return None if read is None else frozenset(read)
-        times = (self.rows_from.event_timestamp, self.rows_from.created_timestamp)
-        keys = (key.name for key in self.join_keys)
-        return frozenset({*read, *keys, *(time.column for time in times if time)})
-
-    @property
-    def features(self) -> tuple[FeatureSpec, ...]:
-        return self.view.features
-
-    def taken(self, *, schema: SourceSchema | None, code: PythonCode | None) -> VersionSpec:
-        """Return it as it is submitted: with what its source and its function are then.
-
-        What its encodings are fitted to is named after that; until then nothing is.
-        """
-        return msgspec.structs.replace(self, schema=schema, code=code, fittings={})
-
-    @property
-    def untaken(self) -> VersionSpec:
-        """What people wrote, without what was taken of it at submit."""
-        return self.taken(schema=None, code=None)
-
-    @property
-    def makers(self) -> dict[str, str]:
-        """What makes the values of its features of the source's columns, by the view's keys."""
-        transform = self.transform
-        found = {str(transform.key): transform.maker, "where": self.view.where or ""}
-        return {key: said for key, said in found.items() if said}
-
-    @property
-    def made_by(self) -> str:
-        """All of that, with what is installed of it; empty: they are the columns."""
-        code = [self.code.sha256] if self.code is not None else []
-        return "\n".join([*self.makers.values(), *code])
-
-    @property
-    def keeps_events(self) -> bool:
-        """Whether the rows that are aggregated are stored too, beside the ticks made of them."""
-        return self.transform.makes_ticks and self.view.accuracy is Accuracy.TEMPORAL
-
-    @property
-    def has_masks(self) -> bool:
-        return any(feature.mask is not None for feature in self.features)
-
-    @property
-    def has_hashes(self) -> bool:
-        return any(is_hash(feature.mask) for feature in self.features)
-
-    @property
-    def fitted_features(self) -> tuple[FeatureSpec, ...]:
-        """The features whose encodings have steps that are fitted."""
-        return tuple(feature for feature in self.features if feature.is_fitted)
-
-    @property
-    def ttl(self) -> timedelta | None:
-        return self.view.ttl_duration
-
-    @property
-    def transform(self) -> Transform:
-        return transform_of(self.view)
-
-
-def stored_view(view: OnDemandViewSpec) -> FeatureViewSpec:
-    """Return an on-demand view as versions keep it: a view of no source and no entities.
-
-    :raises BadSql: an expression may not be run.
-    """
-    features = (
-        FeatureSpec(
-            name=each.name,
-            type=each.type,
-            description=each.description,
-            sensitivity=each.sensitivity,
-            sql=check_expression(each.sql),
-        )
-        for each in view.features
-    )
-    words = {name: getattr(view, name) for name in Described.__struct_fields__}
-    return FeatureViewSpec(
-        **words,
-        version=view.version,
-        based_on=view.based_on,
-        entities=(),
-        source="",
-        inputs=view.inputs,
-        features=tuple(features),
-    )
-
-
-def on_demand_view(view: FeatureViewSpec) -> OnDemandViewSpec:
-    """Return the definition that ``stored_view`` made this of.
-
-    :raises LookupError: it is no on-demand view.
-    """
-    if view.inputs is None:
-        raise LookupError(f"{view.name} is computed from a source, not at the request")
-    features = (
-        OnDemandFeature(
-            name=each.name,
-            type=each.type,
-            sql=each.sql or "",
-            description=each.description,
-            sensitivity=each.sensitivity,
-        )
-        for each in view.features
-    )
-    words = {name: getattr(view, name) for name in Described.__struct_fields__}
-    return OnDemandViewSpec(
-        **words,
-        version=view.version,
-        based_on=view.based_on,
-        inputs=view.inputs,
-        features=tuple(features),
-    )
-
-
-_read_version_spec = json_reader(VersionSpec)
-
-
-@lru_cache(maxsize=1024)
-def load_version_spec(text: str) -> VersionSpec:
-    """Read back what ``canonical_json`` of a VersionSpec wrote; equal texts give one value."""
-    return _read_version_spec(text)
+    #: How its features are told in a prompt, see ``spec.context``; None: name by name.
+    context: str | None = None

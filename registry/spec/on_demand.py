@@ -33,6 +33,7 @@ class OnDemandFeature(Spec, frozen=True, kw_only=True):
     type: str
     sql: str
     description: str = ""
+    unit: str = ""
     sensitivity: Sensitivity = Sensitivity.INTERNAL
 
 

@@ -26,7 +26,7 @@ from registry.spec.sql_functions import (
 from registry.spec.sql_growth import growth_problem, replacement_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 DIALECT = "duckdb"
@@ -94,11 +94,21 @@ def columns_read(sql: str) -> tuple[str, ...] | None:
     select = select_of(sql)
     if any(isinstance(each, exp.Star) for each in select.find_all(exp.Star)):
         return None
-    tables = {table.alias_or_name for table in select.find_all(exp.Table)}
-    parts = ([part.name for part in column.parts] for column in select.find_all(exp.Column))
-    # A struct's field is written as a table's column is; then the first name is the column.
-    names = (each[1] if len(each) > 1 and each[0] in tables else each[0] for each in parts)
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(path[0] for path in paths_named(select)))
+
+
+def paths_named(select: exp.Select) -> Iterator[list[str]]:
+    """Yield each column that is named, from the source's column on, with the fields in it."""
+    tables = tables_of(select)
+    for column in select.find_all(exp.Column):
+        path = [part.name for part in column.parts]
+        # A struct's field is written as a table's column is; then the first name is the column.
+        yield path[1:] if len(path) > 1 and path[0].lower() in tables else path
+
+
+def tables_of(select: exp.Select) -> set[str]:
+    """Return what a SELECT calls its source, in small letters."""
+    return {table.alias_or_name.lower() for table in select.find_all(exp.Table)}
 
 
 def names_given(sql: str) -> frozenset[str]:
@@ -107,6 +117,18 @@ def names_given(sql: str) -> frozenset[str]:
     :raises BadSql: as ``columns_read``.
     """
     return frozenset(each.alias_or_name for each in select_of(sql).expressions)
+
+
+def names_used_again(sql: str) -> frozenset[str]:
+    """Return the names that a checked SELECT gives to something else, and uses itself.
+
+    A column of the source goes before: which of both is meant, only who has the source can say.
+
+    :raises BadSql: as ``columns_read``.
+    """
+    select = select_of(sql)
+    given = {each.alias for each in select.expressions if each.alias}
+    return frozenset(given & {path[0] for path in paths_named(select)})
 
 
 def laid_out(sql: str) -> str:

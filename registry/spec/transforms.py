@@ -2,7 +2,7 @@
 
 Not for computing them (``materialization.transforms`` has a module a kind) or for judging what is
 written (``reading.rules``). In a definition the kind is the key that is there: ``sql``,
-``aggregations``, or none of them.
+``python``, ``aggregations``, ``inputs``, or none of them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,11 @@ class RowSql(Transform, frozen=True):
         return self.sql
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...] | None:
-        return columns_read(self.sql)
+        read, joined = columns_read(self.sql), [join.name for join in view.sources]
+        if read is None or not joined:
+            return read
+        ours = (name for join in view.sources for name in join.ours)
+        return tuple(dict.fromkeys((*(name for name in read if name not in joined), *ours)))
 
     def canonical(self, source: str) -> Self:
         return replace(self, sql=check_row_sql(self.sql, source=source))
@@ -121,6 +125,13 @@ class Aggregations(Transform, frozen=True):
     makes_ticks = True
     aggregations: tuple[AggregationSpec, ...]
 
+    @classmethod
+    def of(cls, view: FeatureViewSpec) -> Aggregations | None:
+        if not view.aggregations:
+            return None
+        is_exact = view.accuracy is Accuracy.TEMPORAL and view.schedule is None
+        return (ExactWindows if is_exact else Aggregations)(view.aggregations)
+
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
         conditions = (each.where for each in self.aggregations if each.where is not None)
         named = (column for where in conditions for column in columns_under(where))
@@ -145,6 +156,17 @@ class Aggregations(Transform, frozen=True):
         if view.expressions:
             decided["expressions"] = view.expressions
         return decided
+
+
+class ExactWindows(Aggregations, frozen=True):
+    """Rolling windows as of any instant: events are kept, in both stores, and no ticks."""
+
+    makes_ticks = False
+
+    def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
+        """Nothing makes ticks, or says how sparsely they lie."""
+        decided = super().decides(view)
+        return {name: said for name, said in decided.items() if name not in ("ticks", "ttl")}
 
 
 class OnDemand(Transform, frozen=True):

@@ -1,4 +1,4 @@
-"""Template tags of the admin's pages; thin names for ``registry.markup`` and ``deeds``."""
+"""Template tags of the admin's pages; thin names for ``registry.markup`` and ``trail.deeds``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.timesince import timesince
 
-from registry import deeds, markup
+from registry import markup
 from registry.choices import Standing, State
 from registry.news import unread_of
 from registry.passages import place_of
 from registry.service_health import Health
+from registry.trail import deeds
 
 if TYPE_CHECKING:
     from django.db.models.options import Options

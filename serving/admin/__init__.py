@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from serving.admin import datasets
+from serving.admin import datasets, jobs, usage
 
-__all__ = ["datasets"]
+__all__ = ["datasets", "jobs", "usage"]

@@ -14,22 +14,27 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from lib.clock import database_now
-from materialization.admin.runs import profile_table
+from materialization.admin.profile_table import profile_table
 from materialization.disclosure import Disclosure
+from materialization.edges.stores import dataset_files
 from registry import access
 from registry.admin import addresses
 from registry.admin.attempts import attempt
 from registry.admin.base import ScopedAdmin
+from registry.admin.feature_page import lineage_context
 from registry.admin.filters import ProjectFilter, column_filter
 from registry.admin.scope import projects_with
 from registry.choices import Right
+from registry.lineage import graph_of
+from registry.lineage_graph import Key
 from registry.markup import badge, breakable, link, muted, utc_stacked
 from registry.models import AuditEntry
 from serving.choices import WorkStatus
 from serving.datasets.checks import request_check
 from serving.datasets.comparing import differences
 from serving.datasets.disclosure import WHY_WITHHELD, may_know, without_hashes
-from serving.datasets.lineage import KIND
+from serving.datasets.ending import downloads_in_trail, downloads_of, end_dataset, may_end
+from serving.datasets.lineage import KIND, find
 from serving.models import Dataset
 
 if TYPE_CHECKING:
@@ -39,7 +44,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.utils.safestring import SafeString
 
-    from registry.models import Project
     from serving.models import DatasetPart
 
 #: Checks, downloads, and other versions that a page names.
@@ -49,7 +53,10 @@ SHOWN = 20
 @admin.register(Dataset)
 class DatasetAdmin(ScopedAdmin):
     page = "serving/admin/dataset.html"
-    posts: ClassVar[dict[str, str]] = {"verify": "having dataset {object_id} computed again"}
+    posts: ClassVar[dict[str, str]] = {
+        "verify": "having dataset {object_id} computed again",
+        "end": "ending dataset {object_id}",
+    }
     list_display = ("title", "status_badge", "rows_count", "features", "asked", "hash_start")
     list_filter = (column_filter("status"), ProjectFilter)
     search_fields = ("name", "manifest_hash")
@@ -58,7 +65,9 @@ class DatasetAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Dataset]:
         rows: QuerySet[Dataset] = super().get_queryset(request)
-        return rows.select_related("project", "requested_by").defer("manifest", "profile")
+        return rows.select_related("project", "requested_by", "ended_by").defer(
+            "manifest", "profile"
+        )
 
     def content(self, request: HttpRequest, obj: Dataset) -> dict[str, Any]:
         related = "version__feature_view__project", "version__table", "hold"
@@ -81,11 +90,27 @@ class DatasetAdmin(ScopedAdmin):
             "others": others.defer("manifest", "profile")[:SHOWN],
             "compared": _compared(request, obj, others),
             "may_verify": may_read and obj.status == WorkStatus.DONE,
+            "may_end": obj.status == WorkStatus.DONE and may_end(obj, request.user),
+            "known_downloads": downloads_of(obj),
+            **_lineage(obj),
         }
 
     def verify(self, request: HttpRequest, obj: Dataset) -> HttpResponse | None:
         actor, at = access.acting_user(request), database_now()
         attempt(request, partial(request_check, dataset=obj, actor=actor, at=at))
+        return None
+
+    def end(self, request: HttpRequest, obj: Dataset) -> HttpResponse | None:
+        operation = partial(
+            end_dataset,
+            dataset=obj,
+            actor=access.acting_user(request),
+            reason=request.POST.get("reason", ""),
+            despite_downloads="despite_downloads" in request.POST,
+            keeper=dataset_files(),
+            at=database_now(),
+        )
+        attempt(request, operation, done=f"{obj} is ended: its rows are removed.")
         return None
 
     @display(description="Dataset", ordering="name")
@@ -114,6 +139,13 @@ class DatasetAdmin(ScopedAdmin):
         return dataset.manifest_hash[:12] or muted("none")
 
 
+def _lineage(dataset: Dataset) -> dict[str, Any]:
+    """Return what it comes from; nothing of one that has no rows yet."""
+    key = Key(KIND, str(dataset))
+    graph = graph_of(dataset.project, named=key)
+    return lineage_context(graph, dataset.project.name, [key]) if graph.has(key) else {}
+
+
 def _profile(
     request: HttpRequest, dataset: Dataset, parts: Sequence[DatasetPart]
 ) -> dict[str, Any]:
@@ -134,9 +166,7 @@ def _downloads(request: HttpRequest, dataset: Dataset) -> list[AuditEntry] | Non
     """Return who downloaded it, newest first; None for those who may not read the trail."""
     if dataset.project_id not in projects_with(request, Right.VIEW_AUDITENTRY):
         return None
-    entries = AuditEntry.objects.named().filter(
-        verb="dataset.downloaded", subject_type="dataset", subject_id=str(dataset.pk)
-    )
+    entries = AuditEntry.objects.named().filter(pk__in=downloads_in_trail(dataset).values("pk"))
     return list(entries.order_by("-id")[:SHOWN])
 
 
@@ -159,14 +189,6 @@ def _compared(
 
 def _manifest(dataset: Dataset, *, knows: bool) -> dict[str, Any]:
     return dataset.manifest if knows else without_hashes(dataset.manifest)
-
-
-def find(project: Project, name: str) -> Dataset | None:
-    """Return the dataset that a lineage calls ``churn@3``."""
-    title, _, number = name.partition("@")
-    if not (number.isascii() and number.isdecimal() and len(number) < 10):
-        return None
-    return Dataset.objects.filter(project=project, name=title, number=int(number)).first()
 
 
 addresses.register(KIND, find)

@@ -5,41 +5,49 @@ Not for what a dataset is: ``asking``, ``reading`` and ``checks`` say that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from django.http import FileResponse
+import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import answers, pages
 from lib.api import API, described
-from lib.bodies import small_object
+from lib.bodies import body_reader, small_object
 from lib.clock import database_now
 from lib.errors import NotFound
-from lib.instants import timestamp
+from lib.media_types import JSON, PARQUET
 from lib.parameters import PAGE, one_of, paged, stored_text
 from lib.pools import Pool
-from materialization.edges import dataset_files
+from lib.resumable import head_of, resumable
+from materialization.edges.stores import dataset_files
 from registry import access
 from serving.choices import WorkStatus
 from serving.datasets import openapi
 from serving.datasets.asking import create_dataset
 from serving.datasets.checks import request_check
-from serving.datasets.disclosure import (
-    WHY_WITHHELD,
-    found_without_hashes,
-    may_know,
-    without_hashes,
+from serving.datasets.disclosure import WHY_WITHHELD, may_know, without_hashes
+from serving.datasets.edges import dataset_stores
+from serving.datasets.ending import end_dataset
+from serving.datasets.joining import joined_parts
+from serving.datasets.manifest import parameters_of
+from serving.datasets.outputs import (
+    CheckAnswer,
+    DatasetAnswer,
+    ManifestAnswer,
+    OneDataset,
+    check_output,
+    dataset_output,
 )
-from serving.datasets.reading import datasets_of, get_dataset, open_rows, require_made
+from serving.datasets.reading import datasets_of, get_dataset, open_rows, require_made, require_rows
 from serving.datasets.request import PARAMETERS, parse_body, parse_parameters
-from serving.edges import historical_limits, most_datasets
+from serving.downloads import noted
+from serving.edges import dataset_frame_limits, dataset_limits
 from serving.historical.api import frame_body, frame_type, refuse_query
-from serving.historical.media_types import JSON, PARQUET
-from serving.models import DatasetCheck
 
 if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from serving.datasets.request import DatasetRequest
@@ -48,6 +56,14 @@ if TYPE_CHECKING:
 
 class CheckNotFound(NotFound):
     code = "check_not_found"
+
+
+class EndInput(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str = ""
+    despite_downloads: bool = False
+
+
+_read_end = body_reader(EndInput, '{"reason": "…", "despite_downloads": false}')
 
 
 class DatasetsAPI(API):
@@ -69,7 +85,7 @@ class DatasetsAPI(API):
     @extend_schema(
         operation_id="list_datasets",
         parameters=described(parameters),
-        responses=OpenApiTypes.OBJECT,
+        responses=pages(DatasetAnswer),
     )
     def get(self, request: Request, project: str) -> Response:
         found = datasets_of(access.access_project(request.user, project), request.user)
@@ -83,8 +99,8 @@ class DatasetsAPI(API):
     def post(self, request: Request, project: str) -> Response:
         """Ask for the next version of a dataset; a worker makes it.
 
-        The frame is JSON or an upload, as for a training set that is answered at once. What the
-        request names is pinned to the versions it reads now.
+        The frame is JSON or an upload, or that of all entities there are now, as for a training set
+        that is answered at once. What the request names is pinned to the versions it reads now.
         """
         found = access.access_project(request.user, project)
         media_type = frame_type(request)
@@ -95,9 +111,9 @@ class DatasetsAPI(API):
             request=_asked(request, media_type, body),
             project=found,
             actor=access.acting_user(request),
-            keeper=dataset_files(),
-            limits=historical_limits(),
-            most_kept=most_datasets(),
+            stores=dataset_stores(),
+            limits=dataset_frame_limits(),
+            kept=dataset_limits(),
             at=database_now(),
         )
         return Response(dataset_output(made), status=202)
@@ -108,58 +124,93 @@ class DatasetAPI(API):
 
     attempt = "looking at dataset {name}@{number}"
 
-    @extend_schema(operation_id="get_dataset", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_dataset", responses=answers(OneDataset))
     def get(self, request: Request, project: str, name: str, number: int) -> Response:
         dataset = _dataset(request, project, name, number)
         last = dataset.checks.select_related("requested_by").first()
         knows = _knows(request, dataset)
-        return Response(
-            {
-                **dataset_output(dataset),
-                "size": dataset.size if knows else None,
-                "content_hash": (dataset.content_hash or None) if knows else None,
-                "withheld": None if knows else WHY_WITHHELD,
-                "last_check": check_output(last, knows=knows) if last else None,
-            }
-        )
+        told: OneDataset = {
+            **dataset_output(dataset),
+            "size": dataset.size if knows else None,
+            "content_hash": (dataset.content_hash or None) if knows else None,
+            "withheld": None if knows else WHY_WITHHELD,
+            "last_check": check_output(last, knows=knows) if last else None,
+        }
+        return Response(told)
 
 
 class ManifestAPI(API):
-    """What the rows of one version are, and all that they were made of; without values.
+    """What the rows of one version are, and all that they were made of.
 
-    Hashes are for those who may read the rows.
+    Without values but those that a query's SQL names; that and hashes are for those who may read
+    the rows. Beside it, for them and until it ends, what the encodings of each view were fitted to.
     """
 
     attempt = "reading the manifest of dataset {name}@{number}"
 
-    @extend_schema(operation_id="get_dataset_manifest", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_dataset_manifest", responses=answers(ManifestAnswer))
     def get(self, request: Request, project: str, name: str, number: int) -> Response:
         dataset = _dataset(request, project, name, number)
-        require_made(dataset)
+        if dataset.status != WorkStatus.ENDED:  # of which its manifest is what there is
+            require_made(dataset)
         knows = _knows(request, dataset)
-        return Response(
-            {
-                "manifest_hash": dataset.manifest_hash,
-                "manifest": dataset.manifest if knows else without_hashes(dataset.manifest),
-                "withheld": None if knows else WHY_WITHHELD,
-            }
-        )
+        told: ManifestAnswer = {
+            "manifest_hash": dataset.manifest_hash,
+            "manifest": dataset.manifest if knows else without_hashes(dataset.manifest),
+            "parameters": _parameters(dataset) if knows else None,
+            "withheld": None if knows else WHY_WITHHELD,
+        }
+        return Response(told)
+
+
+def _parameters(dataset: Dataset) -> list[dict[str, str]] | None:
+    if dataset.status == WorkStatus.ENDED:
+        return None
+    return [parameters_of(part) for part in joined_parts(dataset.parts.select_related("version"))]
 
 
 class DownloadAPI(API):
-    """The rows of one version, as the Parquet file that was written once."""
+    """The rows of one version, as the Parquet file that was written once, or a range of it."""
 
     attempt = "downloading dataset {name}@{number}"
     pool = Pool.TRAINING_SETS
 
     @openapi.download
-    def get(self, request: Request, project: str, name: str, number: int) -> FileResponse:
+    def get(self, request: Request, project: str, name: str, number: int) -> HttpResponseBase:
         dataset = _dataset(request, project, name, number)
-        opened = open_rows(
-            dataset=dataset, actor=request.user, keeper=dataset_files(), at=timezone.now()
+        actor, at = request.user, timezone.now()
+        said = {
+            "mark": f"{dataset.uid} {dataset.written_by}",
+            "name": f"{dataset.name}-{dataset.number}.parquet",
+            "content_type": PARQUET,
+        }
+        if request.method == "HEAD":
+            require_rows(dataset=dataset, actor=actor, at=at)
+            return head_of(request.headers, size=dataset.size, **said)
+        opened = open_rows(dataset=dataset, actor=actor, keeper=dataset_files(), at=at)
+        answer = resumable(request.headers, opened, **said)
+        data = {"rows": dataset.rows, "manifest_hash": dataset.manifest_hash}
+        return noted(answer, dataset, kind="dataset", actor=actor, data=data, at=at)
+
+
+class EndAPI(API):
+    """End one version: its rows are removed, its row and manifest stay and say so."""
+
+    attempt = "ending dataset {name}@{number}"
+
+    @openapi.end
+    def post(self, request: Request, project: str, name: str, number: int) -> Response:
+        dataset = _dataset(request, project, name, number)
+        body = _read_end(request)
+        ended = end_dataset(
+            dataset=dataset,
+            actor=access.acting_user(request),
+            reason=body.reason,
+            despite_downloads=body.despite_downloads,
+            keeper=dataset_files(),
+            at=database_now(),
         )
-        file = f"{dataset.name}-{dataset.number}.parquet"
-        return FileResponse(opened, as_attachment=True, filename=file, content_type=PARQUET)
+        return Response(dataset_output(ended))
 
 
 class VerifyAPI(API):
@@ -167,9 +218,7 @@ class VerifyAPI(API):
 
     attempt = "verifying dataset {name}@{number}"
 
-    @extend_schema(
-        operation_id="verify_dataset", request=None, responses={202: OpenApiTypes.OBJECT}
-    )
+    @extend_schema(operation_id="verify_dataset", request=None, responses=answers(CheckAnswer, 202))
     def post(self, request: Request, project: str, name: str, number: int) -> Response:
         dataset = _dataset(request, project, name, number)
         small_object(request, ())
@@ -183,7 +232,7 @@ class CheckAPI(API):
 
     attempt = "looking at check {check_id} of dataset {name}@{number}"
 
-    @extend_schema(operation_id="get_dataset_check", responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_dataset_check", responses=answers(CheckAnswer))
     def get(
         self, request: Request, project: str, name: str, number: int, check_id: int
     ) -> Response:
@@ -207,39 +256,3 @@ def _asked(request: Request, media_type: str, body: bytes) -> DatasetRequest:
         return parse_parameters(dict(request.query_params.lists()))
     refuse_query(request)
     return parse_body(body)
-
-
-def dataset_output(dataset: Dataset) -> dict[str, Any]:
-    """Return what everybody in the project is told of a dataset."""
-    return {
-        "name": dataset.name,
-        "version": dataset.number,
-        "description": dataset.description,
-        "status": dataset.status,
-        "features": dataset.request["features"],
-        "feature_service": dataset.request["feature_service"],
-        "timing": dataset.request["timing"],
-        "rows": dataset.rows,
-        "manifest_hash": dataset.manifest_hash or None,
-        "requested_by": dataset.requested_by.get_username(),
-        "requested_at": timestamp(dataset.requested_at),
-        "started_at": timestamp(dataset.started_at),
-        "finished_at": timestamp(dataset.finished_at),
-        "error": dataset.error or None,
-        "error_code": dataset.error_code or None,
-    }
-
-
-def check_output(check: DatasetCheck, *, knows: bool) -> dict[str, Any]:
-    found = check.found if knows else found_without_hashes(check.found)
-    return {
-        "id": check.pk,
-        "status": check.status,
-        "verdict": check.verdict or None,
-        "found": found or None,
-        "requested_by": check.requested_by.get_username(),
-        "requested_at": timestamp(check.requested_at),
-        "finished_at": timestamp(check.finished_at),
-        "error": check.error or None,
-        "error_code": check.error_code or None,
-    }

@@ -38,7 +38,13 @@ def differences(before: Manifest, after: Manifest) -> Iterator[Line]:
     for what, path in facts.items():
         yield Line(what, *(_at(each, path) for each in (before, after)))
     yield Line("split", *(_split(each) for each in (before, after)))
-    for what, read in (("feature", _features), ("table of", _tables)):
+    reads = (
+        ("feature", _features),
+        ("table of", _tables),
+        ("encoding of", _encodings),
+        ("inputs of", _inputs),
+    )
+    for what, read in reads:
         old, new = read(before), read(after)
         for name in dict.fromkeys([*old, *new]):
             yield Line(f"{what} {name}", old.get(name, "–"), new.get(name, "–"))
@@ -61,6 +67,24 @@ def _features(manifest: Manifest) -> dict[str, str]:
     return {
         feature["name"]: f"{feature['reference']} ({feature['type']})"
         for feature in manifest["features"]
+    }
+
+
+def _inputs(manifest: Manifest) -> dict[str, str]:
+    """Return which features, each of a version, a computed one is of."""
+    return {
+        f"{view['feature_view']}:{name}": ", ".join(feature["inputs"]) or "none"
+        for view in manifest.get("on_demand", ())  # older ones have none
+        for name, feature in view["features"].items()
+    }
+
+
+def _encodings(manifest: Manifest) -> dict[str, str]:
+    """Return which fitting each encoded feature is of: its hash is another in each manifest."""
+    return {
+        f"{view['feature_view']}:{name}": view["fittings"][name]
+        for view in manifest["views"]
+        for name in view["parameters_sha256"]
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from materialization.disclosure import Disclosure
+from serving.stored_queries import shows_frame
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 #: What is said where hashes are left out.
 WHY_WITHHELD = (
-    "hashes and sizes are withheld: they say what values are. They take read_offline on each view,"
+    "Hashes and sizes are withheld: they say what values are. They take read_offline on each view,"
     " and a grant for each sensitive feature."
 )
 #: What of a manifest says what values are, by where it is. With the nonce its own hash would.
@@ -34,23 +35,35 @@ def may_know(dataset: Dataset, user: User | AnonymousUser, *, at: datetime) -> b
     """Return whether somebody may read every value of a dataset now, and so know its hashes."""
     shown = Disclosure(user, at=at)
     parts = dataset.parts.select_related("version__feature_view__project")
-    return all(shown.shows(part.version, name) for part in parts for name in part.features)
+    shows_all = all(shown.shows(part.version, name) for part in parts for name in part.features)
+    return shows_all and shows_frame(dataset, user, at=at)
 
 
 def without_hashes(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return a manifest for those who may not read the rows: null in the place of each hash."""
+    """Return a manifest for those who may not read the rows: null in the place of each hash.
+
+    And of a query's SQL, which has values.
+    """
     if not manifest:
         return manifest
     told = {name: _without(manifest[name], hashes) for name, hashes in _HASHES.items()}
     views = [
-        {**view, "files": [_without(file, ("sha256", "size")) for file in view["files"]]}
+        {
+            **view,
+            "files": [_without(file, ("sha256", "size")) for file in view["files"]],
+            "parameters_sha256": dict.fromkeys(view["parameters_sha256"]),
+        }
         for view in manifest["views"]
     ]
     split = manifest["split"]
     if split:
         parts = [_without(part, ("content_hash",)) for part in split["parts"]]
         split = {**split, "parts": parts}
-    return {**_without(manifest, ("nonce",)), **told, "views": views, "split": split}
+    request = manifest["request"]
+    if query := request.get("entity_query"):
+        request = {**request, "entity_query": _without(query, ("sql",))}
+    others = {"views": views, "split": split, "request": request}
+    return {**_without(manifest, ("nonce",)), **told, **others}
 
 
 def found_without_hashes(found: dict[str, Any]) -> dict[str, Any]:

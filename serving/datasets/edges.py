@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from materialization.edges import dataset_files, engine, offline_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import dataset_files, offline_store
 from serving.datasets.joining import Stores
 
 
 def dataset_stores() -> Stores:
-    return Stores(dataset_files(), offline_store(), engine())
+    return Stores(dataset_files(), offline_store(), engine(bounded=True))

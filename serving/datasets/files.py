@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from lib.errors import Conflict
 from materialization.stores.kept_files import KeptFileUnavailable
 from serving.choices import WorkStatus
-from serving.historical.plain_columns import first_line, plain
-from serving.historical.typed_columns import BadEntityFrame
+from serving.historical.plain_columns import first_line
+from serving.kept_frames import frame_name
 from serving.models import Dataset
+from serving.sweeping import remove_but, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from materialization.stores.kept_files import FileKeeper, Kept
@@ -30,21 +31,8 @@ class DatasetDamaged(Conflict):
     code = "dataset_damaged"
 
 
-def frame_name(uid: str) -> str:
-    return f"{uid}/frame.parquet"
-
-
 def rows_name(dataset: Dataset) -> str:
     return f"{dataset.uid}/rows-{dataset.written_by}.parquet"
-
-
-def write_frame(keeper: FileKeeper, uid: str, frame: pa.Table) -> Kept:
-    """Keep an entity frame; columns in some packing are unpacked.
-
-    :raises BadEntityFrame: Parquet cannot hold one of its columns; names it.
-    """
-    columns = [plain(column) for column in frame.columns]
-    return _write(keeper, frame_name(uid), pa.table(columns, names=frame.column_names))
 
 
 def write_rows(
@@ -89,51 +77,18 @@ def remove_others(keeper: FileKeeper, dataset: Dataset) -> None:
 
 
 def remove_unneeded(keeper: FileKeeper, *, before: datetime) -> None:
-    """Remove files that no row names, and nobody has written to since ``before``.
+    """Remove files that no dataset needs, and nobody has written to since ``before``.
 
-    Of what is under way everything stays; else drafts of workers that died go, and what was written
-    by one that had lost the dataset. Of a dataset that this database does not know a lone frame
-    goes, whose asking failed; rows never do: the store may be another database's.
+    Of a dataset that this database does not know a lone frame goes, whose asking failed; rows never
+    do: the store may be another database's.
     """
-    names = keeper.unchanged_since(before)
+
+    def lone_frames(names: Sequence[str]) -> Iterator[str]:
+        with_rows = {uid_of(name) for name in names if "/rows-" in name}
+        return (name for name in names if uid_of(name) not in with_rows)
+
     rows = Dataset.objects.only("uid", "status", "written_by")
-    found = {dataset.uid: dataset for dataset in rows} if names else {}
-    with_rows = {_uid_of(name) for name in names if "/rows-" in name}
-    for name in names:
-        dataset = found.get(_uid_of(name))
-        if dataset is None:
-            is_needed = _uid_of(name) in with_rows
-        else:
-            is_needed = dataset.is_live or name in needed_names(dataset)
-        if not is_needed:
-            keeper.remove(name)
-
-
-def _uid_of(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _write(keeper: FileKeeper, name: str, table: pa.Table) -> Kept:
-    with keeper.writing(name) as path:
-        try:
-            pq.write_table(table, path, compression="zstd")
-        except pa.ArrowException as exc:
-            raise _unwritable(table, exc) from exc
-    return keeper.state(name)
-
-
-def _unwritable(table: pa.Table, error: Exception) -> BadEntityFrame:
-    """Name the column that Parquet has no form for."""
-    for field in table.schema:
-        try:
-            pq.write_table(table.select([field.name]), pa.BufferOutputStream())
-        except pa.ArrowException as exc:
-            return BadEntityFrame(
-                f"column {field.name!r} of type {field.type} cannot be kept as Parquet"
-                f" ({first_line(exc)}); leave it out, or send it as text.",
-                column=field.name,
-            )
-    return BadEntityFrame(f"the frame cannot be kept as Parquet: {first_line(error)}.")
+    remove_but(needed_names, keeper, rows, before=before, unknown=lone_frames)
 
 
 def _read(keeper: FileKeeper, name: str) -> pa.Table:

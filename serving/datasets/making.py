@@ -8,18 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from django.db import transaction
 
+from lib.commits import once_committed
 from lib.errors import Forbidden
-from registry import access, audit
-from registry.choices import Right
-from serving.choices import WorkStatus
+from registry import audit
+from serving.choices import Door, WorkStatus
 from serving.datasets.files import remove_others, write_rows
 from serving.datasets.holding import hold_files, let_go
 from serving.datasets.joining import join_again, parts_of
 from serving.datasets.manifest import Made, hash_of, make_manifest
-from serving.datasets.working import perform, require_owned
+from serving.datasets.reading import require_readable
 from serving.models import Dataset
+from serving.stored_queries import require_frame
+from serving.usage.slow_reads import note_kept
+from serving.working import perform, require_owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +54,7 @@ def make_dataset(
 def _made(dataset: Dataset, stores: Stores, clock: Callable[[], datetime]) -> dict[str, Any]:
     """Return what the row of a dataset says once its files are written."""
     parts = parts_of(dataset)
-    _require_still(dataset, parts)
+    _require_still(dataset, parts, at=clock())
     hold_files(dataset, parts, stores.offline, at=clock())
     answer = join_again(dataset, parts, stores)
     require_owned(dataset)
@@ -84,15 +86,16 @@ def _columns(dataset: Dataset, parts: Sequence[DatasetPart]) -> list[FeatureSpec
     ]
 
 
-def _require_still(dataset: Dataset, parts: Sequence[DatasetPart]) -> None:
-    """Return if whoever asked may still read the views.
+def _require_still(dataset: Dataset, parts: Sequence[DatasetPart], *, at: datetime) -> None:
+    """Return if whoever asked may still read what the dataset will have.
 
     :raises AskerShutOut: the account was. :raises ActionNotPermitted: it lost the right.
+    :raises GrantNeeded: its grant ended, or was taken back.
     """
     if not dataset.requested_by.is_active:
         raise AskerShutOut(f"whoever asked for {dataset} is shut out since.")
-    for part in parts:
-        access.require(dataset.requested_by, Right.READ_OFFLINE, part.version.feature_view)
+    require_readable(parts, dataset.requested_by, at=at, came_as_own=True)
+    require_frame(dataset, dataset.requested_by, at=at, came_as_own=True)
 
 
 def tell(dataset: Dataset, stores: Stores, at: datetime) -> None:
@@ -100,7 +103,8 @@ def tell(dataset: Dataset, stores: Stores, at: datetime) -> None:
 
     What attempts before this one wrote goes in each case.
     """
-    transaction.on_commit(lambda: remove_others(stores.keeper, dataset))
+    what = f"removing files of dataset {dataset.pk}"
+    once_committed(what, remove_others, keeper=stores.keeper, dataset=dataset)
     if dataset.status == WorkStatus.DONE:
         audit.record(
             actor=dataset.requested_by,
@@ -109,6 +113,8 @@ def tell(dataset: Dataset, stores: Stores, at: datetime) -> None:
             data={"rows": dataset.rows, "manifest_hash": dataset.manifest_hash},
             at=at,
         )
+        what, reader = f"noting the read of {dataset}", dataset.requested_by
+        once_committed(what, note_kept, of=dataset, door=Door.DATASET, actor=reader, at=at)
         return
     let_go(dataset)
     data = {"code": dataset.error_code, "detail": dataset.error}

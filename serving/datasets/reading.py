@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from django.db import transaction
-
-from lib.errors import Conflict, NotFound, did_you_mean
-from registry import access, audit
+from lib.errors import Conflict, Gone, NotFound, did_you_mean
+from lib.instants import timestamp
+from materialization.stores.kept_files import KeptFileUnavailable
+from registry import access
 from registry.choices import Right
 from registry.grants import Grants
-from registry.scopes import views_of
+from registry.scopes import told_whole
 from serving.choices import WorkStatus
 from serving.datasets.files import rows_name
 from serving.models import Dataset, DatasetPart
+from serving.stored_queries import require_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
@@ -36,16 +38,20 @@ class DatasetNotMade(Conflict):
     code = "dataset_not_made"
 
 
+class DatasetEnded(Gone):
+    code = "dataset_ended"
+
+
 def datasets_of(project: Project, user: User | AnonymousUser) -> QuerySet[Dataset]:
     """Return the datasets that somebody is told of, newest first.
 
     Whoever came with a token for certain views is told of those that have no others.
     """
-    found = Dataset.objects.filter(project=project).select_related("project", "requested_by")
-    if (views := views_of(user)) is None:
-        return found
-    others = DatasetPart.objects.exclude(version__feature_view__name__in=views)
-    return found.exclude(pk__in=others.filter(dataset__project=project).values("dataset"))
+    found = Dataset.objects.filter(project=project).select_related(
+        "project", "requested_by", "ended_by"
+    )
+    parts = DatasetPart.objects.filter(dataset__project=project)
+    return told_whole(user, found, parts, of="dataset")
 
 
 def get_dataset(project: Project, user: User | AnonymousUser, name: str, number: int) -> Dataset:
@@ -62,34 +68,74 @@ def get_dataset(project: Project, user: User | AnonymousUser, name: str, number:
 
 
 def require_made(dataset: Dataset) -> None:
-    """:raises DatasetNotMade: a worker is not done with it, or could not make it; says why."""
+    """Return if there are rows of it.
+
+    :raises DatasetNotMade: a worker is not done with it, or could not make it; says why.
+    :raises DatasetEnded: there were, until somebody ended it; says who, when and why.
+    """
     if dataset.status == WorkStatus.FAILED:
         raise DatasetNotMade(
             f"{dataset} could not be made: {dataset.error} Ask for its next version."
+        )
+    if dataset.status == WorkStatus.ENDED:
+        by = f" by {dataset.ended_by.get_username()}" if dataset.ended_by else ""
+        raise DatasetEnded(
+            f"{dataset} was ended{by} at {timestamp(dataset.ended_at)} ({dataset.end_reason}): its"
+            " rows are removed, its manifest stays. Ask for its next version."
         )
     if dataset.status != WorkStatus.DONE:
         raise DatasetNotMade(f"{dataset} is {dataset.status}; ask again when it is done.")
 
 
+def require_readable(
+    parts: Iterable[DatasetPart],
+    user: User | AnonymousUser,
+    *,
+    at: datetime,
+    came_as_own: bool = False,
+) -> None:
+    """Return if somebody may read all values that these parts have, now; see ``Grants``.
+
+    :raises ActionNotPermitted: not one of the views. :raises GrantNeeded: not one of the features.
+    """
+    read = []
+    for part in parts:
+        access.require(user, Right.READ_OFFLINE, part.version.feature_view)
+        read += [(part.version, feature) for feature in part.features]
+    Grants(user, at=at, came_as_own=came_as_own).require(read)
+
+
 def open_rows(
     *, dataset: Dataset, actor: User | AnonymousUser, keeper: FileKeeper, at: datetime
 ) -> BinaryIO:
-    """Open the Parquet file of a dataset's rows, and record that it was asked for.
+    """Open the Parquet file of a dataset's rows.
+
+    :raises ActionNotPermitted, GrantNeeded, DatasetNotMade, DatasetEnded: as ``require_rows``.
+    :raises KeptFileUnavailable: its file is not there.
+    """
+    require_rows(dataset=dataset, actor=actor, at=at)
+    return _opened(dataset, keeper)
+
+
+def require_rows(*, dataset: Dataset, actor: User | AnonymousUser, at: datetime) -> None:
+    """Return if somebody may have a dataset's rows, and they were made and are kept.
 
     What may be read is asked as of now: rights end, and so do grants.
 
     :raises ActionNotPermitted: the actor may not read one of its views offline.
     :raises GrantNeeded: the actor has no grant for a feature that is sensitive; names it.
-    :raises DatasetNotMade: it is not there. :raises KeptFileUnavailable: its file is not.
+    :raises DatasetNotMade, DatasetEnded: it is not there.
     """
     parts = list(dataset.parts.select_related("version__feature_view__project"))
-    for part in parts:
-        access.require(actor, Right.READ_OFFLINE, part.version.feature_view)
-    read = [(part.version, feature) for part in parts for feature in part.features]
-    Grants(actor, at=at).require(read)
+    require_readable(parts, actor, at=at)
+    require_frame(dataset, actor, at=at)
     require_made(dataset)
-    opened = keeper.open(rows_name(dataset))
-    with transaction.atomic():
-        data = {"rows": dataset.rows, "manifest_hash": dataset.manifest_hash}
-        audit.record(actor=actor, verb="dataset.downloaded", subject=dataset, data=data, at=at)
-    return opened
+
+
+def _opened(dataset: Dataset, keeper: FileKeeper) -> BinaryIO:
+    try:
+        return keeper.open(rows_name(dataset))
+    except KeptFileUnavailable:
+        dataset.refresh_from_db()
+        require_made(dataset)  # somebody may have ended it just now
+        raise

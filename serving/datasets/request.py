@@ -6,10 +6,12 @@ Not for the entity frame (``historical.forms``) or for whether features exist (`
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH, Invalid
+from registry.spec.durations import parse_duration
 from serving.datasets.splits import Split, check_split
 from serving.historical.request import PARAMETERS as HISTORICAL
 from serving.historical.request import HistoricalRequest, parsed_body, parsed_parameters
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 MOST_WORDS = 2_000
+#: A dataset that is over before anybody can have read it was asked for in vain.
+SHORTEST = timedelta(hours=1)
 
 
 class BadDatasetName(Invalid):
@@ -29,18 +33,29 @@ class BadDescription(Invalid):
     code = "invalid_description"
 
 
+class BadExpiry(Invalid):
+    code = "invalid_expires"
+
+
 class DatasetRequest(HistoricalRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``name``: the dataset of which this makes the next version."""
+    """``name``: the dataset of which this makes the next version; ``expires``: how long it is."""
 
     name: str
     description: str = ""
     split: Split | None = None
+    expires: str | None = None
+
+    @property
+    def keeps_for(self) -> timedelta | None:
+        """:raises BadDuration: ``expires`` is none."""
+        return None if self.expires is None else parse_duration(self.expires)
 
 
 #: What uploads say in query parameters.
 PARAMETERS = {
     "name": "The dataset of which this makes the next version; uploads only.",
     "description": "What it is for; uploads only.",
+    "expires": "How long it is kept, as in 90d; without it until somebody ends it; uploads only.",
     "split": "The JSON object that a body has under this name; uploads only.",
     **HISTORICAL,
 }
@@ -51,7 +66,8 @@ _read_parameters = converter(DatasetRequest, strict=False)
 def parse_body(body: bytes) -> DatasetRequest:
     """Read a JSON request.
 
-    :raises BadRequest: as of a historical request. :raises BadDatasetName, BadDescription: those.
+    :raises BadRequest: as of a historical request.
+    :raises BadDatasetName, BadDescription, BadDuration, BadExpiry: those.
     """
     return _checked(parsed_body(body, DatasetRequest, _read, what="dataset"))
 
@@ -59,7 +75,8 @@ def parse_body(body: bytes) -> DatasetRequest:
 def parse_parameters(parameters: Mapping[str, list[str]]) -> DatasetRequest:
     """Read the query parameters beside an uploaded frame.
 
-    :raises BadRequest: as of a historical request. :raises BadDatasetName, BadDescription: those.
+    :raises BadRequest: as of a historical request.
+    :raises BadDatasetName, BadDescription, BadDuration, BadExpiry: those.
     """
     return _checked(parsed_parameters(parameters, _read_parameters))
 
@@ -77,4 +94,6 @@ def _checked(found: DatasetRequest) -> DatasetRequest:
         )
     if found.split is not None:
         check_split(found.split)
+    if (kept_for := found.keeps_for) is not None and kept_for < SHORTEST:
+        raise BadExpiry(f"expires {found.expires!r}: a dataset is kept for an hour at least.")
     return found

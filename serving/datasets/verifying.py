@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.errors import Unavailable
 from registry import access, audit
 from registry.choices import Right
 from registry.models import AuditEntry
 from serving.choices import Verdict, WorkStatus
 from serving.datasets.content import content_hash, same_values
 from serving.datasets.files import read_rows, rows_name
-from serving.datasets.joining import held_states, join_again, parts_of
-from serving.datasets.manifest import hash_of
-from serving.datasets.working import perform
+from serving.datasets.joining import held_states, join_again, joined_parts, parts_of
+from serving.datasets.manifest import hash_of, hashed_parameters
+from serving.datasets.reading import require_made
 from serving.models import DatasetCheck
+from serving.working import perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +40,7 @@ def verify_dataset(
     *, check_id: int, worker: str, stores: Stores, clock: Callable[[], datetime]
 ) -> None:
     """Perform a queued check; one that another worker has, or that is over, is left alone."""
-    related = "dataset__project", "dataset__requested_by", "requested_by"
+    related = "dataset__project", "dataset__requested_by", "dataset__ended_by", "requested_by"
     perform(
         DatasetCheck.objects.filter(pk=check_id).select_related(*related),
         worker=worker,
@@ -49,6 +51,17 @@ def verify_dataset(
 
 
 def _checked(check: DatasetCheck, stores: Stores) -> dict[str, Any]:
+    """:raises DatasetEnded: its files went before, or while they were read."""
+    require_made(check.dataset)
+    try:
+        return _compared(check, stores)
+    except Unavailable:
+        check.dataset.refresh_from_db()
+        require_made(check.dataset)
+        raise
+
+
+def _compared(check: DatasetCheck, stores: Stores) -> dict[str, Any]:
     dataset = check.dataset
     parts = parts_of(dataset)
     for part in parts:
@@ -56,6 +69,7 @@ def _checked(check: DatasetCheck, stores: Stores) -> dict[str, Any]:
     changed = [
         *_changed_tables(parts, stores.offline),
         *_changed_record(dataset, stores.keeper),
+        *_changed_parameters(dataset, parts),
     ]
     again = join_again(dataset, parts, stores).table
     kept = read_rows(stores.keeper, dataset)
@@ -94,6 +108,15 @@ def _changed_record(dataset: Dataset, keeper: FileKeeper) -> Iterator[str]:
         yield "the manifest's hash is not the one that the trail has"
     if keeper.state(rows_name(dataset)).sha256 != dataset.manifest["rows"]["sha256"]:
         yield "the file of its rows is not the one that was written"
+
+
+def _changed_parameters(dataset: Dataset, parts: Sequence[DatasetPart]) -> Iterator[str]:
+    """Say which encodings are not fitted to what they were: values were made by it."""
+    for part, view in zip(joined_parts(parts), dataset.manifest["views"], strict=True):
+        now = hashed_parameters(part, dataset.manifest["nonce"])
+        for name, known in view["parameters_sha256"].items():
+            if now.get(name) != known:
+                yield f"what {part.version}:{name} is fitted to is not what it was"
 
 
 def _told_hashes(dataset: Dataset) -> set[str]:

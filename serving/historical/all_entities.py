@@ -1,6 +1,6 @@
 """Training sets without a frame: what a request may say of all entities, and when. [pure]
 
-Not for which entities there are (``frames``) or for frames that are sent (``forms``).
+Not for which entities there are (``found_frame``) or for frames that are sent (``forms``).
 """
 
 from __future__ import annotations
@@ -34,6 +34,15 @@ class AllEntities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     every: str | None = None
     limit: int | None = None
     after: dict[str, Any] | None = None
+
+
+def require_unpaged(asked: AllEntities, what: str) -> None:
+    """Return if it asks for all its rows, as ``what`` (a job, a dataset) has.
+
+    :raises BadRequest: it asks for some.
+    """
+    if asked.limit is not None or asked.after is not None:
+        raise BadRequest(f"all_entities: {what} has all rows; leave out limit and after.")
 
 
 class AskedTimes(NamedTuple):

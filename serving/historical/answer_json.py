@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.spec.value_types import SCALARS
+from serving.historical.features import ComputedFeature, JoinedFeature
 from serving.historical.plain_columns import decoded
 from serving.historical.slices import slices
 from serving.values import EPOCH_TEXT, column_ready, json_text_ready
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import IO
 
-    from serving.historical.training_set import JoinedFeature, TrainingSet
+    from serving.historical.training_set import TrainingSet
 
 encode = msgspec.json.Encoder().encode
 _TYPE_NAMES = {arrow: name for name, (arrow, _) in SCALARS.items() if name != "json"}
@@ -53,7 +54,7 @@ def _metadata(answer: TrainingSet) -> dict[str, Any]:
     if answer.next is not None:
         metadata["next"] = answer.next
     if any(part.differing is not None for part in answer.parts):
-        metadata["explain"] = [part.counts() for part in answer.parts]
+        metadata["explain"] = [part.counts().to_json() for part in answer.parts]
     return metadata
 
 
@@ -65,11 +66,17 @@ def _type_name(kind: pa.DataType) -> str | None:
 
 
 def _write_result(
-    answer: TrainingSet, column: pa.ChunkedArray, asked: JoinedFeature | None, sink: IO[bytes]
+    answer: TrainingSet,
+    column: pa.ChunkedArray,
+    asked: JoinedFeature | ComputedFeature | None,
+    sink: IO[bytes],
 ) -> None:
-    """Write a column; ``asked`` is the feature it has, None where it is the frame's own."""
-    found = None if asked is None else answer.parts[asked.part].found
-    pieces = [column] if found is None else [column, found]
+    """Write a column; ``asked`` is the feature it has, None where it is the frame's own.
+
+    What is computed is there for each row, whichever of its inputs are: it is a value or null.
+    """
+    found = None if asked is None else _found(answer, asked)
+    pieces = [column, found] if found is not None and isinstance(asked, JoinedFeature) else [column]
     is_json = asked is not None and asked.type == "json"
     sink.write(b'{"values":[')
     _write_joined((_items(decoded(each[0]), is_json=is_json) for each in _cut_alike(pieces)), sink)
@@ -79,6 +86,14 @@ def _write_result(
     stamped = _cut_alike([column if found is None else found])
     _write_joined((_stamps(each[0], is_stamp=found is not None) for each in stamped), sink)
     sink.write(b"]}")
+
+
+def _found(answer: TrainingSet, asked: JoinedFeature | ComputedFeature) -> pa.ChunkedArray | None:
+    """Return the stamp of the row that each value is of: the latest one, where it is of several."""
+    if isinstance(asked, JoinedFeature):
+        return answer.parts[asked.part].found
+    stamps = [answer.parts[part].found for part in dict.fromkeys(part for part, _ in asked.stored)]
+    return pc.max_element_wise(*stamps) if len(stamps) > 1 else next(iter(stamps), None)
 
 
 def _cut_alike(columns: list[pa.ChunkedArray]) -> Iterator[list[pa.ChunkedArray]]:

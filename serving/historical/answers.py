@@ -13,6 +13,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from lib.errors import Invalid
+from lib.media_types import ARROW, CSV, JSON, PARQUET
 from serving.historical.answer_json import (
     column_json,
     encode,
@@ -20,7 +21,6 @@ from serving.historical.answer_json import (
     time_texts,
     write_json,
 )
-from serving.historical.media_types import ARROW, CSV, JSON, PARQUET
 from serving.historical.plain_columns import decoded, first_line, plain
 from serving.historical.slices import rows_at_a_time, slices
 
@@ -74,20 +74,21 @@ def _refusal(answer: TrainingSet, media_type: str) -> str | None:
 
 
 def _write_parquet(answer: TrainingSet, sink: IO[bytes]) -> None:
-    schema = _for_parquet(answer.table.slice(0, 0)).schema
+    schema = for_parquet(answer.table.slice(0, 0)).schema
     with pyarrow.parquet.ParquetWriter(sink, schema) as writer:
         for each in slices(answer.table):
-            writer.write_table(_for_parquet(each))
+            writer.write_table(for_parquet(each))
 
 
-def _for_parquet(table: pa.Table) -> pa.Table:
+def for_parquet(table: pa.Table) -> pa.Table:
+    """Return a table without the encodings that Parquet does not take."""
     for place, field in enumerate(table.schema):
-        if _is_decoded_for_parquet(field.type):
+        if _is_decodedfor_parquet(field.type):
             table = table.set_column(place, field.name, decoded(table.column(place)))
     return table
 
 
-def _is_decoded_for_parquet(kind: pa.DataType) -> bool:
+def _is_decodedfor_parquet(kind: pa.DataType) -> bool:
     """Return whether Parquet takes the values only without their encoding."""
     if pa.types.is_dictionary(kind):
         of = kind.value_type

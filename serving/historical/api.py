@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.conf import settings
 from django.http import FileResponse, HttpResponse
 from django.utils import timezone
-from rest_framework.exceptions import NotAcceptable
+from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 
+from lib.accepting import acceptable
 from lib.api import API
 from lib.bodies import read_body, require_length
-from lib.errors import Invalid
+from lib.media_types import ARROW, CSV, JSON
 from lib.pools import Pool
 from lib.sent_files import SentOnce
-from materialization.edges import engine, offline_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store
 from registry import access
 from serving.edges import answer_limits, historical_limits
 from serving.historical.answer_files import write_file
 from serving.historical.answers import ANSWERS
 from serving.historical.forms import UPLOADS
-from serving.historical.media_types import ARROW, CSV, JSON
 from serving.historical.openapi import documented
 from serving.historical.read import read_training_set
 from serving.historical.request import PARAMETERS, parse_body, parse_parameters
@@ -45,10 +46,6 @@ EXPLAIN_HEADER = "Assay-Explain"
 NEXT_HEADER = "Assay-Next"
 #: A larger answer is sent from the disk, in pieces, and takes no memory while a slow client reads.
 _AT_ONCE_BYTES = 1 << 20
-
-
-class UnsupportedFrame(Invalid):
-    code = "unsupported_media_type"
 
 
 class AnswerNegotiation(BaseContentNegotiation):
@@ -79,16 +76,19 @@ class HistoricalFeaturesAPI(API):
         form. Rows keep their order and duplicates, other columns stay as they are.
         """
         found = access.access_project(request.user, project)
-        media_type, accepted = frame_type(request), _accepted(request)
+        media_type, accepted = (
+            frame_type(request),
+            acceptable(request.META.get("HTTP_ACCEPT", ""), ANSWERS),
+        )
         body = frame_body(request, media_type)
-        asked = _asked(request, media_type, body)
+        said = asked(request, media_type, body)
         answer = read_training_set(
             body,
             media_type,
-            request=asked,
+            request=said,
             project=found,
             actor=request.user,
-            engine=engine(),
+            engine=engine(bounded=True),
             store=offline_store(),
             limits=historical_limits(),
             at=timezone.now(),
@@ -96,10 +96,14 @@ class HistoricalFeaturesAPI(API):
         response = _response(answer, accepted)
         if answer.warnings:
             response[WARNINGS_HEADER] = json.dumps(answer.warnings)  # ASCII, as headers must be
+        for name, value in answer.deprecation.headers:
+            response[name] = value
         if answer.next is not None:
             response[NEXT_HEADER] = json.dumps(answer.next)
-        if asked.explain:
-            response[EXPLAIN_HEADER] = json.dumps([part.counts() for part in answer.parts])
+        if said.explain:
+            response[EXPLAIN_HEADER] = json.dumps(
+                [part.counts().to_json() for part in answer.parts]
+            )
         return response
 
 
@@ -121,28 +125,15 @@ def _response(answer: TrainingSet, media_type: str) -> HttpResponseBase:
 def frame_type(request: Request) -> str:
     """Return the media type of the body; without the header it is JSON.
 
-    :raises UnsupportedFrame: naming the valid ones.
+    :raises UnsupportedMediaType: naming the valid ones.
     """
     media_type = (request.content_type or JSON).partition(";")[0].strip().lower()
     if media_type not in (JSON, *UPLOADS):
-        raise UnsupportedFrame(
-            f"Content-Type {media_type!r} is not read here. Send {', '.join((JSON, *UPLOADS))}."
+        raise UnsupportedMediaType(
+            media_type,
+            f"Content-Type {media_type!r} is not read here. Send {', '.join((JSON, *UPLOADS))}.",
         )
     return media_type
-
-
-def _accepted(request: Request) -> str:
-    """Return the first media type of ``Accept`` that we write; JSON where anything will do.
-
-    :raises NotAcceptable: none of them is.
-    """
-    wanted = request.META.get("HTTP_ACCEPT") or "*/*"
-    for media_type in (part.partition(";")[0].strip().lower() for part in wanted.split(",")):
-        if media_type in ANSWERS:
-            return media_type
-        if media_type in ("*/*", "application/*"):
-            return JSON
-    raise NotAcceptable(f"Accept {wanted!r}: an answer can be {', '.join(ANSWERS)}.")
 
 
 def frame_body(request: Request, media_type: str) -> bytes:
@@ -153,7 +144,7 @@ def frame_body(request: Request, media_type: str) -> bytes:
     return read_body(request, limit=getattr(settings, setting), setting=setting, advice=advice)
 
 
-def _asked(request: Request, media_type: str, body: bytes) -> HistoricalRequest:
+def asked(request: Request, media_type: str, body: bytes) -> HistoricalRequest:
     """Return what is asked: a JSON body says it all, beside an upload the query does.
 
     :raises BadRequest: as the readers of both, or a JSON body with a query beside it.

@@ -153,11 +153,10 @@ def _size(column: pa.Array) -> int:
     if isinstance(kind, pa.BaseExtensionType):
         return _size(column.storage)
     if pa.types.is_dictionary(kind):
-        return (
-            _size(column.dictionary.take(column.indices.fill_null(0)))
-            if len(column.dictionary)
-            else 0
-        )
+        values = column.dictionary
+        if pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):
+            values = values.cast(pa.large_binary())  # nothing can be taken from a view
+        return _size(values.take(column.indices.fill_null(0))) if len(values) else 0
     if pa.types.is_run_end_encoded(kind):
         return _size(importlib.import_module("pyarrow.compute").run_end_decode(column))
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):

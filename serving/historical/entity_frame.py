@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.delimiters import other_delimiter
 from lib.errors import SHOWN, nearest
 from serving.historical.typed_columns import BadEntityFrame, BadEntityValue, instants
+from serving.values import JOIN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from registry.spec.model import VersionSpec
     from registry.spec.value_types import ValueType
+    from registry.spec.version_spec import VersionSpec
     from serving.historical.forms import SentFrame
     from serving.values import KeyColumn
 
@@ -80,6 +82,12 @@ def require_columns(names: Sequence[str], keys: Sequence[KeyColumn]) -> None:
     if twice is not None:
         raise BadEntityFrame(f"the entity frame has two columns {twice!r}; keep one.", column=twice)
     needed = {EVENT_TIMESTAMP, *[key.name for key in keys]}
+    if not needed <= set(names) and (several := other_delimiter(names, needed)):
+        name, delimiter = several
+        raise BadEntityFrame(
+            f"the entity frame has the column {name[:200]!r}, which is separated by {delimiter};"
+            " CSV is separated by commas here. Write it again with commas."
+        )
     for key in keys:
         if key.name not in names:
             raise _missing_key(key, names, unused=set(names) - needed)
@@ -94,9 +102,9 @@ def require_columns(names: Sequence[str], keys: Sequence[KeyColumn]) -> None:
 def _missing_key(key: KeyColumn, names: Sequence[str], *, unused: set[str]) -> MissingEntityColumn:
     near = nearest(key.name, unused)
     hint = f" Did you mean {near!r}?" if near else f" Its columns: {', '.join(names[:SHOWN])}."
+    other = ' A key under another name is said in "views".' if key.what == JOIN_KEY else ""
     return MissingEntityColumn(
-        f"the entity frame has no column {key.name!r}, a join key of {key.view}.{hint}"
-        ' A key under another name is said in "views".',
+        f"the entity frame has no column {key.name!r}, a {key.what} of {key.view}.{hint}{other}",
         column=key.name,
         feature_view=key.view,
     )

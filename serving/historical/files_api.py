@@ -5,18 +5,18 @@ Not for what is listed and who may see it: ``offline_files`` says that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
+from lib.answer_schemas import Instant, answers
 from lib.api import API, described
 from lib.errors import SHOWN_LENGTH
 from lib.instants import sent_instant, timestamp
 from lib.pools import Pool
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from registry import access
 from serving.historical.offline_files import FilesRequest, list_offline_files
 from serving.openapi import problems
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rest_framework.request import Request
 
-    from materialization.stores.offline_protocol import StoredFile
+    from materialization.stores.offline_values import StoredFile
     from serving.historical.offline_files import OfflineFiles
 
 PARAMETERS = {
@@ -49,6 +49,33 @@ _PROBLEMS = problems(
 )
 
 
+class FileAnswer(TypedDict):
+    """A Parquet file, and what it holds."""
+
+    uri: str
+    rows: int | None
+    first_event: Instant | None
+    last_event: Instant | None
+
+
+class ColumnAnswer(TypedDict):
+    name: str
+    type: str
+
+
+class FilesAnswer(TypedDict):
+    """The files that hold a version's rows, and until when they may be read where they are."""
+
+    feature_view: str
+    version: str | None
+    delta_version: int
+    rows: int | None
+    warnings: list[str]
+    columns: list[ColumnAnswer]
+    expires_at: Instant | None
+    files: list[FileAnswer]
+
+
 class OfflineFilesAPI(API):
     """The Parquet files of a version, to be read in bulk by oneself."""
 
@@ -59,7 +86,7 @@ class OfflineFilesAPI(API):
     @extend_schema(
         operation_id="list_offline_files",
         parameters=described(PARAMETERS, required="feature_view"),
-        responses={200: OpenApiTypes.OBJECT, **_PROBLEMS},
+        responses={**answers(FilesAnswer), **_PROBLEMS},
     )
     def get(self, request: Request, project: str) -> Response:
         """List the Parquet files that hold a version's rows, and the Delta version they are of.
@@ -97,7 +124,7 @@ def _instant(parameters: Mapping[str, str], name: str) -> datetime | None:
     return sent_instant(name, value, BadRequest) if value else None
 
 
-def files_output(found: OfflineFiles) -> dict[str, Any]:
+def files_output(found: OfflineFiles) -> FilesAnswer:
     return {
         "feature_view": found.version.feature_view.name,
         "version": found.version.number,
@@ -105,13 +132,14 @@ def files_output(found: OfflineFiles) -> dict[str, Any]:
         "rows": found.rows,
         "warnings": found.warnings,
         "columns": [{"name": name, "type": kind} for name, kind in found.columns.items()],
-        "files": [_file_output(file) for file in found.files],
+        "expires_at": timestamp(found.addresses.expires_at),
+        "files": list(map(_file_output, found.files, found.addresses.uris)),
     }
 
 
-def _file_output(file: StoredFile) -> dict[str, Any]:
+def _file_output(file: StoredFile, uri: str) -> FileAnswer:
     return {
-        "uri": file.uri,
+        "uri": uri,
         "rows": file.rows,
         "first_event": timestamp(file.first_event),
         "last_event": timestamp(file.last_event),

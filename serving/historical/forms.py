@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.historical.media_types import ARROW, CSV, PARQUET
+from lib.media_types import ARROW, CSV, PARQUET
 from serving.historical.plain_columns import first_line
 from serving.historical.typed_columns import BadEntityFrame, BadEntityValue, typed_key
 from serving.historical.uploads import decode_upload, too_many_rows
 from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from serving.limits import ReadLimits
     from serving.values import KeyColumn
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _INTEGER = r"^-?(0|[1-9][0-9]*)$"
 #: Digits beyond what a float tells apart: an identifier, also where a float has the same digits.
 _LONG = r"^-?[0-9]{16,}$"
+#: Whatever others write for a number with a fraction or an exponent: ``1e-05``, ``2.0``, ``.5``.
+_NUMBER = r"^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]+)?$"
+_FRACTION = "[.eE]"
+#: Rows that are looked at before all are: most texts are known by them.
+_FIRST = 1_000
 
 
 class SentFrame(Protocol):
@@ -85,10 +90,12 @@ class TextFrame(NamedTuple):
         column = self.table[key.name]
         if key.type.kind in INTEGER_RANGES:
             _refuse_odd_integers(column, key)
-        elif key.type.kind != "bool":
+        elif key.type.kind not in ("bool", "float32", "float64"):
             return typed_key(column, key)
+        is_fraction = key.type.kind in ("float32", "float64")
         try:
-            return column.cast(key.type.arrow)
+            found = column.cast(pa.float64() if is_fraction else key.type.arrow)
+            return typed_key(found, key) if is_fraction else found
         except pa.ArrowInvalid as exc:
             raise _bad_key(key, _first_bad(column, key)) from exc
 
@@ -99,8 +106,31 @@ class TextFrame(NamedTuple):
     def _shown(self, name: str, typed: pa.ChunkedArray | None) -> pa.ChunkedArray:
         if typed is None:
             return _guessed(self.table[name])
-        is_typed = pa.types.is_integer(typed.type) or pa.types.is_boolean(typed.type)
+        is_typed = not (pa.types.is_temporal(typed.type) or pa.types.is_binary(typed.type))
         return typed if is_typed else self.table[name]  # times and bytes as they were written
+
+
+def numbers_left_as_text(sent: SentFrame, besides: Collection[str]) -> list[str]:
+    """Say which columns of CSV have numbers, and stay text for how some are written."""
+    if not isinstance(sent, TextFrame):
+        return []
+    return [
+        f"column {name!r} of the CSV has numbers and is text in the answer, for some are not"
+        " written as we write them (1e-05, 2.0, 1.10 are not): send Parquet or Arrow, which say"
+        " what they are."
+        for name in sent.names
+        if name not in besides and _stays_text(sent.table[name])
+    ]
+
+
+def _stays_text(column: pa.ChunkedArray) -> bool:
+    """Return whether it has numbers only, some with a fraction, that are not taken for numbers."""
+    for part in (column.slice(0, _FIRST), column):
+        if pc.all(pc.match_substring_regex(part, _NUMBER)).as_py() is False:
+            return False
+    if not pc.any(pc.match_substring_regex(column, _FRACTION)).as_py():
+        return False
+    return bool(pa.types.is_string(_guessed(column).type))
 
 
 class JsonFrame(NamedTuple):
@@ -117,7 +147,7 @@ class JsonFrame(NamedTuple):
         return max(map(len, self.columns.values()), default=0)
 
     def key(self, key: KeyColumn) -> pa.ChunkedArray:
-        values = parse_keys(self.columns[key.name], key.type, name=key.name)
+        values = parse_keys(self.columns[key.name], key.type, name=key.name, what=key.what)
         return pa.chunked_array([pa.array(values, key.type.arrow)])
 
     def shown(self, typed: Mapping[str, pa.ChunkedArray]) -> pa.Table:
@@ -147,11 +177,11 @@ def read_upload(body: bytes, media_type: str, *, limits: ReadLimits) -> SentFram
     return frame
 
 
-def read_columns(columns: Mapping[str, Sequence[Any]], *, max_rows: int) -> SentFrame:
+def read_columns(columns: Mapping[str, Sequence[Any]], *, limits: ReadLimits) -> SentFrame:
     """Return JSON's columnar ``entities`` as a frame.
 
     :raises BadEntityFrame: no columns or unequal lengths; names the columns and their lengths.
-    :raises TooManyRows: over ``max_rows``.
+    :raises TooManyRows: over ``limits``.
     """
     if not columns:
         raise BadEntityFrame(
@@ -164,14 +194,9 @@ def read_columns(columns: Mapping[str, Sequence[Any]], *, max_rows: int) -> Sent
             f"the columns of entities have different lengths ({listed}); send one value a row.",
             lengths=lengths,
         )
-    _check_rows(max(lengths.values()), max_rows)
+    if (rows := max(lengths.values())) > limits.rows:
+        raise too_many_rows(rows, limits)
     return JsonFrame(columns)
-
-
-def _check_rows(count: int, most: int) -> None:
-    """:raises TooManyRows: naming the limit, its setting and what to do."""
-    if count > most:
-        raise too_many_rows(count, most)
 
 
 def _decode(kind: pa.DataType) -> None:
@@ -215,7 +240,7 @@ def _first_bad(column: pa.ChunkedArray, key: KeyColumn) -> str | None:
 
 def _bad_key(key: KeyColumn, cell: str | None) -> BadEntityValue:
     return BadEntityValue(
-        f"join key {key.name!r} is {key.type}: {shown(cell)} is not."
+        f"{key.what} {key.name!r} is {key.type}: {shown(cell)} is not."
         f" Send {KEY_FORMS[key.type.kind]}.",
         column=key.name,
     )

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from lib.errors import SHOWN_LENGTH
-from lib.instants import sent_instant
+from lib.instants import sent_instant, to_us
 from materialization.compute.questions import EntitiesQuestion, StoredEntities
 from materialization.stores.columns import EVENT
 from serving.historical.all_entities import asked_times
 from serving.historical.entity_frame import EntityFrame
-from serving.historical.uploads import TooManyRows
 from serving.request_body import BadRequest
 from serving.values import json_ready, parse_key
 
@@ -44,13 +43,13 @@ class FoundFrame(NamedTuple):
 def common_keys(uses: Sequence[ViewUse]) -> list[KeyColumn]:
     """Return the join keys that all of the views have.
 
-    :raises BadRequest: two have others, so that no row could be one of both; names them. Or one is
-        ``accuracy: temporal``: its stored rows are not what decides who is there at an instant.
+    :raises BadRequest: two have others, so that no row could be one of both; names them. Or there
+        are no views: what is computed of nothing stored is about no entities.
     """
-    if temporal := next((use for use in uses if use.version.spec.keeps_events), None):
+    if not uses:
         raise BadRequest(
-            f"all_entities: {temporal.label} is exact at any instant (accuracy: temporal), of which"
-            " all entities cannot be found yet. Send a frame of those you ask about."
+            "all_entities: nothing of what is asked for reads stored features, so there are no"
+            " entities to find. Send a frame, or ask for a stored feature beside it."
         )
     first, *others = ((use, use.asked_keys()) for use in uses)
     names = {(key.name, key.type) for key in first[1]}
@@ -84,7 +83,10 @@ def find_entities(
     """
     times, most = asked_times(asked), _limit(asked, limits)
     question = EntitiesQuestion(
-        tuple(StoredEntities(part.spec, part.files, part.key_columns) for part in parts),
+        tuple(
+            StoredEntities(part.spec, part.files_for(*map(to_us, times.bounds)), part.key_columns)
+            for part in parts
+        ),
         pa.schema([(key.name, key.type.arrow) for key in keys]),
         times.bounds,
         times.instants,
@@ -95,11 +97,8 @@ def find_entities(
         question = question._replace(after=_after(asked.after, keys, question.answer_schema))
     found = engine.entity_rows(question)
     if found.num_rows > most and asked.limit is None:
-        raise TooManyRows(
-            f"all_entities: there are more than {most} rows, the most of one answer"
-            ' (HISTORICAL_MAX_ROWS). Ask for pages with "limit", or about fewer times.',
-            limit=most,
-            setting="HISTORICAL_MAX_ROWS",
+        raise limits.too_many_rows(
+            f'all_entities: there are more than {most} rows (pages are asked for with "limit")'
         )
     table = found.slice(0, most)
     columns = {(key.name, key.type): table[key.name] for key in keys}

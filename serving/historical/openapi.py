@@ -10,9 +10,9 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from lib.media_types import JSON
 from serving.historical.answers import ANSWERS
 from serving.historical.forms import UPLOADS
-from serving.historical.media_types import JSON
 from serving.openapi import TEXTS, answer_schema, problems, request_schema
 
 _TIMING: dict[str, Any] = {
@@ -43,6 +43,14 @@ REQUEST = request_schema(
             },
         },
     },
+    entity_query={
+        "type": "object",
+        "description": "Instead of entities: rows of a registered data source, by one SELECT over"
+        " it (projection, filter, scalar functions).",
+        "required": ["source", "sql"],
+        "additionalProperties": False,
+        "properties": {"source": {"type": "string"}, "sql": {"type": "string"}},
+    },
     views={
         "type": "object",
         "description": "A name that references use → the view it stands for (absent: the view of"
@@ -69,7 +77,7 @@ ANSWER = answer_schema(
     next={"type": "object", "description": "The last row, where all_entities had a limit."},
 )
 BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
-_PARAMETERS = [
+PARAMETERS = [
     OpenApiParameter("features", str, many=True, description="with an upload: one reference each"),
     OpenApiParameter("feature_service", str, description="with an upload: instead of features"),
     OpenApiParameter("timing", str, enum=["known", "event"], description="with an upload"),
@@ -123,7 +131,7 @@ _PROBLEMS = problems(
 #: Decorates the view's ``post``.
 documented = extend_schema(
     operation_id="get_historical_features",
-    parameters=_PARAMETERS,
+    parameters=PARAMETERS,
     request={JSON: REQUEST, **dict.fromkeys(UPLOADS, BINARY)},
     responses={
         (200, JSON): OpenApiResponse(ANSWER, description="Feast's columnar shape."),

@@ -5,6 +5,7 @@ Not for HTTP (``api``), nor for how each step is done: it calls them one after t
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,14 +14,19 @@ from django.db import transaction
 from lib.errors import SHOWN
 from materialization.quality.freshness import freshness_of
 from registry import audit
+from registry.deprecation import deprecation_of
 from registry.glass import cautions
+from serving.choices import Door
 from serving.freshness import overdue_words
-from serving.historical.entity_frame import entity_frame
-from serving.historical.forms import read_columns, read_upload
+from serving.historical.entity_frame import EVENT_TIMESTAMP, entity_frame
+from serving.historical.forms import numbers_left_as_text, read_columns, read_upload
 from serving.historical.found_frame import common_keys, find_entities
 from serving.historical.plan import plan_training_set
+from serving.historical.queried_frame import Asker
 from serving.historical.training_set import join_features
 from serving.names import FeatureNameCollision
+from serving.request_body import BadRequest
+from serving.usage.slow_reads import asked_by, note_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +39,12 @@ if TYPE_CHECKING:
     from registry.models import FeatureViewVersion, Project
     from serving.historical.all_entities import AllEntities
     from serving.historical.entity_frame import EntityFrame
+    from serving.historical.forms import SentFrame
     from serving.historical.plan import TrainingPlan
     from serving.historical.request import HistoricalRequest
     from serving.historical.training_set import TrainingSet
     from serving.limits import ReadLimits
+    from serving.values import KeyColumn
 
 
 def read_training_set(
@@ -61,30 +69,44 @@ def read_training_set(
     :raises BadEntityFrame, TooManyRows: as ``read_upload``, ``read_columns`` and ``entity_frame``.
     :raises EngineLimitExceeded, OfflineStoreUnavailable: as ``Engine.point_in_time_joins``.
     """
+    began = perf_counter()
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
+    asker = Asker(actor, project, engine, at=at)
     if request.all_entities is None:
-        frame = asked_frame(body, media_type, plan=plan, request=request, limits=limits)
+        frame = asked_frame(body, media_type, asker, plan=plan, request=request, limits=limits)
         rest = None
         parts = plan.parts(store)
     else:
-        keys = common_keys(plan.uses)
-        _refuse_names([key.name for key in keys], plan, full=request.full_feature_names)
+        keys = asked_entities(plan, request)
         parts = plan.parts(store)
         frame, rest = find_entities(
             request.all_entities, keys, parts, engine=engine, timing=request.timing, limits=limits
         )
-        limits.check_values(frame.table.num_rows, len(keys) + 1 + len(plan.columns))
+        limits.check_values(frame.table.num_rows, len(keys) + 1 + plan.width)
     answer = join_features(
         frame, parts, plan.columns, engine=engine, timing=request.timing, explain=request.explain
     )
-    _record(answer, plan=plan, project=project, actor=actor, request=request, at=at)
-    overdue = _overdue(plan.versions, at)
-    warnings = (*cautions(plan.versions), *overdue, *answer.warnings)
-    return answer._replace(warnings=warnings, next=rest)
+    _record(answer, asker, plan=plan, project=project, actor=actor, request=request, at=at)
+    note_read(
+        asked_by(plan),
+        Door.HISTORICAL,
+        project=project,
+        actor=actor,
+        at=at,
+        service=request.feature_service,
+        rows=answer.table.num_rows,
+        seconds=perf_counter() - began,
+    )
+    warnings = (*warnings_of(plan.versions, at), *asker.warnings, *answer.warnings)
+    return answer._replace(warnings=warnings, next=rest, deprecation=deprecation_of(plan.versions))
+
+
+def warnings_of(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
+    """Say which versions nobody approved yet, and which are older than they promise."""
+    return [*cautions(versions), *_overdue(versions, at)]
 
 
 def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
-    """Say which versions are older than they promise."""
     promising = [version for version in versions if version.spec.view.freshness]
     found = freshness_of(promising, at=at) if promising else {}
     return [
@@ -97,24 +119,47 @@ def _overdue(versions: Sequence[FeatureViewVersion], at: datetime) -> list[str]:
 def asked_frame(
     body: bytes,
     media_type: str,
+    asker: Asker,
     *,
     plan: TrainingPlan,
     request: HistoricalRequest,
     limits: ReadLimits,
 ) -> EntityFrame:
-    """Return the frame that was sent, in the body or beside the request.
+    """Return the frame that was sent, in the body or beside the request, or that a query gives.
 
     :raises FeatureNameCollision, TooManyColumns, TooManyValues, BadEntityFrame, TooManyRows: as
         ``read_training_set``.
     """
+    sent: SentFrame
     if request.entities is not None:
-        sent = read_columns(request.entities, max_rows=limits.rows)
+        sent = read_columns(request.entities, limits=limits)
+    elif request.entity_query is not None:
+        sent = asker.frame(request.entity_query, limits)
     else:
         sent = read_upload(body, media_type, limits=limits)
     limits.check_columns(len(sent.names))
-    limits.check_values(sent.rows, len(sent.names) + len(plan.columns))
+    limits.check_values(sent.rows, len(sent.names) + plan.width)
     _refuse_names(sent.names, plan, full=request.full_feature_names)
-    return entity_frame(sent, plan.keys)
+    keys = plan.asked_of_frame
+    asker.warnings = numbers_left_as_text(sent, {EVENT_TIMESTAMP, *(key.name for key in keys)})
+    return entity_frame(sent, keys)
+
+
+def asked_entities(plan: TrainingPlan, request: HistoricalRequest) -> list[KeyColumn]:
+    """Return the join keys of a frame that all entities of the views make.
+
+    :raises BadRequest: as ``common_keys``.
+    :raises FeatureNameCollision: a feature has the name of one.
+    """
+    if plan.request:
+        key = plan.request[0]
+        raise BadRequest(
+            f"{key.view} computes with the request value {key.name!r}, which entities that are"
+            ' found by "all_entities" do not have; send a frame with it.'
+        )
+    keys = common_keys(plan.uses)
+    _refuse_names([key.name for key in keys], plan, full=request.full_feature_names)
+    return keys
 
 
 def _refuse_names(names: Sequence[str], plan: TrainingPlan, *, full: bool) -> None:
@@ -131,6 +176,7 @@ def _refuse_names(names: Sequence[str], plan: TrainingPlan, *, full: bool) -> No
 @transaction.atomic
 def _record(
     answer: TrainingSet,
+    asker: Asker,
     *,
     plan: TrainingPlan,
     project: Project,
@@ -149,7 +195,8 @@ def _record(
             "feature_service": request.feature_service,
             "versions": [str(version) for version in plan.versions],
             **({"views": named} if named else {}),
-            **({"all_entities": _told(every)} if every else {}),
+            **({"all_entities": told(every)} if every else {}),
+            **asker.told,
             "timing": request.timing,
             "rows": answer.table.num_rows,
             "matched": {part.label: part.matched for part in answer.parts},
@@ -159,7 +206,7 @@ def _record(
     )
 
 
-def _told(every: AllEntities) -> dict[str, Any]:
+def told(every: AllEntities) -> dict[str, Any]:
     """Return what the trail has of it: of many instants the first ones."""
     said = {name: value for name, value in msgspec.to_builtins(every).items() if value is not None}
     if isinstance(every.at, list) and len(every.at) > SHOWN:

@@ -15,6 +15,7 @@ from lib.errors import SHOWN_LENGTH
 from lib.json_bodies import MAX_DEPTH, UNREADABLE, decode, is_too_deep, why_unreadable
 from materialization.compute.questions import Timing
 from serving.historical.all_entities import AllEntities
+from serving.historical.entity_query import EntityQuery
 from serving.historical.named_views import NamedView, check_names
 from serving.request_body import BadRequest, check_asked, read_json
 
@@ -27,8 +28,8 @@ R = TypeVar("R", bound="HistoricalRequest")
 class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``entities`` is columnar: entity column → one value a row; None when a frame is uploaded.
 
-    With ``all_entities`` there is no frame. ``views`` are names that references use as those of
-    views.
+    With ``all_entities`` there is no frame, with ``entity_query`` a source has it. ``views`` are
+    names that references use as those of views.
     """
 
     features: list[str] | None = None
@@ -39,6 +40,12 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     views: dict[str, NamedView] = {}
     entities: dict[str, list[Any]] | None = None
     all_entities: AllEntities | None = None
+    entity_query: EntityQuery | None = None
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """The ways of saying whom it is about, of which one is there."""
+        return self.entities, self.all_entities, self.entity_query
 
 
 #: What uploads say in query parameters.
@@ -74,10 +81,10 @@ def parsed_body(body: bytes, kind: type[R], read: Callable[[Any], R], *, what: s
     except BadRequest as exc:
         _refuse_timing(exc.message)
         raise
-    if (request.entities is None) is (request.all_entities is None):
+    if sum(each is not None for each in request.about) != 1:
         raise BadRequest(
             'send "entities": one list a column, event_timestamp and the join keys among them; or'
-            ' "all_entities", with the times asked about.'
+            ' "all_entities", with the times asked about; or "entity_query", a source and a SELECT.'
         )
     for name, column in (request.entities or {}).items():
         _check_column(name, column)

@@ -45,19 +45,26 @@ def typed_key(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray:
         return _typed(plain(column), key)
     except pa.ArrowException as exc:
         raise BadEntityValue(
-            f"join key {key.name!r} is {key.type}: {first_line(exc)}.", column=key.name
+            f"{key.what} {key.name!r} is {key.type}: {first_line(exc)}.", column=key.name
         ) from exc
 
 
 def _typed(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray:
     target = key.type.arrow
-    if column.type in (target, pa.null()):
-        return column.cast(target)
+    if column.type == target:
+        return column
+    if _has_no_value(column):
+        return pa.chunked_array([pa.nulls(len(column), target)])
     convert = _FROM.get(key.type.kind)
     found = convert(column, key) if convert else None
     if found is None:
         raise _wrong_type(column, key)
     return found
+
+
+def _has_no_value(column: pa.ChunkedArray) -> bool:
+    """Tell whether a type says nothing: a frame without rows has what its writer made of none."""
+    return bool(column.null_count == len(column))
 
 
 def instants(column: pa.ChunkedArray, *, name: str) -> pa.ChunkedArray:
@@ -73,11 +80,13 @@ def instants(column: pa.ChunkedArray, *, name: str) -> pa.ChunkedArray:
 
 def _as_instants(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     kind = column.type
+    if _has_no_value(column):
+        return pa.chunked_array([pa.nulls(len(column), INSTANT)])
     if pa.types.is_string(kind):
         return _instants_of_text(column, name)
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         return _floored(column)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_null(kind):
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return column.cast(pa.timestamp("us", getattr(kind, "tz", None)))
     raise BadEntityValue(
         f"column {name!r} has type {kind}, which is not a time. Send timestamps (naive ones"
@@ -147,6 +156,17 @@ def _integers(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None
     return column.cast(key.type.arrow)
 
 
+def _floats(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+        return None
+    numbers = column.cast(pa.float64(), safe=False)
+    found = numbers.cast(key.type.arrow)
+    beyond = pc.and_(pc.is_inf(found), pc.invert(pc.is_inf(numbers)))
+    _refuse_where(beyond, numbers, key)
+    return found
+
+
 def _strings(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
     return column if pa.types.is_string(column.type) else None
 
@@ -170,13 +190,17 @@ def _dates(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
 
 def _parsed(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray:
     """Read text as JSON's join keys are read."""
-    parsed = [parse_key(text, key.type, name=key.name) for text in column.to_pylist()]
+    parsed = [
+        parse_key(text, key.type, name=key.name, what=key.what) for text in column.to_pylist()
+    ]
     return pa.chunked_array([pa.array(parsed, key.type.arrow)])
 
 
 _FROM: dict[str, Callable[[pa.ChunkedArray, KeyColumn], pa.ChunkedArray | None]] = {
     "int32": _integers,
     "int64": _integers,
+    "float32": _floats,
+    "float64": _floats,
     "string": _strings,
     "bytes": _bytes,
     "timestamp": _times,
@@ -188,7 +212,7 @@ def _refuse_where(mask: pa.ChunkedArray, column: pa.ChunkedArray, key: KeyColumn
     row = pc.index(mask, True).as_py()
     if row >= 0:
         raise BadEntityValue(
-            f"join key {key.name!r} is {key.type}: {column[row].as_py()} in row {row} is not."
+            f"{key.what} {key.name!r} is {key.type}: {column[row].as_py()} in row {row} is not."
             f" Send {KEY_FORMS[key.type.kind]}; null where there is none.",
             column=key.name,
             row=row,
@@ -197,7 +221,7 @@ def _refuse_where(mask: pa.ChunkedArray, column: pa.ChunkedArray, key: KeyColumn
 
 def _wrong_type(column: pa.ChunkedArray, key: KeyColumn) -> BadEntityValue:
     return BadEntityValue(
-        f"join key {key.name!r} is {key.type}; the entity frame has it as {column.type}, as in"
+        f"{key.what} {key.name!r} is {key.type}; the entity frame has it as {column.type}, as in"
         f" {_sample(column)}. Send {KEY_FORMS[key.type.kind]}, in a column of type {key.type}.",
         column=key.name,
         type=str(column.type),

@@ -20,7 +20,7 @@ from serving.historical.plain_columns import first_line
 from serving.historical.typed_columns import BadEntityFrame
 
 if TYPE_CHECKING:
-    from serving.limits import ReadLimits
+    from serving.limits import ReadLimits, TooManyRows
 
 _DECODE = Path(__file__).with_name("decode.py")
 _SECONDS = 120.0
@@ -30,17 +30,8 @@ class FrameTooLarge(TooLarge):
     code = "entity_frame_too_large"
 
 
-class TooManyRows(TooLarge):
-    code = "too_many_rows"
-
-
-def too_many_rows(count: int, most: int) -> TooManyRows:
-    return TooManyRows(
-        f"the entity frame has {count} rows; one question takes at most {most}"
-        " (HISTORICAL_MAX_ROWS). Split the frame, or set a higher limit on the server.",
-        limit=most,
-        setting="HISTORICAL_MAX_ROWS",
-    )
+def too_many_rows(count: int, limits: ReadLimits) -> TooManyRows:
+    return limits.too_many_rows(f"the entity frame has {count} rows")
 
 
 def decode_upload(body: bytes, media_type: str, limits: ReadLimits) -> pa.Table:
@@ -93,7 +84,7 @@ def _raise_for(report: dict[str, Any], media_type: str, limits: ReadLimits) -> N
         reason = first_line(ValueError(report["unreadable"]))
         raise BadEntityFrame(f"the body is not a readable {media_type}: {reason}.")
     if limit == "rows" and found:
-        raise too_many_rows(found, limits.rows)
+        raise too_many_rows(found, limits)
     if limit == "columns" and found:
         limits.check_columns(found)
     if limit == "depth":

@@ -5,12 +5,13 @@ Not for the rows, which are files (``datasets.files``), nor for making them (``d
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from materialization.models import FileHold
 from registry.models import FeatureViewVersion, Project
-from serving.choices import LIVE_WORK, Verdict
+from serving.choices import LIVE_WORK, Verdict, WorkStatus
 from serving.models.work import Work
 
 
@@ -24,6 +25,10 @@ class Dataset(Work):
     #: What was asked, in words, and the columns it gives: ``JoinedFeature``, each of a part.
     request = models.JSONField()
     columns = models.JSONField()
+    #: The query that gave the frame, with what it reads; empty: the frame was sent.
+    query = models.TextField(blank=True)
+    #: Which columns its rows are made of, and chosen by: ``rows_kept.columns_kept``.
+    query_columns = models.JSONField(default=dict, blank=True)
     #: What its files are called: nothing that anybody could have chosen.
     uid = models.CharField(max_length=32, unique=True)
     #: The entity frame's rows, the hash of its file, and its columns.
@@ -38,6 +43,18 @@ class Dataset(Work):
     #: What its features' values look like; not in the manifest, which has no values.
     profile = models.JSONField(default=dict, blank=True)
     manifest_hash = models.CharField(max_length=64, blank=True)
+    #: When it ends by itself; null: when somebody ends it.
+    expires_at = models.DateTimeField(null=True, blank=True)
+    #: Who ended it; nobody, where its time was over.
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    end_reason = models.TextField(blank=True)
 
     class Meta:
         ordering = ("-id",)
@@ -50,6 +67,12 @@ class Dataset(Work):
         indexes = (
             # "What died, or waits for a worker?" is asked by every sweep.
             models.Index(fields=("status", "enqueued_at"), name="serving_dataset_status"),
+            # "Whose time is over?" is asked by every sweep.
+            models.Index(
+                fields=("expires_at",),
+                condition=Q(status=WorkStatus.DONE),
+                name="serving_dataset_expiry",
+            ),
         )
 
     def __str__(self) -> str:

@@ -12,14 +12,18 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 
+from lib.accepting import acceptable
 from lib.api import API
 from lib.bodies import read_body
+from lib.content_codings import is_coded
 from lib.errors import AssayError, Unauthenticated, Unavailable
+from lib.media_types import ARROW
 from lib.parameters import check_parameters
-from registry.authentication import TokenMissing, bearer_token, find_token
+from registry.authentication import HOW_TO_ASK, TokenMissing, bearer_token, find_token
 from registry.scopes import networks_of, require_from
+from serving.choices import Door
 from serving.edges import online_limits
-from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
+from serving.online.answer import FORMS, said_headers, written
 from serving.online.openapi import documented
 from serving.online.read import get_online_features
 from serving.online.request import parse_request
@@ -38,6 +42,7 @@ class OnlineFeaturesAPI(API):
     """
 
     attempt = "reading online features"
+    door = Door.ONLINE
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method != "POST":
@@ -49,7 +54,7 @@ class OnlineFeaturesAPI(API):
             refusal = self._refusal(request, exc)
         except AssayError as exc:
             refusal = self._refusal(request, _refusal_for_the_caller(request, exc))
-        note_refusal(perf_counter() - began, refusal.status_code)
+        note_refusal(perf_counter() - began, refusal.status_code, door=self.door)
         return refusal
 
     def _refusal(self, request: HttpRequest, error: AssayError) -> HttpResponse:
@@ -63,17 +68,21 @@ class OnlineFeaturesAPI(API):
         the TTL now; the value is null). Deprecated versions answer and say so in Assay-Warnings.
         """
         check_parameters(request.GET, self.parameters)
+        form = acceptable(request.META.get("HTTP_ACCEPT", ""), FORMS)
+        token, said = read_token(request), parse_request(sent_body(request), form=form)
         answer = get_online_features(
             project=project,
-            token=_token(request),
-            request=parse_request(_body(request)),
+            token=token,
+            request=said,
             at=timezone.now(),
             limits=online_limits(),
             environ=request.META,
+            stored=form == ARROW,
         )
-        response = HttpResponse(answer_json(answer), content_type="application/json")
-        if answer.warnings:
-            response[WARNINGS_HEADER] = warnings_json(answer)
+        text = written(answer, form, int64_as_text=said.int64_as_text)
+        response = HttpResponse(text, content_type=form)
+        for name, value in said_headers(answer.warnings, answer.plan.deprecation):
+            response[name] = value
         return response
 
 
@@ -84,7 +93,7 @@ def _refusal_for_the_caller(request: HttpRequest, error: AssayError) -> AssayErr
     any plan, and the trail of one needs to know who it was.
     """
     try:
-        token = find_token(_token(request), at=timezone.now())
+        token = find_token(read_token(request), at=timezone.now())
         require_from(networks_of(token.networks), request.META)
         request.user = token.user
     except Unauthenticated as exc:
@@ -92,14 +101,19 @@ def _refusal_for_the_caller(request: HttpRequest, error: AssayError) -> AssayErr
     return error
 
 
-def _token(request: HttpRequest) -> str:
+def read_token(request: HttpRequest) -> str:
+    """:raises TokenMissing: saying which header to send."""
     token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
     if not token:
-        raise TokenMissing("send an API token as `Authorization: Bearer assay_…`.")
+        raise TokenMissing(HOW_TO_ASK)
     return token
 
 
-def _body(request: HttpRequest) -> bytes:
+def sent_body(request: HttpRequest) -> bytes:
+    """:raises AssayError: it is longer than online reads may be, or of no length."""
+    if is_coded(request.META.get("HTTP_CONTENT_ENCODING", "")):
+        # Little that is sent may be much to read: only for those we know.
+        find_token(read_token(request), at=timezone.now())
     setting = "ONLINE_MAX_BYTES"
     advice = f"One call takes {settings.ONLINE_MAX_ENTITY_ROWS} entity rows."
     return read_body(request, limit=getattr(settings, setting), setting=setting, advice=advice)

@@ -15,10 +15,12 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 
+from lib.accepting import acceptable
 from lib.bodies import read_up_to
+from lib.media_types import ARROW
 from registry.authentication import bearer_token
 from serving.edges import online_limits
-from serving.online.answer import WARNINGS_HEADER, answer_json, warnings_json
+from serving.online.answer import FORMS, said_headers, written
 from serving.online.read import get_online_features
 from serving.online.request import parse_request
 
@@ -46,7 +48,9 @@ class OnlineFirst:
         found = _PATH.fullmatch(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         is_short = length.isdecimal() and int(length) <= settings.ONLINE_MAX_BYTES
-        is_plain = environ["REQUEST_METHOD"] == "POST" and not environ.get("QUERY_STRING")
+        is_plain = environ["REQUEST_METHOD"] == "POST" and not (
+            environ.get("QUERY_STRING") or environ.get("HTTP_CONTENT_ENCODING")
+        )
         is_ours = _is_ours(environ.get("HTTP_HOST", ""))
         if found is None or not is_short or not is_plain or not is_ours:
             return self._application(environ, start_response)
@@ -68,20 +72,21 @@ def _is_ours(host: str) -> bool:
 
 
 def _answer(project: str, environ: Environ, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+    form = acceptable(environ.get("HTTP_ACCEPT", ""), FORMS)
+    request = parse_request(body, form=form)
     answer = get_online_features(
         project=project,
         token=bearer_token(environ.get("HTTP_AUTHORIZATION", "")) or "",
-        request=parse_request(body),
+        request=request,
         at=timezone.now(),
         limits=online_limits(),
         environ=environ,
+        stored=form == ARROW,
     )
-    text = answer_json(answer)
+    text = written(answer, form, int64_as_text=request.int64_as_text)
     headers = [
-        ("Content-Type", "application/json"),
+        ("Content-Type", form),
         ("Content-Length", str(len(text))),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    if answer.warnings:
-        headers.append((WARNINGS_HEADER, warnings_json(answer)))
-    return text, headers
+    return text, headers + said_headers(answer.warnings, answer.plan.deprecation)

@@ -5,16 +5,36 @@ Not for checking requests: ``request`` does that.
 
 from __future__ import annotations
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
+from lib.media_types import ARROW, JSON
 from serving.openapi import answer_schema, problems, request_schema
 
 REQUEST = request_schema(
     entities="Join key → one value a row; all columns of one length. Keys are typed.",
     include_feature_view_version_metadata={"type": "boolean", "default": False},
+    int64_as_text={
+        "type": "boolean",
+        "default": False,
+        "description": "Write int64 as text, and take keys of int64 so: for JavaScript.",
+    },
 )
 ANSWER = answer_schema(
     statuses=["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"],
+    deprecated={
+        "type": "array",
+        "description": "The versions among them that are deprecated; left out where none is.",
+        "items": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "version": {"type": "string"},
+                "deprecated_at": {"type": "string", "format": "date-time", "nullable": True},
+                "sunset_at": {"type": "string", "format": "date-time", "nullable": True},
+            },
+        },
+    },
     feature_view_metadata={
         "type": "array",
         "items": {
@@ -61,7 +81,7 @@ EXAMPLES = [
         response_only=True,
     ),
 ]
-_PROBLEMS = problems(
+PROBLEMS = problems(
     {
         401: "no live token.",
         403: "the token's user lacks read_online.",
@@ -77,8 +97,14 @@ documented = extend_schema(
     operation_id="get_online_features",
     request={"application/json": REQUEST},
     responses={
-        200: OpenApiResponse(ANSWER, description="One result a column, as feature_names has them."),
-        **_PROBLEMS,
+        (200, JSON): OpenApiResponse(
+            ANSWER, description="One result a column, as feature_names has them."
+        ),
+        (200, ARROW): OpenApiResponse(
+            OpenApiTypes.BINARY, description="Typed columns; beside each feature NAME:status."
+        ),
+        **PROBLEMS,
+        **problems({406: "Accept names no form an answer can have."}),
     },
     examples=EXAMPLES,
 )

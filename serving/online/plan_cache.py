@@ -16,11 +16,12 @@ from django.db import Error as DjangoDatabaseError
 from django.db import close_old_connections, connection
 
 from lib.errors import Unavailable
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from registry import epoch
 from registry.models import Project
-from serving.names import asked_views
-from serving.online.plans import Question, ReadPlan, authorise, make_plan
+from serving.names import asked_views, with_inputs
+from serving.online.making import authorise, make_plan
+from serving.online.plans import Question, ReadPlan
 from serving.online.watching import note_plan
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class PlanCache:
         views = asked_views(
             project=project, features=question.features, feature_service=question.feature_service
         )
+        views = with_inputs(project, views)
         rows = epoch.Registered(project.epoch, epoch.registered_views(project.pk, views))
         known = [view for view in views if view in rows.views]  # a plan of others is refused
         epochs = own + epoch.ensure(project.pk, known)[1:]

@@ -7,59 +7,43 @@ from __future__ import annotations
 
 from time import perf_counter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from lib.errors import AssayError, Invalid, TooLarge, Unavailable
+from lib.errors import AssayError, Unavailable
 from lib.instants import to_us
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from registry.authentication import TokenExpired, digest
 from registry.scopes import require_from
-from serving import values
+from serving.choices import Door
 from serving.freshness import freshness_json, overdue_words
+from serving.on_demand.feature import lacking_words
+from serving.on_demand.rows import computed, request_values
+from serving.online.entities import entity_columns, require_entities, require_rectangle, typed
 from serving.online.plan_cache import PLANS, KeptPlan
-from serving.online.plans import Question, ReadPlan
-from serving.online.rows import AnswerColumn, TableRows, key_column
+from serving.online.plans import FeatureColumn, ProjectChanging, Question, ReadPlan
+from serving.online.rows import AnswerColumn, TableRows
 from serving.online.watching import note_answer
+from serving.online.windows import window_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from materialization.stores.online_protocol import OnlineRows
+    from materialization.stores.online_protocol import OnlineRows, StoredRows
     from serving.limits import ReadLimits
+    from serving.online.plans import TableRead
     from serving.online.request import OnlineRequest
 
+Answer = TypeVar("Answer")
 #: How often a plan is made anew when the project changes under one question.
 ATTEMPTS = 5
 
 #: Of a question that no request brought: a token that is limited to networks is refused.
 NOWHERE: Mapping[str, Any] = MappingProxyType({})
 
-Entities = dict[str, list[Any]]
-
-
-class TooManyEntityRows(TooLarge):
-    code = "too_many_entity_rows"
-
-
-class UnequalLengths(Invalid):
-    code = "unequal_lengths"
-
-
-class UnknownEntityColumn(Invalid):
-    code = "unknown_entity_column"
-
-
-class MissingJoinKey(Invalid):
-    code = "missing_join_key"
-
 
 class NotLoaded(Unavailable):
     code = "not_loaded"
-
-
-class ProjectChanging(Unavailable):
-    code = "project_changing"
 
 
 class PlanOutdated(Exception):
@@ -67,13 +51,17 @@ class PlanOutdated(Exception):
 
 
 class OnlineAnswer(NamedTuple):
-    """Columns, names and declared types, keys first; ``feature_views`` is None unless asked for."""
+    """Columns, names and declared types, keys first; ``feature_views`` is None unless asked for.
+
+    ``plan`` is what answered: of each feature where it comes from and when it is too old.
+    """
 
     names: list[str]
     types: list[str]
     columns: list[AnswerColumn]
     feature_views: tuple[dict[str, Any], ...] | None
     warnings: tuple[str, ...]
+    plan: ReadPlan
 
 
 def get_online_features(
@@ -84,10 +72,13 @@ def get_online_features(
     at: datetime,
     limits: ReadLimits,
     environ: Mapping[str, Any] = NOWHERE,
+    stored: bool = False,
+    door: Door = Door.ONLINE,
 ) -> OnlineAnswer:
     """Answer a request as of ``at``: one value a feature and entity row, order and duplicates kept.
 
-    ``environ`` is the request's WSGI environment: a token may be limited to networks.
+    ``environ`` is the request's WSGI environment: a token may be limited to networks. ``stored``:
+    the columns are as they are stored, not ready for JSON.
     :raises Unauthenticated, Forbidden, NotFound: who asks, or what they ask for; from the first
         request after a change on.
     :raises Invalid, TooLarge: what is wrong with the entities, or over ``limits``.
@@ -106,50 +97,46 @@ def get_online_features(
         request.full_feature_names,
         limits,
     )
-    columns, covered, plan = _answer(question, token, request.entities, at, environ)
-    note_answer(perf_counter() - began, plan, columns[len(request.entities) :])
+
+    def read(kept: KeptPlan, fresh: bool) -> _Found:  # noqa: FBT001
+        return _read(kept, request, at, fresh=fresh, stored=stored)
+
+    found, plan = answered(question, token=token, at=at, environ=environ, read=read)
+    columns, covered = found.columns, found.covered
+    rows, seconds = len(columns[0].values) if columns else 0, perf_counter() - began
+    note_answer(seconds, plan, columns[len(request.entities) :], rows=rows, door=door)
     views = None
     if request.include_feature_view_version_metadata:
         views = tuple(_views(plan, covered, at))
-    warnings = (*plan.warnings, *_overdue(plan, covered, at))
-    keys = {key.name: str(key.type) for key in plan.keys}
+    warnings = (*plan.warnings, *overdue(plan, covered, at), *found.warnings)
+    keys = {key.name: str(key.type) for key in (*plan.request, *plan.keys)}
     types = [*(keys[name] for name in request.entities), *plan.types]
-    return OnlineAnswer([*request.entities, *plan.names], types, columns, views, warnings)
+    return OnlineAnswer([*request.entities, *plan.names], types, columns, views, warnings, plan)
 
 
-def require_rectangle(entities: Entities, max_rows: int) -> None:
-    """Return if all columns have one length, of ``max_rows`` at most.
+def answered(
+    question: Question,
+    *,
+    token: str,
+    at: datetime,
+    environ: Mapping[str, Any],
+    read: Callable[[KeptPlan, bool], Answer],
+) -> tuple[Answer, ReadPlan]:
+    """Return what ``read`` makes of a plan that holds, and that plan.
 
-    :raises UnequalLengths: naming each column and its length.
-    :raises TooManyEntityRows: naming the limit.
+    ``read`` is told the plan and whether it was made for this question. It asks the store for the
+    plan's epochs and its values at once, and begins with ``require_current``.
+    :raises AssayError: whatever ``read`` refuses under a plan that holds; who may not ask.
     """
-    lengths = {name: len(column) for name, column in entities.items()}
-    if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise UnequalLengths(
-            f"entity columns differ in length: {shown}. Send one value a row.", lengths=lengths
-        )
-    rows = max(lengths.values(), default=0)
-    if rows > max_rows:
-        raise TooManyEntityRows(
-            f"{rows} entity rows; one call takes at most {max_rows} (ONLINE_MAX_ENTITY_ROWS)."
-            " Send several, or ask get-historical-features.",
-            rows=rows,
-            limit=max_rows,
-        )
-
-
-def _answer(
-    question: Question, token: str, entities: Entities, at: datetime, environ: Mapping[str, Any]
-) -> tuple[list[AnswerColumn], list[datetime], ReadPlan]:
     kept, is_ours = PLANS.find(question, at=at), False
     for _ in range(1 + ATTEMPTS):
         if kept is not None:
             require_from(kept.read.networks, environ)
             try:
-                return *_read(kept, entities, at, fresh=is_ours), kept.read
+                require_in_time(kept.read, at)
+                return read(kept, is_ours), kept.read
             except PlanOutdated:
-                pass
+                pass  # made anew below; what is outdated each time is told at the end
             except Unavailable:
                 raise
             except AssayError:
@@ -162,83 +149,121 @@ def _answer(
     )
 
 
-def _read(
-    kept: KeptPlan, entities: Entities, at: datetime, *, fresh: bool
-) -> tuple[list[AnswerColumn], list[datetime]]:
-    """Fetch epochs and rows at once; a plan just made needs the same epochs only.
+def require_in_time(plan: ReadPlan, at: datetime) -> None:
+    """Return if the plan's token and its reader's grants reach that far.
 
-    Returns the columns and, of each table, up to when it was covered when it was loaded.
+    :raises PlanOutdated: another grant may reach further; else the next plan names what lacks one.
     """
-    plan = kept.read
     if at >= plan.expires_at:
         raise TokenExpired(f"the token expired at {plan.expires_at:%Y-%m-%dT%H:%M:%SZ}.")
     if at >= plan.granted_until:
-        raise PlanOutdated  # another grant may reach further; else the next names what lacks one
-    rows = max(map(len, entities.values()), default=0)
-    plan.limits.check_values(rows, len(plan.columns))
-    typed = _typed_keys(plan, entities)
-    tags = [entity.tags([typed[column] for column in columns]) for entity, columns in plan.entities]
-    asked = [(table.layout, tags[table.entity]) for table in plan.tables]
-    found = online_store().read(plan.project_id, plan.views, asked)
+        raise PlanOutdated
+
+
+def require_current(kept: KeptPlan, found: OnlineRows, *, fresh: bool) -> None:
+    """Return if what was read is of the plan's epochs; a plan just made needs no more than those.
+
+    :raises PlanOutdated: a right, a version or a default is another since.
+    """
     if not (found.epochs == kept.epochs if fresh else kept.holds(found)):
         raise PlanOutdated
-    columns = [*_key_columns(plan, entities, typed), *_feature_columns(plan, found, at)]
-    return columns, [stored.as_of for stored in found.tables if stored is not None]
 
 
-def _typed_keys(plan: ReadPlan, entities: Entities) -> list[list[Any]]:
-    """Return each of the plan's key columns, typed.
-
-    :raises MissingJoinKey, UnknownEntityColumn, BadKeyValue: naming column and view.
-    """
-    for key in plan.keys:
-        if key.name not in entities:
-            raise MissingJoinKey(
-                f"feature view {key.view} needs the entity column {key.name!r} ({key.type});"
-                f" the request has {', '.join(entities) or 'none'}.",
-                column=key.name,
-                feature_view=key.view,
-            )
-    if unknown := entities.keys() - {key.name for key in plan.keys}:
-        name, known = min(unknown), ", ".join(repr(key.name) for key in plan.keys)
-        raise UnknownEntityColumn(
-            f"no requested feature view has the join key {name!r}; theirs are {known}.", column=name
+def require_loaded(table: TableRead, its: StoredRows | None) -> StoredRows:
+    """:raises NotLoaded: what the store has of the table is not all there is."""
+    if its is None or its.generation < table.generation:
+        raise NotLoaded(
+            f"{table.version} is not loaded into the online store now. The next sweep loads it;"
+            " see its runs, or request a materialization.",
+            version=table.version,
         )
-    return [values.parse_keys(entities[key.name], key.type, name=key.name) for key in plan.keys]
+    return its
 
 
-def _key_columns(plan: ReadPlan, entities: Entities, typed: list[list[Any]]) -> list[AnswerColumn]:
-    """Return the join keys as they were understood, in the order of the request."""
-    understood = {}
-    for key, column in zip(plan.keys, typed, strict=True):
-        encode = values.encoder(key.type)
-        understood[key.name] = column if encode is None else [encode(value) for value in column]
-    return [key_column(understood[name]) for name in entities]
+def _read(
+    kept: KeptPlan, request: OnlineRequest, at: datetime, *, fresh: bool, stored: bool
+) -> _Found:
+    """Fetch epochs and rows at once; a plan just made needs the same epochs only."""
+    plan, entities = kept.read, request.entities
+    rows = max(map(len, entities.values()), default=0)
+    plan.limits.check_values(rows, len(plan.columns))
+    require_entities(plan, entities)
+    keys, given = typed(plan.keys, request), typed(plan.request, request)
+    tags = [entity.tags([keys[column] for column in columns]) for entity, columns in plan.entities]
+    asked = [(table.read_layout, tags[table.entity]) for table in plan.tables]
+    found = online_store().read(plan.project_id, plan.views, asked, now=to_us(at))
+    require_current(kept, found, fresh=fresh)
+    own = entity_columns(plan, entities, keys, given, stored=stored)
+    features = feature_columns(plan, found, given, at, rows=rows, stored=stored)
+    covered = [
+        at if table.is_pushed else each.as_of
+        for table, each in zip(plan.tables, found.tables, strict=True)
+        if each is not None
+    ]
+    return _Found([*own, *features.columns], covered, features.warnings)
 
 
-def _feature_columns(plan: ReadPlan, found: OnlineRows, at: datetime) -> list[AnswerColumn]:
-    """:raises NotLoaded: naming the first version whose table is not."""
+class _Found(NamedTuple):
+    """The columns and, of each table, up to when it was covered when it was loaded."""
+
+    columns: list[AnswerColumn]
+    covered: list[datetime]
+    warnings: tuple[str, ...]
+
+
+class FeatureColumns(NamedTuple):
+    columns: list[AnswerColumn]
+    warnings: tuple[str, ...]
+
+
+def feature_columns(
+    plan: ReadPlan,
+    found: OnlineRows,
+    request: list[list[Any]],
+    at: datetime,
+    *,
+    rows: int,
+    stored: bool,
+) -> FeatureColumns:
+    """Return the columns of a plan for rows that were found; ``request`` as ``plan.request``.
+
+    :raises NotLoaded: naming the first version whose table is not.
+    """
     now = to_us(at)
     tables = []
-    for table, stored in zip(plan.tables, found.tables, strict=True):
-        if stored is None or stored.generation < table.generation:
-            raise NotLoaded(
-                f"{table.version} is not loaded into the online store now. The next sweep loads it;"
-                " see its runs, or request a materialization.",
-                version=table.version,
-            )
+    for table, its in zip(plan.tables, found.tables, strict=True):
+        its = require_loaded(table, its)
         oldest = None if table.ttl_micros is None else now - table.ttl_micros
-        tables.append(TableRows(stored.rows, width=table.layout.width, oldest_micros=oldest))
-    return [tables[column.table].column(column) for column in plan.columns]
+        if table.windows is not None:
+            rows_now = window_rows(table, table.windows, its.rows, now)
+        else:
+            rows_now = its.rows
+        tables.append(TableRows(rows_now, width=table.layout.width, oldest_micros=oldest))
+    given = [request_values(v, key.type) for key, v in zip(plan.request, request, strict=True)]
+    columns, warnings = [], []
+    for each in plan.columns:
+        if isinstance(each, FeatureColumn):
+            own = tables[each.table]
+            columns.append(own.stored_column(each) if stored else own.column(each))
+            continue
+        made = computed(each, tables, given, rows=rows, now=now, stored=stored)
+        columns.append(made.column)
+        if made.lacking:
+            where = f"in {made.lacking} of {rows} rows"
+            warnings.append(lacking_words(f"{each.version}:{each.feature.name}", where))
+    return FeatureColumns(columns, tuple(warnings))
 
 
 def _views(plan: ReadPlan, covered: list[datetime], at: datetime) -> Iterator[dict[str, Any]]:
     """Yield each version that was read, with how old it is."""
     for view, table, until in zip(plan.feature_views, plan.tables, covered, strict=True):
         yield view | {"freshness": freshness_json(table.promise_text, until, at)}
+    for view in plan.computed_views:
+        yield view | {"freshness": None}
 
 
-def _overdue(plan: ReadPlan, covered: list[datetime], at: datetime) -> Iterator[str]:
+def overdue(plan: ReadPlan, covered: list[datetime], at: datetime) -> Iterator[str]:
+    """Yield words of each table that is older than it promises; ``covered`` says until when."""
     for table, until in zip(plan.tables, covered, strict=True):
         if table.promise is not None and at - until > table.promise:
             yield overdue_words(table.version, table.promise_text, until)

@@ -28,11 +28,14 @@ FEW = 8
 
 
 class AnswerColumn(msgspec.Struct, frozen=True, gc=False):
-    """One column, one item a row, ready for JSON: one of the answer's ``results``."""
+    """One column, one item a row: ready for JSON, as one of the answer's ``results``, or as stored.
+
+    As stored, event times are microseconds, None where there is no row and of join keys.
+    """
 
     values: Sequence[Any]
     statuses: list[str]
-    event_timestamps: list[str]
+    event_timestamps: Sequence[Any]
 
 
 class TableRows:
@@ -42,7 +45,7 @@ class TableRows:
         """``oldest_micros``: rows with an earlier event are too old; None: nothing expires."""
         self._columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * width
         events = self._columns[0]
-        self.event_timestamps = instants(events)
+        self._stamps: list[str] | None = None
         self._present = [PRESENT] * len(events)
         self._statuses = self._present
         is_whole = None not in events
@@ -50,7 +53,34 @@ class TableRows:
             oldest = -(2**63) if oldest_micros is None else oldest_micros
             self._statuses = [_row_status(event, oldest) for event in events]
 
+    @property
+    def events(self) -> Sequence[int | None]:
+        """Return the event time of each row in microseconds; None where there is none."""
+        return self._columns[0]
+
+    def valid(self, position: int) -> Sequence[Any]:
+        """Return the values of one position as others are computed from them.
+
+        Null where there is no row, or one that is too old; 0 is the event's time.
+        """
+        values = self._columns[position]
+        if self._statuses is self._present:
+            return values
+        pairs = zip(values, self._statuses, strict=True)
+        return [value if status is PRESENT else None for value, status in pairs]
+
     def column(self, feature: FeatureColumn) -> AnswerColumn:
+        """Return a feature's column ready for JSON."""
+        if self._stamps is None:  # once for all features of the table
+            self._stamps = instants(self.events)
+        column = self.stored_column(feature)
+        values = column.values
+        if feature.to_json is not None:
+            values = [None if value is None else feature.to_json(value) for value in values]
+        return AnswerColumn(values, column.statuses, self._stamps)
+
+    def stored_column(self, feature: FeatureColumn) -> AnswerColumn:
+        """Return a feature's column as it is stored; what is too old or not there is None."""
         values, statuses = self._columns[feature.position], self._statuses
         if statuses is not self._present:
             pairs = list(zip(values, statuses, strict=True))
@@ -58,19 +88,18 @@ class TableRows:
             statuses = [NULL_VALUE if s is PRESENT and v is None else s for v, s in pairs]
         elif None in values:
             statuses = [NULL_VALUE if value is None else PRESENT for value in values]
-        if feature.to_json is not None:
-            values = [None if value is None else feature.to_json(value) for value in values]
-        return AnswerColumn(values, statuses, self.event_timestamps)
+        return AnswerColumn(values, statuses, self.events)
 
 
-def key_column(values: Sequence[Any]) -> AnswerColumn:
+def key_column(values: Sequence[Any], *, stored: bool = False) -> AnswerColumn:
     """Return a join key as Feast answers it: PRESENT since 1970; a null key is a null value."""
     statuses = (
         [PRESENT] * len(values)
         if None not in values
         else [NULL_VALUE if v is None else PRESENT for v in values]
     )
-    return AnswerColumn(values, statuses, [EPOCH_TEXT] * len(values))
+    stamps = [None] * len(values) if stored else [EPOCH_TEXT] * len(values)
+    return AnswerColumn(values, statuses, stamps)
 
 
 def instants(micros: Sequence[int | None]) -> list[str]:

@@ -13,8 +13,8 @@ from django.contrib.auth import get_user_model
 
 from lib import rates
 from lib.rates import Rate
-from registry import excess
 from registry.models import Project
+from registry.trail import excess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

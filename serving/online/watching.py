@@ -1,27 +1,32 @@
-"""What is counted of online reads: how long, how they end, what they find, plans made anew.
+"""What is counted of online reads: how long, how they end, what they find, who reads what.
 
 A read leaves one small note in its process; a thread adds them up within a second. So readers
-neither wait for each other nor for a file. Not for who read what: usage is another matter.
+neither wait for each other nor for a file, nor for Redis. Not for what becomes of who read what:
+``serving.usage``.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter as Tally
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils import timezone
 
+from lib.flushing import Flusher
 from lib.metrics import Counter, Histogram, unharmed
-from registry.token_uses import note_uses
+from registry.accounts.token_uses import note_uses
+from serving.choices import Door
 from serving.online.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
 from serving.online.sensitive_reads import note_reads
+from serving.usage.buffer import BUFFER
+from serving.usage.edges import is_noted, send
+from serving.usage.noting import BOUNDS, Answers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
 
     from serving.online.plans import ReadPlan
     from serving.online.rows import AnswerColumn
@@ -31,7 +36,14 @@ SECONDS = Histogram(
     "assay_online_read_seconds",
     "Seconds of get-online-features inside the server, by HTTP status.",
     ("status",),
-    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    buckets=BOUNDS,
+)
+#: Searches look at many rows for one answer: who watches online reads is not told of them there.
+SEARCH_SECONDS = Histogram(
+    "assay_search_seconds",
+    "Seconds of search inside the server, by HTTP status.",
+    ("status",),
+    buckets=BOUNDS,
 )
 VALUES = Counter(
     "assay_online_values",
@@ -40,84 +52,88 @@ VALUES = Counter(
 )
 PLANS = Counter("assay_online_plans_made", "Read plans made from the registry.", ("project",))
 STATUSES = (PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE)
-FLUSH_EVERY_SECONDS = 1.0
 #: Notes that may wait: a thread that is starved must not let them pile up.
 MOST_WAITING = 50_000
 
 
 class Note(NamedTuple):
-    """One read: ``found`` has how many values of which table, by its place in the plan."""
+    """One read: ``found`` has how many values of which version had which status."""
 
     seconds: float
     status: int
     plan: ReadPlan | None = None
-    found: Sequence[tuple[int, str, int]] = ()
+    rows: int = 0
+    found: Sequence[tuple[str, str, int]] = ()
+    door: Door = Door.ONLINE
 
 
 class Watch:
     """The notes of one process, and the thread that adds them up."""
 
     def __init__(self) -> None:
-        self._notes: deque[Note] = deque(maxlen=MOST_WAITING)
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._notes: deque[Note] = deque()
+        self._dropping = threading.Lock()
+        self._dropped = 0
+        self._flusher = Flusher(self.flush, name="reads")
 
     def note(self, note: Note) -> None:
         self._notes.append(note)
-        if self._thread is None:
-            self._start()
+        if len(self._notes) > MOST_WAITING:
+            self._drop()
+        self._flusher.wake()
+
+    def _drop(self) -> None:
+        """Forget the oldest note, which is counted."""
+        with self._dropping, suppress(IndexError):
+            self._notes.popleft()
+            self._dropped += 1
 
     def flush(self) -> None:
-        """Add up what was noted; several may do it at once."""
-        found: Tally[tuple[str, str, str]] = Tally()
-        used: dict[int, datetime] = {}
-        sensitive: Tally[SensitiveRead] = Tally()
-        seconds: dict[int, list[float]] = {}
-        while self._notes:
-            try:
-                note = self._notes.popleft()
-            except IndexError:
-                break
-            seconds.setdefault(note.status, []).append(note.seconds)
-            if note.plan is not None:
-                used[note.plan.token_id] = timezone.now()
-                project = note.plan.project
-                sensitive.update(note.plan.sensitive)
-                for table, status, count in note.found:
-                    found[project, note.plan.tables[table].version, status] += count
-        note_uses(used)
-        note_reads(sensitive, at=timezone.now())
-        with unharmed():
-            for code, times in seconds.items():
-                series = SECONDS.labels(str(code))
-                for each in times:
-                    series.observe(each)
-            for labels, count in found.items():
-                VALUES.labels(*labels).inc(count)
+        """Add up what was noted, and send what of it is sent; several may do it at once."""
+        answers: dict[tuple[int, Door], tuple[ReadPlan, Answers]] = {}
+        seconds: dict[tuple[int, bool], list[float]] = {}
+        for note in self._take():
+            key_of_time = note.status, note.door is Door.SEARCH
+            seconds.setdefault(key_of_time, []).append(note.seconds)
+            if (plan := note.plan) is not None:
+                key = (id(plan), note.door)
+                if (known := answers.get(key)) is None:
+                    known = answers[key] = (plan, Answers())
+                known[1].add(rows=note.rows, seconds=note.seconds, found=note.found)
+        _count(seconds, answers.values())
+        _hand_over(answers)
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(FLUSH_EVERY_SECONDS)
-            self.flush()
+    def _take(self) -> list[Note]:
+        """Return the notes there are; that some had to leave before is handed on."""
+        found = []
+        with suppress(IndexError):
+            while self._notes:
+                found.append(self._notes.popleft())
+        if self._dropped:
+            with self._dropping:
+                dropped, self._dropped = self._dropped, 0
+            BUFFER.note_dropped(dropped)
+        return found
 
 
 #: The process's own.
 WATCH = Watch()
 
 
-def note_answer(seconds: float, plan: ReadPlan, columns: Sequence[AnswerColumn]) -> None:
+def note_answer(
+    seconds: float,
+    plan: ReadPlan,
+    columns: Sequence[AnswerColumn],
+    *,
+    rows: int,
+    door: Door,
+) -> None:
     """Note a read that was answered; ``columns`` are those of the plan's features."""
-    WATCH.note(Note(seconds, 200, plan, _found(plan, columns)))
+    WATCH.note(Note(seconds, 200, plan, rows, _found(plan, columns), door))
 
 
-def note_refusal(seconds: float, status: int) -> None:
-    WATCH.note(Note(seconds, status))
+def note_refusal(seconds: float, status: int, *, door: Door) -> None:
+    WATCH.note(Note(seconds, status, door=door))
 
 
 def note_plan(project: str) -> None:
@@ -125,25 +141,53 @@ def note_plan(project: str) -> None:
         PLANS.labels(project).inc()
 
 
-def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[int, str, int]]:
-    """Count the statuses by table. Columns of a table mostly share one list: it is counted once."""
-    sharing: dict[tuple[int, int], list[Any]] = {}
+def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[str, str, int]]:
+    """Count the statuses by version. Columns of a table mostly share a list: it is counted once."""
+    sharing: dict[tuple[str, int], list[Any]] = {}
     for feature, column in zip(plan.columns, columns, strict=True):
         statuses = column.statuses
-        shared = sharing.get((feature.table, id(statuses)))
+        shared = sharing.get((feature.version, id(statuses)))
         if shared is None:
-            sharing[feature.table, id(statuses)] = [statuses, 1]
+            sharing[feature.version, id(statuses)] = [statuses, 1]
         else:
             shared[1] += 1
     return [
-        (table, status, count * times)
-        for (table, _), (statuses, times) in sharing.items()
-        for status, count in _count(statuses)
+        (version, status, count * times)
+        for (version, _), (statuses, times) in sharing.items()
+        for status, count in _counted(statuses)
     ]
 
 
-def _count(statuses: list[str]) -> list[tuple[str, int]]:
+def _counted(statuses: list[str]) -> list[tuple[str, int]]:
     present = statuses.count(PRESENT)
     if present == len(statuses):
         return [(PRESENT, present)]
     return [(status, count) for status in STATUSES if (count := statuses.count(status))]
+
+
+def _count(
+    seconds: Mapping[tuple[int, bool], Sequence[float]], answers: Iterable[tuple[ReadPlan, Answers]]
+) -> None:
+    """Add to what ``/metrics`` tells."""
+    with unharmed():
+        for (code, is_search), times in seconds.items():
+            series = (SEARCH_SECONDS if is_search else SECONDS).labels(str(code))
+            for each in times:
+                series.observe(each)
+        for plan, added in answers:
+            for (version, status), count in added.found.items():
+                VALUES.labels(plan.project, version, status).inc(count)
+
+
+def _hand_over(answers: Mapping[tuple[int, Door], tuple[ReadPlan, Answers]]) -> None:
+    """Tell of the tokens that were used, of what is sensitive, and who read what."""
+    at = timezone.now()
+    note_uses({plan.token_id: at for plan, _ in answers.values()})
+    sensitive: Tally[SensitiveRead] = Tally()
+    for plan, added in answers.values():
+        sensitive.update(dict.fromkeys(plan.sensitive, added.reads))
+    note_reads(sensitive, at=at)
+    if is_noted():
+        for (_, door), (plan, added) in answers.items():
+            BUFFER.add(added.records(plan.reading, door, at=at))
+    send()

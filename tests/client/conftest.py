@@ -92,6 +92,8 @@ def handler_for(peer: Peer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(prepared.body)
+            announced = {**length, **prepared.headers}["Content-Length"]
+            self.close_connection = announced != str(len(prepared.body))  # it breaks off
 
         do_GET = do_POST = answer
 

@@ -296,6 +296,36 @@ def test_alerts_are_listed_and_acknowledged(assay, peer, capsys):
     assert "acknowledged" in out
 
 
+STREAM = {
+    "id": 7, "feature_view": "last_trip", "stream": "trips", "partition": 2, "state": "stopped",
+    "place": 40, "lag": 2, "words": "it ends at 1",
+}  # fmt: skip
+LETTER = {
+    "id": 9, "feature_view": "last_trip", "stream": "trips", "partition": 2, "place": 12,
+    "state": "asked", "column": "fare", "words": "float64 is asked for",
+}  # fmt: skip
+
+
+def test_streams_and_dead_letters_are_listed_and_seen_to(assay, peer, capsys):
+    peer.answers_with("GET streams", {"count": 1, "next": None, "results": [STREAM]})
+    peer.answers_with("GET dead-letters", {"count": 1, "next": None, "results": [LETTER]})
+    peer.answers_with("POST streams/7/read-on", STREAM | {"state": "waiting"})
+    peer.answers_with("POST dead-letters/9/replay", LETTER)
+
+    assert assay("streams", "list", "--state", "stopped") == 0
+    assert assay("streams", "letters") == 0
+    assert assay("streams", "read-on", "7", "oldest", "--reason", "made anew") == 0
+    assert assay("streams", "replay", "9") == 0
+
+    out = capsys.readouterr().out
+    assert "it ends at 1" in out
+    assert "float64 is asked for" in out
+    (sent,) = [each for each in peer.requests if each.path.endswith("read-on")]
+    assert json.loads(sent.body) == {"place": "oldest", "reason": "made anew"}
+    with pytest.raises(SystemExit):
+        assay("streams", "read-on", "7", "first", "--reason", "x")
+
+
 def test_an_empty_frame_is_named_and_not_sent(assay, peer, tmp_path, capsys):
     (tmp_path / "frame.csv").touch()
 
@@ -390,7 +420,7 @@ def test_all_entities_stand_in_for_a_frame(assay, peer, tmp_path, capsys):
         {"start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z", "every": "1d"},
     ]
     assert assay(*asked) == 1
-    assert "either FRAME, or the times" in capsys.readouterr().err
+    assert "give one: FRAME, the times" in capsys.readouterr().err
     assert assay(*asked, "frame.csv", "--at", "2026-01-01") == 1
 
 

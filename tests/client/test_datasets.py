@@ -13,7 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
-from assay import Conflict, DatasetDiffers, DatasetFailed, Invalid, NotFound, ServerError
+from assay import (
+    AllEntities,
+    Conflict,
+    DatasetDiffers,
+    DatasetFailed,
+    Gone,
+    Invalid,
+    NotFound,
+    ServerError,
+)
 from assay.cli.app import main
 
 AT = datetime(2026, 1, 2, 3, tzinfo=UTC)
@@ -44,6 +53,7 @@ MANIFEST = {
         "features": [{"name": "trips", "reference": "v@1.0.0:trips", "type": "int64"}],
         "views": [],
     },
+    "parameters": [{"trips": "[]"}],
 }
 
 
@@ -69,6 +79,7 @@ def test_a_dataset_is_asked_for_waited_for_and_fetched_once(made, store):
     assert sent.query["description"] == ["Who leaves"]
     assert (found.name, found.version, len(found), found.manifest_hash) == ("churn", 2, 2, "aa")
     assert found.content_hash == "cc"
+    assert found.parameters == [{"trips": "[]"}]
     assert found.to_arrow().equals(ROWS)
     assert found.to_df()["trips"].tolist()[0] == 3
     assert [each.path.endswith("/download") for each in made.requests].count(True) == 1
@@ -140,6 +151,8 @@ def test_a_split_goes_with_the_request_and_parts_are_read_apart(made, store):
     train = found.to_df("train")
     assert train["driver_id"].tolist() == [1]
     assert "split" not in train.columns
+    for other in (found.to_polars("train").to_dicts(), found.to_arrow("train").to_pylist()):
+        assert other == found.to_arrow().slice(0, 1).drop_columns(["split"]).to_pylist()
     with pytest.raises(Invalid, match="its parts are train, test"):
         found.to_df("dev")
 
@@ -176,6 +189,62 @@ def test_what_differs_is_raised_with_where(made, store):
     ) as raised:
         found.verify()
     assert raised.value.data["check"] == differs
+
+
+def test_all_entities_stand_in_for_a_frame(made, store, monkeypatch):
+    every = AllEntities(start="2026-01-01", end="2026-02-01", every="1d")
+
+    store.create_dataset("churn", every, ["v:trips"], expires="90d")
+
+    asked = made.requests[0].json()
+    assert asked["all_entities"] == {
+        "start": "2026-01-01T00:00:00Z", "end": "2026-02-01T00:00:00Z", "every": "1d",
+    }  # fmt: skip
+    assert (asked["expires"], "entities" in asked) == ("90d", False)
+    monkeypatch.setenv("ASSAY_URL", made.url)
+    monkeypatch.setenv("ASSAY_TOKEN", "t")
+    monkeypatch.setenv("ASSAY_PROJECT", "rides")
+    assert main(["datasets", "create", "churn", "--at", "2026-01-01", "-f", "v:trips"]) == 0
+    sent = next(each for each in made.requests[1:] if each.method == "POST").json()
+    assert sent["all_entities"] == {"at": ["2026-01-01T00:00:00Z"]}
+
+
+ENDED = {**DATASET, "status": "ended", "ended_at": "2026-02-01T00:00:00Z"}
+
+
+def test_one_is_ended(peer, store):
+    peer.answers_with("POST datasets/churn/2/end", ENDED)
+
+    assert store.end_dataset("churn", 2, "Replaced")["status"] == "ended"
+    asked = json.loads(peer.requests[0].body)
+    assert asked == {"reason": "Replaced", "despite_downloads": False}
+
+
+def test_of_one_that_was_ended_the_manifest_is_given(peer, store):
+    peer.answers_with("GET datasets/churn/2", ENDED)
+    peer.answers_with("GET datasets/churn/2/manifest", MANIFEST)
+    gone = {"code": "dataset_ended", "detail": "churn@2 was ended"}
+    peer.answers_with("GET datasets/churn/2/download", gone, 410)
+
+    found = store.get_dataset("churn", 2)
+
+    assert (found.manifest_hash, found.ended_at) == ("aa", "2026-02-01T00:00:00Z")
+    with pytest.raises(Gone, match="was ended"):
+        found.to_df()
+
+
+def test_the_command_ends_one_version(peer, monkeypatch, capsys):
+    monkeypatch.setenv("ASSAY_URL", peer.url)
+    monkeypatch.setenv("ASSAY_TOKEN", "t")
+    monkeypatch.setenv("ASSAY_PROJECT", "rides")
+    peer.answers_with("POST datasets/churn/2/end", ENDED)
+
+    assert main(["datasets", "end", "churn@2", "-r", "Replaced", "--despite-downloads"]) == 0
+    assert json.loads(peer.requests[0].body)["despite_downloads"] is True
+    assert "churn@2 is ended" in capsys.readouterr().out
+    assert main(["datasets", "end", "churn", "-r", "Replaced"]) == 1
+    assert "as in churn@3" in capsys.readouterr().err
+    assert len(peer.requests) == 1
 
 
 def test_the_command_makes_shows_downloads_and_verifies(made, store, tmp_path, monkeypatch, capsys):

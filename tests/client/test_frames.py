@@ -9,11 +9,13 @@ from decimal import Decimal
 import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import ipc
 
 from assay import ServerError
+from assay.errors import Invalid
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 ARROW = "application/vnd.apache.arrow.stream"
@@ -120,9 +122,52 @@ def test_online_rows_come_from_whatever_gives_arrow(peer, store):
         assert peer.requests[-1].json()["entities"] == {"id": [2**63 - 1, None]}
 
 
+def test_a_column_that_arrow_does_not_have_is_named(store):
+    class Polars:
+        """Gives all columns or some of them, as polars does; Arrow knows no Int128."""
+
+        def __init__(self, columns):
+            self.columns = columns
+
+        def __getitem__(self, columns):
+            return Polars(columns)
+
+        def __arrow_c_stream__(self, requested_schema=None):
+            if "big" in self.columns:
+                raise ValueError("unsupported format string: '_pli128'")
+            return pa.table(dict.fromkeys(self.columns, [1])).__arrow_c_stream__()
+
+    with pytest.raises(Invalid, match="column 'big' of a Polars cannot be sent.*Write it as int64"):
+        store.get_historical_features(Polars(["driver_id", "big"]), ["v:f"])
+
+
 def test_an_answer_about_other_rows_is_an_error(peer, store):
     table = pa.table({"driver_id": [1, 2], "event_timestamp": [AT, AT]})
     answer_with(peer, table, driver_id=pa.array([2, 1]))
 
     with pytest.raises(ServerError, match="column 'driver_id'"):
         store.get_historical_features(table, ["v:f"])
+
+
+def test_a_polars_frame_is_sent_and_given(peer, store):
+    frame = pl.DataFrame(
+        {"driver_id": [2**63 - 1, 7], "event_timestamp": [AT, AT]},
+        schema_overrides={"event_timestamp": pl.Datetime("us", "UTC")},
+    )
+    answer_with(peer, frame.to_arrow())
+
+    job = store.get_historical_features(frame, ["v:f"])
+
+    sent = ipc.open_stream(peer.requests[0].body).read_all()
+    assert sent.to_pylist() == frame.to_dicts()
+    assert job.to_polars().select(frame.columns).equals(frame)
+
+
+def test_a_lazy_frame_is_refused_with_what_to_give_instead(store):
+    lazy = pl.LazyFrame({"driver_id": [1], "event_timestamp": [AT]})
+
+    for ask in (store.get_historical_features, store.request_historical_features):
+        with pytest.raises(Invalid, match="LazyFrame has no rows yet; give what its collect"):
+            ask(lazy, ["v:f"])
+    with pytest.raises(Invalid, match="LazyFrame has no rows yet"):
+        store.get_online_features(["v:f"], lazy)

@@ -127,6 +127,18 @@ def test_what_an_action_takes_beside_a_comment_is_sent_when_given(peer, store):
     ]
 
 
+def test_a_deprecation_says_until_when_if_it_knows(peer, store):
+    peer.answers_with("POST feature-views/v/versions/1.0.0/deprecate", {"state": "deprecated"})
+
+    store.deprecate("v@1.0.0", until=datetime(2027, 1, 31, tzinfo=UTC))
+    store.deprecate("v@1.0.0")
+
+    assert [sent.json() for sent in peer.requests] == [
+        {"comment": "", "until": "2027-01-31T00:00:00+00:00"},
+        {"comment": ""},
+    ]
+
+
 def test_when_two_versions_are_possible_both_are_named(peer, store):
     peer.answers_with("GET feature-views/v/versions", page_of(in_state("approved")))
     peer.answers_with("GET feature-views/v/versions", page_of(VERSIONS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from assay.errors import Invalid
 from registry.reading.parsing import parse_files
 
 SHOP = Path(__file__).parent / "feast_shop"
-FEAST = os.environ.get("FEAST_PYTHON")
 FEATURES = """\
 feature_name: user_avg_spend_7d
 version: v2
@@ -109,16 +107,32 @@ def test_feasts_delta_tables_and_databases_are_sources_of_their_kinds():
             "class_type": "feast.infra.contrib.postgres_source.PostgreSQLSource",
             "custom": {"configuration": '{"name": "db", "query": "", "table": "sales.a"}'},
         },
+        {"name": "folder", "timestamp_field": "ts", "file": {"uri": "s3://bucket/a/b/"}},
+        {"name": "gone", "timestamp_field": "ts", "file": {"uri": "gs://bucket/a.parquet"}},
+        {
+            "name": "far",
+            "timestamp_field": "ts",
+            "file": {"uri": "s3a://bucket/lake/b/", "format": {"delta": b""}},
+        },
     ]
 
     for source in sources:
         carry_source(carried, {"batch_source": source}, "view v")
 
-    lake, database = (each.to_dict() for each in carried.objects)
+    lake, database, folder, gone, far = (each.to_dict() for each in carried.objects)
     assert (lake["type"], lake["path"]) == ("delta", "lake/a")
     assert (database["type"], database["table"]) == ("postgres", "sales.a")
     assert "query" not in database
-    assert said(carried, FILL) == ["source db: needs the name of the `connection` to its database"]
+    where = ("type", "connection", "path")
+    assert [folder[key] for key in where] == ["s3", "TODO", "a/b/*.parquet"]
+    assert [far[key] for key in where] == ["delta", "TODO", "lake/b"]
+    assert gone["path"] == "TODO/bucket/a.parquet"
+    assert said(carried, FILL) == [
+        "source db: needs the name of the `connection` to its database",
+        "source folder: needs the name of the `connection` to the bucket bucket",
+        "source gone: reads gs://bucket/a.parquet; name the root and the path below it",
+        "source far: needs the name of the `connection` to the bucket bucket",
+    ]
 
 
 def test_two_of_theirs_are_never_one_of_ours():
@@ -151,18 +165,17 @@ def test_what_feast_says_and_we_do_not_is_in_the_report(shop):
     assert "entity Merchant: does not say the type of its key `merchant_code`" in fill
     assert any("is of BigQuery and reads p.d.merchants" in line for line in fill)
     assert any("view clicks: has no entity" in line for line in fill)
-    assert any("reads s3://bucket/clicks.parquet" in line for line in fill)
+    assert any("`connection` to the bucket bucket" in line for line in fill)
     assert any("isVip: is called `is_vip` here" in line for line in changed)
     report = shop.report()
     assert "| feature views | 4 |" in report
     assert report.index("## To fill in") < report.index("## Does not carry over")
 
 
-@pytest.mark.skipif(not FEAST, reason="FEAST_PYTHON names no interpreter that has Feast")
-def test_a_repositorys_python_says_what_its_registry_says(shop, monkeypatch):
+def test_a_repositorys_python_says_what_its_registry_says(shop, monkeypatch, feast_python):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
 
-    assert feast.carry(SHOP, FEAST).definitions() == shop.definitions()
+    assert feast.carry(SHOP, feast_python).definitions() == shop.definitions()
 
 
 def test_a_folder_without_feast_is_refused_in_words(tmp_path, monkeypatch):
@@ -235,6 +248,24 @@ def test_keys_of_several_columns_and_tags_that_differ_are_not_lost(tmp_path):
     assert [each.name for each in found["user_shop_2_s"].features] == ["c", "c_2"]
     assert found["user_shop_s"].tags == {"pii": "yes"}
     assert "b: has the tag pii: no; the view's is yes" in said(carried, LOST)
+
+
+def test_what_is_null_or_not_said_is_to_be_filled_in_and_no_word(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "feature_name: a\ndata_type: int\nentity_key: ~\nsource_data: {service: s, field: null}\n"
+        "transformation_logic_ref: null\nonline_ttl_seconds:\nowner: null\n"
+        "---\n{feature_name: b, data_type: int, source_data: {service: s}}\n"
+        "---\n{feature_name: null, data_type: int}\n"
+    )
+
+    carried = autofs.carry(tmp_path)
+
+    text = carried.definitions()
+    assert "null" not in text
+    assert "None" not in text
+    assert "join_keys: [{name: TODO, type: TODO}]" in text
+    assert "a, b: does not say its `entity_key`" in said(carried, FILL)
+    assert said(carried, LOST) == ["a.yaml: has a document without `feature_name`"]
 
 
 def test_what_autofs_says_and_we_do_not_is_in_the_report(tmp_path):

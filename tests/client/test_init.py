@@ -6,6 +6,7 @@ import gzip
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,9 @@ from assay.cli import main
 from assay.errors import Invalid
 from registry.reading.parsing import parse_files
 
+INT128 = (
+    Path(__file__).parents[1] / "materialization" / "sources" / "parquet" / "polars_int128.parquet"
+)
 PURCHASES = (
     "ts,purchase_id,user_id,Product Name,price,paid\n"
     "1699874292000,A-1,007,tea,1.50,true\n"
@@ -77,6 +81,7 @@ def test_days_written_as_numbers_are_no_seconds_since_1970(tmp_path):
 
     assert "event_timestamp: TODO" in said
     assert "day has days written as numbers" in said
+    assert """strptime(CAST("day" AS VARCHAR), '%Y%m%d') AS "day\"""" in said
     assert "unit" not in said
 
 
@@ -254,6 +259,11 @@ def test_what_cannot_be_read_is_said_in_words(tmp_path, name, content, said, cap
     assert shown.out == ""
 
 
+def test_a_type_that_arrow_does_not_have_is_not_a_broken_file():
+    with pytest.raises(Invalid, match="type that Arrow does not read.*Write it as int64"):
+        first_definitions([INT128])
+
+
 @pytest.mark.parametrize("content", ["", "a,b\n"])
 def test_a_file_without_rows_gives_what_can_be_filled_in(tmp_path, content):
     path = tmp_path / "empty.csv"
@@ -266,9 +276,20 @@ def test_no_file_is_written_over(tmp_path, capsys):
     (tmp_path / "purchases.csv").write_text(PURCHASES)
     out = tmp_path / "made" / "purchases.yaml"
 
-    assert main(["init", str(tmp_path / "purchases.csv"), "--out", str(out)]) == 0
+    assert main(["init", str(tmp_path / "purchases.csv"), "-o", str(out)]) == 0
     before = out.read_text()
     assert main(["init", str(tmp_path / "purchases.csv"), "--out", str(out)]) == 1
 
     assert "is there already" in capsys.readouterr().err
     assert out.read_text() == before
+
+
+def test_no_server_and_no_token_is_needed(tmp_path, monkeypatch, capsys):
+    """Not even one that can be looked for."""
+    (tmp_path / "purchases.csv").write_text(PURCHASES)
+    monkeypatch.setenv("ASSAY_TOKEN_FILE", str(tmp_path / "absent"))
+    monkeypatch.setenv("ASSAY_URL", "no address")
+
+    assert main(["init", str(tmp_path / "purchases.csv")]) == 0
+    assert main(["whoami"]) == 2
+    assert "the token file" in capsys.readouterr().err

@@ -16,21 +16,24 @@ from assay.definitions import body_of
 from registry.choices import Sensitivity
 from registry.reading.parsing import parse_objects
 from registry.reading.writing import document_of
-from registry.spec import aggregations, model, on_demand, python_code, sources
+from registry.spec import aggregations, joins, model, on_demand, python_code
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.kinds import SOURCE_KINDS
 
 #: Our class → the server's, whose keys it has to have.
 TWINS = {
     objects.Entity: [model.EntitySpec],
-    objects.DataSource: list(sources.SOURCE_KINDS.values()),
+    objects.DataSource: list(SOURCE_KINDS.values()),
     objects.FeatureView: [model.FeatureViewSpec],
     objects.OnDemandFeatureView: [on_demand.OnDemandViewSpec],
     objects.FeatureService: [model.FeatureServiceSpec],
     parts.Feature: [model.FeatureSpec, on_demand.OnDemandFeature],
     parts.Inputs: [on_demand.OnDemandInputs],
     parts.JoinKey: [model.JoinKey],
-    parts.TimeColumn: [sources.TimeColumn],
+    parts.TimeColumn: [TimeColumn],
     parts.Schedule: [model.ScheduleSpec],
     parts.Python: [python_code.PythonCall],
+    parts.SourceJoin: [joins.SourceJoin],
     parts.Aggregation: [aggregations.AggregationSpec],
 }
 VIEW = assay.FeatureView(
@@ -126,7 +129,7 @@ def test_the_server_reads_of_objects_what_they_say():
     assert list(view.aggregate_outputs())[:2] == ["amount_sum_3d", "amount_sum_30d"]
     assert (view.online, view.schedule.every) == (False, "1h")
     assert read["DataSource"].lookback == "36h"
-    assert read["DataSource"].created_timestamp == sources.TimeColumn(column="loaded_ms", unit="ms")
+    assert read["DataSource"].created_timestamp == TimeColumn(column="loaded_ms", unit="ms")
     assert read["OnDemandFeatureView"].features[0].sql == "basket / nullif(spent, 0)"
 
 
@@ -171,6 +174,21 @@ def test_objects_and_dicts_go_together_into_one_body():
         ({"name": "x"}, "None is no kind"),
         ({"kind": "Entity", "name": "e"}, "join_keys"),
         ({"kind": "Entity", "name": "e", "join_keys": [{"nam": "k"}]}, "JoinKey has no key 'nam'"),
+        (
+            {"kind": "Entity", "name": "e", "join_keys": ["k_id"]},
+            r"'k_id' is no JoinKey; write JoinK",
+        ),
+        (
+            {
+                "kind": "FeatureView",
+                "name": "v",
+                "entities": ["e"],
+                "source": "s",
+                "features": [],
+                "schedule": "1h",
+            },
+            "'1h' is no Schedule; .* with every, cron",
+        ),
         ({"kind": "FeatureService", "name": "s", "feature": []}, "it has name, features"),
     ],
 )

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import assay
-from assay import FeatureStore, transport
+from assay import FeatureStore, sending, transport
+from assay.transport import Patience
 
 READS, CHILDREN, THREADS = 60, 3, 4
 
@@ -91,7 +92,7 @@ def test_a_forked_process_reads_its_own_values_while_the_parent_reads_on(echo):
 
 
 def test_threads_share_a_store_and_keep_a_connection_each(echo):
-    many = transport.MOST_IDLE_CONNECTIONS // 16
+    many = sending.MOST_IDLE_CONNECTIONS // 16
     with FeatureStore(url=echo, token="t", project="rides") as store:
         together = threading.Barrier(many)
 
@@ -107,13 +108,13 @@ def test_threads_share_a_store_and_keep_a_connection_each(echo):
 
 
 def test_a_store_travels_in_a_pickle_and_hides_its_token_in_words(echo):
-    store = FeatureStore(url=echo, token="s3cret-t0ken", project="rides", timeout=7)
+    store = FeatureStore(url=echo, token="s3cret-t0ken", project="rides", timeout=7, retries=2)
     read_many(store, 0)
 
     again = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
 
     assert read_many(again, 100) == 0
-    assert again._transport.timeout_seconds == 7
+    assert again._transport.patience == Patience(7, 2)
     assert "s3cret" not in repr(store) + repr(again) + repr(vars(again)) + str(again)
 
 
@@ -140,7 +141,7 @@ def test_a_server_that_stays_busy_is_not_asked_for_ever(peer, store):
     with pytest.raises(assay.Unavailable, match="later") as caught:
         read(store)
 
-    assert (len(peer.requests), caught.value.retry_after) == (transport.READ_ATTEMPTS, 0)
+    assert (len(peer.requests), caught.value.retry_after) == (1 + transport.RETRIES, 0)
 
 
 @pytest.mark.parametrize("wait", ["3600", "Wed, 21 Oct 2026 07:28:00 GMT", "-1"])
@@ -178,7 +179,123 @@ def test_an_answer_that_takes_longer_than_the_timeout_is_unreachable():
             store.get_historical_features({"id": [1], "event_timestamp": ["2026-01-01"]}, ["v:f"])
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+@pytest.fixture
+def slow():
+    """Serve nothing before ``slow.answers`` is set; gives its address, and that."""
+    answers = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            answers.wait(20)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", answers
+    answers.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        lambda store: store.plan([{"kind": "Entity", "name": "rider"}]),
+        lambda store: store.apply([{"kind": "Entity", "name": "rider"}]),
+        lambda store: store.submit("rides@1.0.0"),
+    ],
+    ids=["plan", "apply", "submit"],
+)
+def test_what_looks_at_sources_is_waited_for_longer_than_other_calls(slow, monkeypatch, looks):
+    url, answers = slow
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.2)
+    store = FeatureStore(url=url, token="t", project="rides")
+
+    with ThreadPoolExecutor(1) as other:
+        looking = other.submit(looks, store)
+        with pytest.raises(assay.ServerUnreachable, match="did not answer in time"):
+            store.cancel_run(7)
+        with pytest.raises(assay.ServerUnreachable, match="did not answer in time"):
+            store.cancel_run(7)
+        answers.set()
+
+        assert looking.result() == {}
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "5", True])
 def test_a_timeout_is_a_number_of_seconds(timeout):
     with pytest.raises(assay.NotConfigured, match="timeout is"):
         FeatureStore(url="http://localhost", timeout=timeout)
+    with pytest.raises(assay.NotConfigured, match="timeout is"):
+        FeatureStore(url="http://localhost").with_options(timeout=timeout)
+
+
+@pytest.mark.parametrize("retries", [-1, 1.5, "3", True])
+def test_retries_are_a_whole_number(retries):
+    with pytest.raises(assay.NotConfigured, match="retries is"):
+        FeatureStore(url="http://localhost", retries=retries)
+
+
+def busy_store(peer, **options):
+    peer.answers_with("POST get-online-features", LATER, 503, Retry_After="0")
+    return FeatureStore(url=peer.url, token="t", project="rides", **options)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_a_store_says_how_often_reads_are_asked_again(peer, retries):
+    with busy_store(peer, retries=retries) as store, pytest.raises(assay.Unavailable):
+        read(store)
+
+    assert len(peer.requests) == 1 + retries
+
+
+def test_one_call_may_have_less_patience_than_its_store(peer):
+    with busy_store(peer, retries=2) as store:
+        for each, asked in ((store.with_options(retries=0), 1), (store, 4)):
+            with pytest.raises(assay.Unavailable):
+                read(each)
+
+            assert len(peer.requests) == asked
+
+
+def test_what_a_call_says_nothing_of_stays_as_its_store_has_it(peer):
+    with busy_store(peer, timeout=9, retries=2) as store:
+        other = store.with_options(timeout=0.5)
+
+        assert other._transport.patience == Patience(0.5, 2)
+        assert other.with_options(retries=0)._transport.patience == Patience(0.5, 0)
+        assert store._transport.patience == Patience(9, 2)
+
+
+def test_options_of_a_call_open_no_other_connections(echo):
+    with FeatureStore(url=echo, token="t", project="rides") as store:
+        for turn in range(5):
+            assert read_many(store.with_options(timeout=5 + turn), turn) == 0
+
+    assert Echo.connections == 1
+
+
+def test_broken_connections_and_busy_servers_share_one_bound(peer):
+    for _ in range(2):
+        peer.drops("POST get-online-features")
+    with busy_store(peer, retries=3) as store, pytest.raises(assay.Unavailable):
+        read(store)
+
+    assert len(peer.requests) == 4
+
+
+def test_a_body_that_broke_off_is_asked_for_again(peer, store):
+    peer.answers_with("GET entities/driver", {"name": "driver"}, Content_Length="999")
+    peer.answers_with("GET entities/driver", {"name": "driver"})
+
+    assert store.get_entity("driver") == {"name": "driver"}

@@ -93,8 +93,19 @@ def test_logging_in_asks_for_a_password_of_ones_own_and_keeps_the_token(
 def test_without_a_file_the_token_is_all_that_is_printed(peer, monkeypatch, capsys):
     peer.answers_with("POST /api/v1/login", {"token": "assay_new", "expires_at": "x"}, status=201)
     monkeypatch.setattr("sys.stdin", io.StringIO("own\n"))
+    monkeypatch.setenv("ASSAY_TOKEN_FILE", "/is/not/there")  # it may be what is made now
 
     assert main(["--url", peer.url, "login", "ana", "--days", "3"]) == 0
 
     assert capsys.readouterr().out == "assay_new\n"
     assert peer.requests[0].json()["days"] == 3
+
+
+def test_limits_of_calls_are_sent_where_they_are_said(peer, capsys):
+    peer.answers_with("POST tokens", TOKEN | {"token": "assay_secret", "calls_per_minute": 60})
+    peer.answers_with("POST service-accounts/churn", ACCOUNT | {"calls_per_minute": None})
+
+    assert assay(peer, "tokens", "issue", "production", "--calls-per-minute", "60") == 0
+    assert peer.requests[-1].json()["calls_per_minute"] == 60
+    assert assay(peer, "service-accounts", "change", "churn", "--calls-per-minute", "0") == 0
+    assert peer.requests[-1].json()["calls_per_minute"] == 0

@@ -125,6 +125,21 @@ def test_a_name_cannot_leave_its_place_in_the_path(peer, store):
     assert peer.requests[0].path == "/api/v1/projects/rides/entities/..%2Fruns%3Fx%3D1"
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_of_dots_asks_for_nothing_else(peer, store, name):
+    """A connection takes such a part for the address above it: the list, or another thing."""
+    calls = (
+        lambda: store.get_entity(name),
+        lambda: store.retire(f"{name}@1.0.0"),
+        lambda: FeatureStore(url=peer.url, project=name, token="assay_t").get_entity("driver"),
+    )
+    for call in calls:
+        with pytest.raises(assay.Invalid, match="is no name of anything"):
+            call()
+
+    assert peer.requests == []
+
+
 def test_an_address_where_nobody_listens_says_what_to_check():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

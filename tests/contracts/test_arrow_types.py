@@ -5,6 +5,7 @@ Not for what each declared type takes (``tests/materialization/transforms/test_t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -19,6 +20,14 @@ from tests.materialization.engine_cases import at, compute_here, make_spec
 DAY = at("2024-05-01T00:00")
 LATER = datetime(2024, 5, 1, 13, 30, tzinfo=UTC)
 BIG = 2**53 + 1
+
+
+@pytest.fixture(autouse=True)
+def unknown_types():
+    """Forget the types that pandas makes known where its Parquet is used: no child of ours does."""
+    for name in ("pandas.period", "pandas.interval"):
+        with suppress(pa.ArrowKeyError):
+            pa.unregister_extension_type(name)
 
 
 def of(kind, value):

@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import norm
 from sklearn import preprocessing
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 
-from materialization.compute.jobs import Envelope, FitJob, Report
+from materialization.compute.jobs import Envelope, FitJob
+from materialization.compute.reports import Report
 from materialization.errors import FitFailed, NotFitted, from_report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
@@ -56,7 +58,9 @@ def fit_here(spec, folder):
     """Return the parameters of y, found out as the child does."""
     job = FitJob(spec, resolve_source(spec.source, root=str(folder)), ("y",))
     said = io.StringIO()
-    sandbox_run.run(Envelope(job, LIMITS, str(folder)), told=io.BytesIO(), report=said)
+    sandbox_run.run(
+        Envelope(job, LIMITS, str(folder)), asked=io.BytesIO(), told=io.BytesIO(), report=said
+    )
     report = msgspec.json.decode(said.getvalue(), type=Report)
     if report.error is not None:
         raise from_report(report.error)
@@ -249,7 +253,8 @@ def test_the_commonest_categories_have_a_place(tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("many", [2, 10, 1000])
-def test_quantiles_as_scikit_learn_has_them(seed, many, tmp_path):
+@pytest.mark.parametrize("output", ["uniform", "normal"])
+def test_quantiles_as_scikit_learn_has_them(seed, many, output, tmp_path):
     source = random.Random(seed)
     # some values are many times there, so that quantiles share them
     values = [
@@ -257,10 +262,15 @@ def test_quantiles_as_scikit_learn_has_them(seed, many, tmp_path):
         for x in numbers(seed)
     ]
     values += [math.inf, -math.inf, 1e300]
-    scaler = preprocessing.QuantileTransformer(n_quantiles=many, subsample=None)
+    there = [x for x in inside(values) if x is not None and not math.isnan(x)]
+    values += [end + step for end in (min(there), max(there)) for step in (-9e-8, 0, 9e-8, 2e-7)]
+    scaler = preprocessing.QuantileTransformer(
+        n_quantiles=many, subsample=None, output_distribution=output
+    )
     scaler.fit(as_column(inside(values)))
 
-    found = applied(values, {"step": "quantile", "quantiles": many}, folder=tmp_path)
+    step = {"step": "quantile", "quantiles": many, "output": output}
+    found = applied(values, step, folder=tmp_path)
 
     finite = np.clip(as_column(values), -1e308, 1e308)  # it takes no infinite ones
     wanted = scaler.transform(finite)[:, 0]
@@ -270,6 +280,22 @@ def test_quantiles_as_scikit_learn_has_them(seed, many, tmp_path):
 def test_quantiles_of_one_value_and_of_one_row(tmp_path):
     assert applied([3.0, 3.0], "quantile", folder=tmp_path) == [0.0, 0.0]
     assert applied([3.0], "quantile", folder=tmp_path) == [0.0]
+    normal = {"step": "quantile", "output": "normal"}
+    assert applied([3.0, 3.0], normal, folder=tmp_path) == [-5.199337582605575] * 2
+
+
+def test_shares_of_a_normal_distribution(tmp_path):
+    """Two quantiles, so that a value is its share."""
+    shares = [n / 1000 for n in range(1001)] + [1e-7, 2e-7, 1e-6, 0.075, 0.925, 1 - 1e-6, 1 - 2e-7]
+    values = [x if START + n * APART < TO else None for n, x in enumerate(shares)]
+    step = {"step": "quantile", "quantiles": 2, "output": "normal"}
+
+    found = applied(values, step, folder=tmp_path)
+
+    assert (found[0], found[1000]) == (-5.199337582605575, 5.19933758270342)
+    for share, got in zip(shares, found, strict=True):
+        if 0 < share < 1:
+            assert got == pytest.approx(norm.ppf(share), rel=1e-13, abs=1e-15)
 
 
 @pytest.mark.parametrize("seed", range(3))

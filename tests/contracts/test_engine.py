@@ -37,6 +37,7 @@ from tests.materialization.engine_cases import (
     computed_rows,
     heavy_spec,
     make_spec,
+    slow_spec,
     write_parquet,
 )
 from tests.oracle import stamps
@@ -231,7 +232,7 @@ def test_a_value_found_bad_in_the_middle_of_the_stream_is_no_end_of_it(make_engi
 
 
 def test_too_long_is_a_limit_not_a_crash(make_engine, tmp_path):
-    spec = heavy_spec(tmp_path)
+    spec = slow_spec(tmp_path)
     began = time.monotonic()
 
     with pytest.raises(EngineLimitExceeded) as caught:
@@ -274,6 +275,35 @@ def test_a_look_that_cannot_be_had_is_a_problem_of_its_version_alone(engine, row
     assert path == ("sql",)
     assert "the source has no column 'xx'" in message
     assert (before.rows, before.problems) == (after.rows, after.problems) == (5, [])
+
+
+# --- queries -----------------------------------------------------------------------------------
+
+
+def query(engine, rows, sql, *, most_rows=100, most_bytes=1 << 20):
+    spec = make_spec(sql=sql, features=[])
+    return engine.query(spec, job(rows, spec).source, most_rows=most_rows, most_bytes=most_bytes)
+
+
+def test_a_query_gives_its_columns_as_they_are(engine, rows):
+    table = query(engine, rows, "SELECT k * 2 AS twice, event FROM rows WHERE x > 2")
+
+    assert table.column_names == ["twice", "event"]
+    assert sorted(table["twice"].to_pylist()) == [6, 8]
+    assert set(table["event"].to_pylist()) == {T}
+    assert query(engine, rows, "SELECT k FROM rows WHERE x > 9").num_rows == 0
+
+
+def test_a_query_gives_no_more_than_it_may(engine, rows):
+    assert query(engine, rows, "SELECT k FROM rows", most_rows=3).num_rows == 3
+    with pytest.raises(EngineLimitExceeded, match="more than 10 bytes"):
+        query(engine, rows, "SELECT k FROM rows", most_bytes=10)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "COPY rows TO 'x'", "SELEC"])
+def test_a_query_is_one_select(engine, rows, sql):
+    with pytest.raises(RowSqlRefused):
+        query(engine, rows, sql)
 
 
 # --- the latest rows ---------------------------------------------------------------------------

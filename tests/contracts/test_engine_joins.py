@@ -6,6 +6,7 @@ Not for sources and latest rows: ``test_engine`` has those.
 from __future__ import annotations
 
 import math
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -62,7 +63,7 @@ def written(ttl):
     return f"{ttl.days}d" if not ttl % timedelta(days=1) else f"{ttl // SECOND}s"
 
 
-def asked(folder, rows, entities, *, keys=INT_KEY, ttl=None) -> JoinQuestion:
+def asked(folder, rows, entities, *, keys=INT_KEY, ttl=None, **written_as) -> JoinQuestion:
     """Store the rows in two files and ask for both features."""
     spec = make_spec(
         keys=list(keys.items()),
@@ -73,8 +74,8 @@ def asked(folder, rows, entities, *, keys=INT_KEY, ttl=None) -> JoinQuestion:
     table = pa.Table.from_pylist(rows, schema=schema)
     half = table.num_rows // 2
     files = tuple(str(folder / f"{name}.parquet") for name in ("first", "second"))
-    pq.write_table(table.slice(0, half), files[0])
-    pq.write_table(table.slice(half), files[1])
+    pq.write_table(table.slice(0, half), files[0], **written_as)
+    pq.write_table(table.slice(half), files[1], **written_as)
     fields = [*[schema.field(name) for name in keys], pa.field("event_timestamp", INSTANT)]
     entity_rows = pa.Table.from_pylist(entities, schema=pa.schema(fields))
     return JoinQuestion(spec, files, tuple(name for name, _ in FEATURES), entity_rows)
@@ -161,10 +162,11 @@ def same(found, expected):
     return plain[0] == plain[1]
 
 
-def check_against_the_oracle(engine, folder, rows, entities, *, keys, ttl):
+def check_against_the_oracle(engine, folder, rows, entities, *, keys, ttl, **written_as):
     """Ask for both timings at once, and how often they differ."""
     rows = one_value_a_stamp(rows)
-    question = asked(folder, rows, entities, keys=keys, ttl=ttl)._replace(explain=True)
+    question = asked(folder, rows, entities, keys=keys, ttl=ttl, **written_as)
+    question = question._replace(explain=True)
 
     known, event = engine.point_in_time_joins([question._replace(timing=t) for t in Timing])
 
@@ -197,6 +199,48 @@ def test_both_timings_answer_as_the_oracle_does(engine, folder, history, ttl):
 @given(history=histories(string_keys), ttl=ttls)
 def test_composite_keys_are_never_concatenated(engine, folder, history, ttl):
     check_against_the_oracle(engine, folder, *history, keys=STRING_KEYS, ttl=ttl)
+
+
+#: How files may have been written: with all statistics, with those of small groups, with none, or
+#: with those of one column.
+WRITTEN_AS = [
+    {},
+    {"row_group_size": 7},
+    {"write_statistics": False},
+    {"row_group_size": 7, "write_statistics": ["event_timestamp"]},
+    {"row_group_size": 20, "write_statistics": ["left", "created_timestamp"]},
+]
+#: Longer than what statistics keep of a text.
+LONG = "x" * 9_000
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_few_entity_rows_late_in_a_long_history_answer_as_the_oracle_does(engine, folder, seed):
+    chance = random.Random(seed)
+    lefts = ["p", "q", "r"] if seed % 2 else [f"{LONG}a", f"{LONG}b", LONG]
+    keys = [{"left": left, "right": right} for left in lefts for right in ("", "s", None)]
+    rows = [
+        {
+            **chance.choice(keys),
+            "event_timestamp": (event := NOON - chance.random() ** 3 * 400 * DAY),
+            "created_timestamp": event + chance.choice([0, 0, 1, 30, 3_000]) * STEP,
+            "__sequence": chance.randrange(3),
+            "value": float(number),
+        }
+        for number in range(600)
+    ]
+    if chance.random() < 0.5:  # as runs write them
+        rows.sort(key=lambda one: one["event_timestamp"])
+    start = NOON - chance.choice([1, 20, 90, 600]) * DAY
+    entities = [
+        {**chance.choice(keys), "event_timestamp": start + chance.random() * DAY}
+        for _ in range(chance.choice([3, 29, 40]))
+    ]
+    ttl = chance.choice([None, None, 3 * DAY, 50 * DAY])
+
+    check_against_the_oracle(
+        engine, folder, rows, entities, keys=STRING_KEYS, ttl=ttl, **WRITTEN_AS[seed % 5]
+    )
 
 
 # --- traps by name ----------------------------------------------------------------------------
@@ -266,7 +310,7 @@ def test_a_null_key_matches_nothing_not_even_a_null(join):
 
 NAMES = ["found", "entity_time", "Found", "event", "created", "run", "time", "row", "rowid",
          "filename", "a", "b", "e", "f", "h", "l", "o", "entity_rows", "feature_rows",
-         "select"]  # fmt: skip
+         "file_index", "file_row_number", "select"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

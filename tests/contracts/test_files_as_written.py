@@ -26,7 +26,7 @@ from materialization.sources.files import resolve_source
 from materialization.sources.reading import open_files
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests.materialization.engine_cases import END, at, compute_here, make_spec
 
 DAY = at("2024-05-01T00:00")
@@ -494,6 +494,63 @@ def test_columns_more_and_wider_types_change_no_value(tmp_path):
     assert values(read_as(tmp_path, taken(x="BIGINT"))) == {"a": 7.0}
     with pytest.raises(AssayError, match="was csv when the version was submitted and is parquet"):
         read_as(tmp_path, taken("csv", x="VARCHAR"))
+
+
+DRAWN = "SELECT k, event, upper(note) AS tag, tag || '!' AS x FROM rows"
+KEPT = {
+    "a name the SQL gives": {"sql": DRAWN},
+    "the same beside all": {"sql": DRAWN.replace("k, event", "*")},
+    "a name it does not give": {"sql": "SELECT k, event, tag AS x FROM rows"},
+    "a condition of SQL": {"sql": "SELECT k, event, 'x' AS x FROM rows WHERE tag = 'T'"},
+    "without SQL": {"features": [("x", "string", "tag")]},
+    "a condition": {"features": [("x", "string", "note")], "where": "tag = 'T'"},
+}
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another"])
+@pytest.mark.parametrize("view", KEPT.values(), ids=KEPT)
+def test_a_key_that_no_row_of_a_reading_has_is_null_to_a_version_that_took_it(
+    tmp_path, view, alone
+):
+    """What a run stores of a file does not depend on which files are read together with it."""
+    view = {"features": TEXT, **view}
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    rows = [{"k": "a", "event": "2024-05-01", "note": "n", "tag": "T"}]
+    first.write_text(json.dumps(rows[0]))
+    spec = make_spec("*.jsonl", keys=[("k", "string")], **view)
+    with duckdb.connect() as connection:
+        schema = open_files(
+            connection, spec, resolve_source(spec.source, root=str(tmp_path))
+        ).schema
+    second.write_text('{"k": "b", "event": "2024-05-01", "note": "t"}')
+    if alone:
+        first.unlink()
+
+    found = values(compute_here(msgspec.structs.replace(spec, schema=schema), tmp_path)[0])
+
+    assert found.get("b") is None
+
+
+@pytest.mark.parametrize("view", [KEPT["without SQL"], KEPT["a name it does not give"]])
+def test_a_key_of_another_case_is_no_key_that_is_absent(tmp_path, view):
+    (tmp_path / "a.jsonl").write_text('{"k": "b", "event": "2024-05-01", "Tag": "t"}')
+    spec = make_spec("*.jsonl", keys=[("k", "string")], **{"features": TEXT, **view})
+
+    with pytest.raises(AssayError, match="no column 'tag'.*Did you mean 'Tag'"):
+        compute_here(msgspec.structs.replace(spec, schema=taken("jsonl", tag="JSON")), tmp_path)
+    both = msgspec.structs.replace(spec, schema=taken("jsonl", tag="JSON", Tag="JSON"))
+    assert values(compute_here(both, tmp_path)[0]) == {"b": None}
+
+
+@pytest.mark.parametrize("gone", ["k", "event"])
+@pytest.mark.parametrize("sql", [None, "SELECT k, event, x FROM rows", "SELECT * FROM rows"])
+def test_a_key_or_a_time_that_no_row_has_any_more_is_refused(tmp_path, gone, sql):
+    row = {"k": "b", "event": "2024-05-01", "x": "t"}
+    (tmp_path / "a.jsonl").write_text(json.dumps({n: v for n, v in row.items() if n != gone}))
+    spec = make_spec("*.jsonl", keys=[("k", "string")], features=TEXT, sql=sql)
+
+    with pytest.raises(AssayError, match=f"no column '{gone}' any more"):
+        compute_here(msgspec.structs.replace(spec, schema=taken("jsonl", x="JSON")), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,18 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from materialization.edges import OFFLINE
+from materialization.edges.stores import OFFLINE, offline_store
+from materialization.stores import delta_care
 from materialization.stores.columns import stored_schema
+from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.offline_protocol import (
     BadStagedFile,
     OfflineStoreBehind,
     OfflineStoreUnavailable,
-    StoredFile,
-    TableAt,
     TableOutsideStore,
 )
+from materialization.stores.offline_values import StoredFile, TableAt
+from tests.buckets import Bucket
 from tests.materialization.store_cases import SPEC, US, T, batch, commit, row, write_staged
 from tests.unreadable import as_nobody, entered, unreadable
 
@@ -32,10 +34,63 @@ if TYPE_CHECKING:
 HOUR, MILLISECOND = timedelta(hours=1), timedelta(milliseconds=1)
 
 
+class FolderWorld:
+    """What an offline store keeps in a folder, as somebody else may change it."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        """There is nothing to be made ready."""
+
+    def write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def has(self, path: Path) -> bool:
+        return path.exists()
+
+    def lose(self, path: Path) -> None:
+        path.unlink()
+
+
+class BucketWorld:
+    """The same in a bucket; the folder has copies, which tell nothing."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        settings = request.getfixturevalue("settings")
+        self._bucket = Bucket(request.getfixturevalue("storage"))
+        self._root = request.getfixturevalue("tmp_path")
+        settings.OFFLINE_BUCKET = self._bucket.as_store
+
+    def write(self, path: Path, content: bytes) -> None:
+        self._bucket.put(self._key(path), content)
+
+    def has(self, path: Path) -> bool:
+        return self._key(path) in self._bucket.keys("store")
+
+    def lose(self, path: Path) -> None:
+        self._bucket.remove(self._key(path))
+
+    def _key(self, path: Path) -> str:
+        return f"store/{path.relative_to(self._root).as_posix()}"
+
+
+WORLDS = {"folder": FolderWorld, "bucket": BucketWorld}
+
+
 @pytest.fixture(params=OFFLINE)
-def store(request, settings, tmp_path):
+def world(request, settings, tmp_path):
     settings.OFFLINE_STORE = tmp_path
-    return OFFLINE[request.param]()
+    return WORLDS[request.param](request)
+
+
+@pytest.fixture
+def store(world):
+    return offline_store()
+
+
+@pytest.fixture
+def in_a_folder(tmp_path):
+    """Give a store in a folder, for what only folders have."""
+    return DeltaOfflineStore(tmp_path)
 
 
 @pytest.fixture
@@ -44,13 +99,15 @@ def place(tmp_path):
 
 
 def read(files):
+    offline_store().bring(files)
     return duckdb.sql("SELECT * FROM read_parquet(?)", params=[list(files)]).fetchall()
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_folder_that_may_not_be_entered_is_no_table_that_is_not_there(
-    store, place, tmp_path, known
+    in_a_folder, place, tmp_path, known
 ):
+    store = in_a_folder
     written = commit(store, place, [batch(row())])
     at = TableAt(place.uri, written.identity, written.version) if known else place
 
@@ -61,7 +118,8 @@ def test_a_folder_that_may_not_be_entered_is_no_table_that_is_not_there(
     assert "Permission denied" in caught.value.message
 
 
-def test_what_the_library_says_is_one_line_without_colours(store, place):
+def test_what_the_library_says_is_one_line_without_colours(in_a_folder, place):
+    store = in_a_folder
     commit(store, place, [batch(row())])
     with unreadable(Path(place.uri)), pytest.raises(OfflineStoreUnavailable) as caught:
         store.snapshot(place)
@@ -87,7 +145,8 @@ def write_protected(place: TableAt, name: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("closed", ["", "_delta_log"])
-def test_a_folder_that_may_not_be_written_is_named_with_what_to_do(store, place, closed):
+def test_a_folder_that_may_not_be_written_is_named_with_what_to_do(in_a_folder, place, closed):
+    store = in_a_folder
     commit(store, place, [batch(row())])
     schema = stored_schema(SPEC)
     with store.staging(place, "2") as folder:
@@ -100,7 +159,8 @@ def test_a_folder_that_may_not_be_written_is_named_with_what_to_do(store, place,
     assert caught.value.message.endswith("; let the server's user write there.")
 
 
-def test_where_nothing_may_be_staged_is_named_too(store, place):
+def test_where_nothing_may_be_staged_is_named_too(in_a_folder, place):
+    store = in_a_folder
     commit(store, place, [batch(row())])
 
     with (
@@ -336,9 +396,9 @@ def test_a_newer_table_than_recorded_is_fine(store, place):
 
 
 @pytest.mark.parametrize("way", ["snapshot", "list_files"])
-def test_a_table_that_lacks_one_of_its_files_is_refused(store, place, way):
+def test_a_table_that_lacks_one_of_its_files_is_refused(store, world, place, way):
     result = commit(store, place, [batch(row())])
-    Path(result.files[0]).unlink()
+    world.lose(Path(result.files[0]))
 
     with pytest.raises(OfflineStoreBehind, match="lacks its file"):
         ways_to_open(store, place)[way]()
@@ -380,7 +440,7 @@ def test_a_file_is_left_out_only_if_it_can_hold_no_row_of_the_range(store, place
 
 
 def test_a_file_without_statistics_may_hold_anything():
-    file = StoredFile(uri="file.parquet", rows=1, first_event=None, last_event=None)
+    file = StoredFile(uri="a.parquet", rows=1, size=1, first_event=None, last_event=None)
 
     assert file.may_hold(T, T)
 
@@ -459,7 +519,7 @@ def test_a_table_that_is_not_there_needs_no_care(store, place):
     assert seen_to(store, place) is None
 
 
-def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, place, tmp_path):
+def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, world, place):
     before = many_commits(store, place)
     seen_to(store, place)
     after = store.snapshot(place)
@@ -473,14 +533,14 @@ def test_what_left_the_table_goes_when_nobody_can_be_reading_it(store, place, tm
     cared = seen_to(store, place, keep=timedelta(0))
 
     assert (cared.removed, cared.freed > 0) == (40, True)
-    assert [Path(name).exists() for name in before.files] == [False] * 40
+    assert [world.has(Path(name)) for name in before.files] == [False] * 40
     assert read(store.snapshot(place).files) == read(after.files)
     assert store.snapshot(place).files == after.files
     again = seen_to(store, place, keep=timedelta(0))  # the log still names them
     assert (again.removed, again.version) == (0, cared.version)
 
 
-def test_files_that_somebody_holds_stay_whatever_took_their_place(store, place):
+def test_files_that_somebody_holds_stay_whatever_took_their_place(store, world, place):
     before = many_commits(store, place)
     states = store.file_states(place, before.names[:2])
     seen_to(store, place)
@@ -491,7 +551,7 @@ def test_files_that_somebody_holds_stay_whatever_took_their_place(store, place):
     cared = store.care(place, keep=timedelta(0), held=held)
 
     assert cared.removed == 38
-    assert [Path(name).exists() for name in before.files] == [True] * 2 + [False] * 38
+    assert [world.has(Path(name)) for name in before.files] == [True] * 2 + [False] * 38
     assert store.file_states(place, held) == states  # what they are is told by their bytes
     assert [len(state.sha256) for state in states] == [64, 64]
     with pytest.raises(OfflineStoreBehind, match=before.names[2]):
@@ -499,7 +559,27 @@ def test_files_that_somebody_holds_stay_whatever_took_their_place(store, place):
     assert store.care(place, keep=timedelta(0)).removed == 2
 
 
-def test_files_of_killed_runs_are_collected_and_those_on_their_way_are_not(store, place):
+def test_files_of_killed_runs_are_collected_and_nothing_that_is_set_aside(
+    store, world, place, monkeypatch
+):
+    written = commit(store, place, [batch(row())])
+    folder, source = Path(place.uri), Path(written.files[0])
+    young = folder / "0000000010-alive.parquet"
+    kept = folder / "_quarantine" / "3" / "a.parquet"
+    for file in (young, kept):
+        world.write(file, source.read_bytes())
+    assert seen_to(store, place, keep=timedelta(0)).removed == 0
+    monkeypatch.setattr(delta_care, "YOUNG", timedelta(0))  # nobody sets a bucket's clock
+
+    cared = seen_to(store, place, keep=timedelta(0))
+
+    assert (cared.removed, cared.freed) == (1, source.stat().st_size)
+    assert [world.has(file) for file in (young, kept)] == [False, True]
+    assert store.snapshot(place).rows == 1
+
+
+def test_files_of_killed_runs_are_collected_and_those_on_their_way_are_not(in_a_folder, place):
+    store = in_a_folder
     written = commit(store, place, [batch(row())])
     folder, source = Path(place.uri), Path(written.files[0])
     old, young = folder / "0000000009-dead.parquet", folder / "0000000010-alive.parquet"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materialization.edges import ONLINE
+from materialization.edges.stores import ONLINE
 from materialization.stores.layout import BadOnlineRows, EntityKey, TableLayout
 from materialization.stores.online_protocol import Marker, WriteResult
 from registry import epoch

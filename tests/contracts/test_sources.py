@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,21 +15,35 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from lib.errors import Invalid
+from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.jobs import ComputeJob, Envelope
 from materialization.compute.session import open_session
 from materialization.compute.staging import staged
 from materialization.finding.fetching import no_fetch
-from materialization.finding.kinds import FINDERS, find_source
+from materialization.finding.kinds import FINDERS, find_rows, find_source
+from materialization.finding.links import Link
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import KINDS, open_source
-from registry.spec.sources import BucketSource, DeltaSource, FileSource, PostgresSource, TimeColumn
+from materialization.sources.where import Wheres
+from materialization.stores.columns import INSTANT
+from registry.spec.joins import JoinedSource, SourceJoin
+from registry.spec.model import FeatureSpec
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.delta import DeltaSource
+from registry.spec.sources.files import BucketSource, FileSource
+from registry.spec.sources.http import HttpSource
+from registry.spec.sources.postgres import PostgresSource
+from registry.spec.sources.push import PushSource
+from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 from tests.buckets import Bucket, storage_that_answers
 from tests.buckets import make_source as make_bucket_source
-from tests.materialization.engine_cases import END, LIMITS, make_spec
+from tests.materialization.engine_cases import END, LIMITS, computed_rows, make_spec, write_parquet
 from tests.postgres import make_source
+from tests.sites import Said
+from tests.sites import make_source as make_http_source
 from tests.unreadable import entered, unreadable
 
 if TYPE_CHECKING:
@@ -66,6 +81,13 @@ class FileWorld:
         with entered(self.folder), unreadable(self.root / "rows.csv"):
             yield r"rows.csv cannot be read \(Permission denied"
 
+    def add_column(self, name: str) -> None:
+        file = self.root / "rows.csv"
+        head, *rows = file.read_text().splitlines()
+        file.write_text(
+            "".join(f"{row}\n" for row in (f"{head},{name}", *(f"{r},new" for r in rows)))
+        )
+
     def take_away(self) -> None:
         (self.root / "rows.csv").unlink()
 
@@ -81,7 +103,7 @@ class DeltaWorld:
         self.root.mkdir()
         self.secret = folder / "secret.csv"
         self.secret.write_text("k,event,x\ns,2024-01-01,secret\n")
-        self.where = Whereabouts(root=str(self.root))
+        self.where: Whereabouts | Link = Whereabouts(root=str(self.root))
         spec = make_spec("rows", keys=[("k", "string")], features=[("x", "string")])
         source = DeltaSource(name="rows", path="rows", event_timestamp=TimeColumn(column="event"))
         self.spec = msgspec.structs.replace(spec, source=source)
@@ -95,6 +117,11 @@ class DeltaWorld:
     def _write(self, rows: list[tuple[str, str, str]], mode: Mode) -> None:
         lines = [dict(zip(("k", "event", "x"), row, strict=True)) for row in rows]
         write_deltalake(self.root / "rows", pa.Table.from_pylist(lines), mode=mode)
+
+    def add_column(self, name: str) -> None:
+        table = DeltaTable(self.root / "rows").to_pyarrow_table()
+        table = table.append_column(name, pa.array(["new"] * len(table)))
+        write_deltalake(self.root / "rows", table, mode="overwrite", schema_mode="overwrite")
 
     @contextmanager
     def closed(self) -> Iterator[str]:
@@ -125,6 +152,9 @@ class PostgresWorld:
     def add_rows(self, rows: list[tuple[str, str, str]]) -> None:
         values = ", ".join(f"('{k}', '{event}', nullif('{x}', ''))" for k, event, x in rows)
         self.database.run(f"INSERT INTO rows VALUES {values}")
+
+    def add_column(self, name: str) -> None:
+        self.database.run(f"ALTER TABLE rows ADD COLUMN \"{name}\" text DEFAULT 'new'")
 
     @contextmanager
     def closed(self) -> Iterator[str]:
@@ -157,27 +187,97 @@ class BucketWorld:
         lines = "".join(",".join(row) + "\n" for row in rows)
         self.bucket.put(f"lake/{name}.csv", f"k,event,x\n{lines}")
 
+    def add_column(self, name: str) -> None:
+        lines = "".join(f"{','.join(row)},new\n" for row in ROWS)
+        self.bucket.put("lake/rows.csv", f"k,event,x,{name}\n{lines}")
+
     @contextmanager
     def closed(self) -> Iterator[str]:
         with storage_that_answers(403, "AccessDenied") as url:
             self.where = self.bucket.link(endpoint=url)
-            yield "its keys may not read that"
+            yield "its keys may not do that"
 
     def take_away(self) -> None:
         self.bucket.remove("lake/rows.csv")
 
 
+class BucketTableWorld(DeltaWorld):
+    """The same table in a bucket, below the prefix that the connection leads to."""
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        super().__init__(folder, request)
+        self.bucket = Bucket(request.getfixturevalue("storage"))
+        self.bucket.put("beside/secret.csv", self.secret.read_text())
+        self.where, self.fetch = self.bucket.link(), self.bucket.fetch
+        source = msgspec.structs.replace(self.spec.source, connection="lake")
+        self.spec = msgspec.structs.replace(self.spec, source=source)
+
+    def _write(self, rows: list[tuple[str, str, str]], mode: Mode) -> None:
+        super()._write(rows, mode)
+        self.bucket.put_folder(self.root / "rows", "lake/rows")
+
+    def add_column(self, name: str) -> None:
+        super().add_column(name)
+        self.bucket.put_folder(self.root / "rows", "lake/rows")
+
+    closed = BucketWorld.closed
+
+    def take_away(self) -> None:
+        for key in self.bucket.keys("lake/rows"):
+            self.bucket.remove(key)
+
+
+class HttpWorld:
+    """Rows that a server gives below where the connection leads, and others beside them."""
+
+    def __init__(self, folder: Path, request: pytest.FixtureRequest) -> None:
+        self.secret = folder / "secret.csv"
+        self.secret.write_text("k,event,x\ns,2024-01-01,secret\n")
+        self.site = request.getfixturevalue("site")
+        self.where, self.fetch = self.site.link(), self.site.fetch
+        spec = make_spec(keys=[("k", "string")], features=[("x", "string")])
+        self.spec = msgspec.structs.replace(spec, source=make_http_source())
+
+    def write(self, rows: list[tuple[str, str, str]]) -> None:
+        self.rows = list(rows)
+        self._put()
+
+    def add_rows(self, rows: list[tuple[str, str, str]]) -> None:
+        self.rows += rows
+        self._put()
+
+    def _put(self) -> None:
+        said = [dict(zip(("k", "event", "x"), row, strict=True)) for row in self.rows]
+        tag = f'"{hash(tuple(self.rows))}"'
+        self.site.put("/v1/rows", Said(said, headers={"ETag": tag}))
+
+    def add_column(self, name: str) -> None:
+        said = [dict(zip(("k", "event", "x", name), (*row, "new"), strict=True)) for row in ROWS]
+        self.site.put("/v1/rows", Said(said))
+
+    @contextmanager
+    def closed(self) -> Iterator[str]:
+        self.site.put("/v1/rows", Said({"error": "no"}, 403))
+        yield "does not let the connection read that"
+
+    def take_away(self) -> None:
+        self.site.put("/v1/rows", Said({"error": "none"}, 404))
+
+
 WORLDS = {
-    FileSource: FileWorld,
-    DeltaSource: DeltaWorld,
-    PostgresSource: PostgresWorld,
-    BucketSource: BucketWorld,
+    FileSource: (FileWorld,),
+    DeltaSource: (DeltaWorld, BucketTableWorld),
+    PostgresSource: (PostgresWorld,),
+    BucketSource: (BucketWorld,),
+    HttpSource: (HttpWorld,),
 }
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__struct_config__.tag)
+@pytest.fixture(
+    params=[each for worlds in WORLDS.values() for each in worlds], ids=lambda world: world.__name__
+)
 def world(request, tmp_path):
-    made = WORLDS[request.param](tmp_path, request)
+    made = request.param(tmp_path, request)
     made.write(ROWS)
     return made
 
@@ -261,4 +361,101 @@ def test_nothing_to_read_says_where_it_looked(world):
 
 
 def test_every_kind_has_its_world():
-    assert set(WORLDS) == set(KINDS) == set(FINDERS)
+    # Nothing is read of rows that arrive: the tests of ingest and of streams have them.
+    assert {*WORLDS, PushSource, KafkaSource, RedisStreamSource} == set(KINDS) == set(FINDERS)
+
+
+def test_its_rows_join_those_of_a_file(world, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    event = datetime(2024, 1, 3, 12, tzinfo=UTC)
+    rows = [{"k": key, "event": event, "by": key} for key in ("a", "b", "c", "d")]
+    schema = pa.schema([("k", pa.string()), ("event", INSTANT), ("by", pa.string())])
+    write_parquet(own, rows, schema)
+    spec = make_spec(
+        keys=[("k", "string")],
+        features=[("x", "string")],
+        sql="SELECT k, event, joined.x FROM rows",
+        sources=(SourceJoin(name="joined", on={"k": "by"}),),
+    )
+    spec = msgspec.structs.replace(spec, joined=(JoinedSource(source=world.spec.source),))
+    where = Wheres(Whereabouts(root=str(own)), (world.where,))
+    engine = DuckDBEngine(LIMITS, fetch=world.fetch)
+
+    table, _ = computed_rows(engine, ComputeJob(spec, find_rows(spec, where), END))
+    (look,) = engine.look([spec], find_rows(spec, where))
+
+    assert look.problems == []
+    view = msgspec.structs.replace(spec.view, sql='SELECT k, event, joined."X" AS x FROM rows')
+    other = msgspec.structs.replace(spec, view=view)
+    (refused,) = engine.look([other], find_rows(other, where))
+    assert "no column 'X'. Did you mean 'x'?" in str(refused.problems)
+    assert "/assay-" not in str(refused.problems)
+    found = {row["k"]: row["x"] or "" for row in table.to_pylist()}
+    assert found == {"a": "1.10", "b": "x", "c": "", "d": ""}
+    taken = msgspec.structs.replace(spec.joined[0], schema=look.joined[0])
+    spec = msgspec.structs.replace(spec, joined=(taken,))
+    assert computed_rows(engine, ComputeJob(spec, find_rows(spec, where), END))[0] == table
+
+
+OTHER_CASE = {
+    "by another name": 'SELECT k, event, lower("X") AS x FROM rows',
+    "as it is": 'SELECT k, event, "X" FROM rows',
+    "a condition": "SELECT k, event, k AS x FROM rows WHERE \"X\" <> ''",
+    "beside all others": "SELECT *, \"X\" || '!' AS y FROM rows",
+    "without SQL": None,
+    "a name given to another": 'SELECT k, event, k AS "X", "X" || \'!\' AS y FROM rows',
+}
+
+
+def looked(world, spec):
+    engine = DuckDBEngine(LIMITS, fetch=world.fetch)
+    (look,) = engine.look([spec], find_rows(spec, world.where))
+    return look
+
+
+@pytest.mark.parametrize("sql", OTHER_CASE.values(), ids=OTHER_CASE)
+def test_a_column_named_in_another_case_is_refused_looked_at_and_read(world, sql):
+    features = (FeatureSpec(name="x", type="string", column=None if sql else "X"),)
+    view = msgspec.structs.replace(world.spec.view, sql=sql, features=features)
+    spec = msgspec.structs.replace(world.spec, view=view)
+
+    told = [said for _, said in looked(world, spec).problems]
+    assert any("no column 'X'. Did you mean 'x'?" in said for said in told), told
+    assert "/assay-" not in str(told)
+    with pytest.raises(Invalid, match="no column '[Xx]'.* Did you mean"):
+        computed_rows(DuckDBEngine(LIMITS, fetch=world.fetch), job_of_spec(world, spec))
+
+
+def job_of_spec(world, spec):
+    return ComputeJob(spec=spec, source=find_rows(spec, world.where), window_end=END)
+
+
+def test_a_name_that_sql_gives_is_used_again_where_the_source_has_none_of_it(world):
+    sql = "SELECT k, event, x || '!' AS y, y || '?' AS x2 FROM rows"
+    spec = make_spec(keys=[("k", "string")], features=[("x2", "string")], sql=sql)
+    spec = msgspec.structs.replace(spec, source=world.spec.source)
+
+    look = looked(world, spec)
+    assert look.problems == []
+    taken = msgspec.structs.replace(spec, schema=look.schema)
+    table, _ = computed_rows(DuckDBEngine(LIMITS, fetch=world.fetch), job_of_spec(world, taken))
+
+    assert "1.10!?" in table["x2"].to_pylist()
+
+
+@pytest.mark.parametrize("name", ["y", "Y"])
+@pytest.mark.parametrize("every", ["", "*, "], ids=["named", "all"])
+def test_a_column_that_comes_later_changes_nothing_of_a_version(world, name, every):
+    """Its SQL gives that name to something else, and uses it again."""
+    sql = f"SELECT {every or 'k, event, '}lower(x) AS y, y || '?' AS made FROM rows"
+    spec = make_spec(keys=[("k", "string")], features=[("made", "string")], sql=sql)
+    spec = msgspec.structs.replace(spec, source=world.spec.source)
+    taken = msgspec.structs.replace(spec, schema=looked(world, spec).schema)
+    engine = DuckDBEngine(LIMITS, fetch=world.fetch)
+    before, _ = computed_rows(engine, job_of_spec(world, taken))
+
+    world.add_column(name)
+
+    assert "1.10?" in before["made"].to_pylist()
+    assert computed_rows(engine, job_of_spec(world, taken))[0] == before

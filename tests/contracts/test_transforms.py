@@ -18,12 +18,13 @@ from materialization.transforms.kinds import KINDS, kind_of
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from registry.spec.python_code import PythonCall
-from registry.spec.transforms import Aggregations, Columns, Python, RowSql
+from registry.spec.transforms import Aggregations, Columns, ExactWindows, Python, RowSql
 from tests.distributions import install
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec
 
 SUMS = AggregationSpec(column="x", functions=("sum",), windows=("2d",))
-#: The keys of a view that ask for each kind, over a source with the columns k, event and x.
+#: The keys of a view that ask for each kind whose rows are made by runs, over a source with the
+#: columns k, event and x.
 VIEWS = {
     Columns: {"features": [("x", "float64")]},
     RowSql: {"features": [("x", "float64")], "sql": "SELECT k, event, x FROM rows"},
@@ -44,7 +45,7 @@ def same(batch):
 DAYS = [at(f"2024-01-0{day}") for day in range(1, 8)]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=VIEWS, ids=lambda kind: kind.__name__)
 def spec(request):
     return make_spec("rows.csv", keys=[("k", "string")], **VIEWS[request.param])
 
@@ -63,7 +64,7 @@ def limits(tmp_path_factory):
 
 def test_the_definition_says_which_kind_it_is(spec):
     assert kind_of(spec) is KINDS[type(spec.transform)]
-    assert set(VIEWS) == set(KINDS)
+    assert {*VIEWS, ExactWindows} == set(KINDS)
 
 
 def test_rows_have_the_columns_of_the_table(spec, folder, limits):

@@ -187,6 +187,10 @@ def test_a_change_that_breaks_fails_its_check_and_is_commented_all_the_same(
     repository: Path,
     step: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
+    sam = store(server, tokens["sam"])
+    if not sam.registered():  # it runs without the one above, too
+        assert step("apply", "Apply").returncode == 0
+        sam.approve("driver_hourly", packet_hash=until(lambda: _assayed(sam))["packet_hash"])
     service = 'kind: FeatureService\nname: eta\nfeatures: ["driver_hourly:conv_rate"]\n'
     for path in (repository / "features").iterdir():
         path.unlink()

@@ -98,9 +98,20 @@ class Story(NamedTuple):
     def told(self, name: str, about: str) -> Page:
         """Return the page of somebody who followed what they were told of ``about``."""
         page = self.page_of(name)
-        page.goto("/admin/registry/feature/")
-        page.get_by_role("link", name=re.compile("Notifications, [1-9]")).click()
-        page.get_by_role("link", name=re.compile(about)).first.click()
+        bell = page.get_by_role("link", name=re.compile("Notifications, [1-9]"))
+        link = page.get_by_role("link", name=re.compile(about)).first
+
+        def is_told() -> bool:
+            """The sweep tells, after the deed: what was told before says nothing of this."""
+            page.goto("/admin/registry/feature/")
+            if not bell.count():
+                return False
+            bell.click()
+            page.wait_for_url(re.compile("/notification/"))
+            return link.count() > 0
+
+        until(is_told)
+        link.click()
         return page
 
     def project_of(self, name: str) -> Page:

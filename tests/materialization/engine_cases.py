@@ -11,12 +11,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from materialization.compute.jobs import ComputeJob, Envelope, Report
+from materialization.compute.jobs import ComputeJob, Envelope
 from materialization.compute.limits import EngineLimits
+from materialization.compute.reports import Report
 from materialization.errors import from_report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT, computed_schema, stored_schema
+from registry.spec.aggregate_functions import LastK
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import (
     EntitySpec,
@@ -24,9 +26,10 @@ from registry.spec.model import (
     FeatureViewSpec,
     JoinKey,
     ScheduleSpec,
-    VersionSpec,
 )
-from registry.spec.sources import FileSource, TimeColumn
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.files import FileSource
+from registry.spec.version_spec import VersionSpec
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 #: Slices so small that every aggregation takes several.
@@ -73,17 +76,28 @@ def write_parquet(directory, rows, schema, name="rows.parquet", **options):
 
 
 def heavy_spec(root):
-    """A view whose deviations look at some 10^10 pairs of rows, over four years."""
+    """A view whose ticks each have the last thousand of 200,000 rows, over four years."""
     event = at("2024-03-01T12:00")
     schema = pa.schema([("k", pa.int64()), ("event", INSTANT), ("x", pa.float64())])
     apart = timedelta(minutes=10)
     many = [{"k": 1, "event": event + n * apart, "x": float(n)} for n in range(200_000)]
     write_parquet(root, many, schema)
     return make_spec(
-        features=[("x_stddev_3650d", "float64")],
-        aggregations=(AggregationSpec(column="x", functions=("stddev",), windows=("3650d",)),),
+        features=[("x_last_k_1000_3650d", "list<float64>")],
+        aggregations=(AggregationSpec(column="x", functions=(LastK(k=1000),), windows=("3650d",)),),
         schedule=ScheduleSpec(every="10m"),
     )
+
+
+def slow_spec(root):
+    """A view whose rows each take a hundred hashes: it is long at work, and has little at hand."""
+    write_parquet(
+        root,
+        [{"k": 1, "event": at("2024-03-01T12:00"), "x": float(n)} for n in range(200_000)],
+        pa.schema([("k", pa.int64()), ("event", INSTANT), ("x", pa.float64())]),
+    )
+    hashed = " + ".join(f"length(md5(repeat(CAST(x + {n} AS VARCHAR), 20)))" for n in range(100))
+    return make_spec(features=[("y", "int64")], sql=f"SELECT k, event, {hashed} AS y FROM rows")
 
 
 def compute_here(
@@ -100,7 +114,9 @@ def compute_here(
     )
     with tempfile.TemporaryDirectory() as staging:
         job, said = msgspec.structs.replace(job, staging=staging), io.StringIO()
-        sandbox_run.run(Envelope(job, limits, str(root)), told=io.BytesIO(), report=said)
+        sandbox_run.run(
+            Envelope(job, limits, str(root)), asked=io.BytesIO(), told=io.BytesIO(), report=said
+        )
         report = msgspec.json.decode(said.getvalue(), type=Report)
         if report.error is not None:
             raise from_report(report.error)
@@ -121,3 +137,12 @@ def staged_rows(computed, spec):
     tables = [pq.read_table(file, schema=schema) for file in computed.files]
     rows = pa.concat_tables(tables) if tables else schema.empty_table()
     return rows.select(computed_schema(spec).names)
+
+
+def wreck(path, group: int, *, column: int) -> None:
+    """Overwrite one column's pages in one row group with nonsense."""
+    found = pq.ParquetFile(path).metadata.row_group(group).column(column)
+    first = found.dictionary_page_offset or found.data_page_offset
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(b"\xff" * found.total_compressed_size)

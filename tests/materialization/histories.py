@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.models import (
     Baseline,
     Certificate,

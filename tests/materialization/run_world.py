@@ -18,7 +18,8 @@ from django.contrib.auth.models import User
 from django.test import TestCase
 
 from materialization.chunks import read_chunks, written_chunks
-from materialization.edges import engine, offline_store, online_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store, online_store
 from materialization.models import MaterializationRun, StoredWindow
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
@@ -29,8 +30,9 @@ from materialization.stores.layout import layout_of
 from registry.models import FeatureViewVersion
 from serving.edges import online_limits
 from serving.historical.entity_frame import EntityFrame
-from serving.historical.training_set import JoinedFeature, ViewPart, join_features
-from serving.online.read import get_online_features
+from serving.historical.features import JoinedFeature
+from serving.historical.training_set import ViewPart, join_features
+from serving.online.read import OnlineAnswer, get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories
 
@@ -169,17 +171,28 @@ def online(
     version: FeatureViewVersion, entities: dict[str, list[Any]], *, at: datetime
 ) -> dict[str, list[Any]]:
     """Return each feature's values as a reader gets them at ``at``, asked for by version."""
+    answer = online_answer(version, entities, at=at)
+    wanted = [feature.name for feature in version.spec.features]
+    found = dict(zip(answer.names, answer.columns, strict=True))
+    return {name: list(found[name].values) for name in wanted}
+
+
+def online_answer(
+    version: FeatureViewVersion,
+    entities: dict[str, list[Any]],
+    *,
+    at: datetime,
+    stored: bool = False,
+) -> OnlineAnswer:
     owner = User.objects.get(username="owner")
-    answer = get_online_features(
+    return get_online_features(
         project=version.feature_view.project.name,
         token=factories.token_for(owner),
         request=OnlineRequest(entities=entities, features=_references(version)),
         at=at,
         limits=online_limits(),
+        stored=stored,
     )
-    wanted = [feature.name for feature in version.spec.features]
-    found = dict(zip(answer.names, answer.columns, strict=True))
-    return {name: list(found[name].values) for name in wanted}
 
 
 def _references(version: FeatureViewVersion) -> list[str]:
@@ -199,7 +212,7 @@ def offline(
         for key in spec.join_keys
     }
     frame = EntityFrame(pa.table({"event_timestamp": pa.array([at] * length, INSTANT)}), keys)
-    part = ViewPart("view", spec, snapshot(version).files, names)
+    part = ViewPart("view", spec, snapshot(version).read_by(spec), names)
     asked = [JoinedFeature(f.name, 0, f.name, f.type) for f in spec.features]
     answer = join_features(frame, [part], asked, engine=engine())
     return {name: answer.table[name].to_pylist() for name in names}

@@ -21,9 +21,10 @@ from tests.materialization.engine_cases import at, make_spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from materialization.stores.offline_protocol import CommitResult, OfflineStore, TableAt
+    from materialization.stores.offline_protocol import OfflineStore
+    from materialization.stores.offline_values import CommitResult, TableAt
     from materialization.stores.online_protocol import OnlineStore
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 # --- Online -------------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import psycopg
 
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import reviews, submissions
 from tests.factories import DEFINITIONS, SOURCE, apply, seen
 from tests.materialization.run_world import AT, committed
 
@@ -41,7 +41,7 @@ def insert(warehouse, rows):
 def approved(cast, text=TEXT) -> FeatureViewVersion:
     with committed():
         (draft,) = (each.draft for each in apply(text, cast, look=look_at_sources) if each.draft)
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
+        submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
         reviews.approve_version(version=draft, packet_hash=seen(draft), actor=cast.steward, at=AT)
     return FeatureViewVersion.objects.select_related("feature_view__project", "table").get(
         pk=draft.pk

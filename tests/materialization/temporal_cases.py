@@ -14,15 +14,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from materialization.compute.duckdb_engine import DuckDBEngine
-from materialization.compute.jobs import ComputeJob, Envelope, Keeping, Report
-from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
+from materialization.compute.jobs import ComputeJob, Envelope, Keeping
+from materialization.compute.questions import (
+    FOUND_EVENT,
+    EntitiesQuestion,
+    JoinQuestion,
+    StoredEntities,
+    Timing,
+)
+from materialization.compute.reports import Report
 from materialization.errors import from_report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
 from materialization.transforms.aggregation.events import events_schema
 from registry.choices import Accuracy
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests.materialization.aggregation_cases import SCHEMA
 from tests.materialization.engine_cases import END, LIMITS, write_parquet
 
@@ -69,7 +76,9 @@ class Events:
         )
         said = io.StringIO()
         with tempfile.TemporaryDirectory() as own:
-            sandbox_run.run(Envelope(job, self.limits, own), told=io.BytesIO(), report=said)
+            sandbox_run.run(
+                Envelope(job, self.limits, own), asked=io.BytesIO(), told=io.BytesIO(), report=said
+            )
         report = msgspec.json.decode(said.getvalue(), type=Report)
         if report.error is not None:
             raise from_report(report.error)
@@ -98,6 +107,22 @@ class Events:
         )
         [answer] = DuckDBEngine(self.limits).point_in_time_joins([question])
         return answer
+
+    def entities(self, instants, *, between=None, timing=Timing.KNOWN, most=10_000, after=None):
+        """Return the engine's rows for all entities at instants, or between two."""
+        schema = pa.schema([(key.name, key.value_type.arrow) for key in self.spec.join_keys])
+        at = tuple(sorted(instants))
+        bounds = between or (at[0], at[-1])
+        question = EntitiesQuestion(
+            (StoredEntities(self.spec, tuple(self.files)),),
+            schema,
+            bounds,
+            None if between else at,
+            most,
+            timing,
+            after,
+        )
+        return DuckDBEngine(self.limits).entity_rows(question)
 
     def values(self, asked, **options):
         """Return for each of ``[(key, at)]`` its values, None where it is not found."""

@@ -18,16 +18,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from materialization.edges import whereabouts
+from materialization.edges.sources import whereabouts
 from materialization.models import SourcePart
 from materialization.queries import coverage, gaps, newest_sequence
 from materialization.requests.sweep import sweep
-from materialization.runner.looking import (
-    SourceChangedWhileRead,
-    SourceStillWritten,
-    refuse_changed,
-    work_of,
-)
+from materialization.runner.looking import SourceStillWritten, work_of
+from materialization.runner.parts import SourceChangedWhileRead, refuse_changed
 from materialization.runner.run import claim
 from materialization.sources.inputs import SourceFiles
 from tests.factories import ENTITY, make_version
@@ -299,6 +295,7 @@ def test_one_row_in_the_future_has_few_files_opened_again_and_soon_but_one(cast,
     write_as(ending, folder, "f17", (1, AT - 23 * HOUR, 17), (2, AT + 40 * HOUR, 99))
     version = make_version(cast, text=definitions(SOURCE.replace("parquet", ending)))
     run(version, AT)
+    assert snapshot(version).rows == 30
 
     opened = [run(version, AT + hours * HOUR).source_counts["parts_read"] for hours in range(1, 5)]
     assert opened == [5, 2, 1, 1]

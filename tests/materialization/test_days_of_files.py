@@ -13,7 +13,7 @@ import pytest
 
 from examples.streaming.generate import generate
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import reviews, submissions
 from tests.factories import AT, apply, look, seen
 from tests.materialization.run_world import committed, fresh, materialize, offline, online
 from tests.oracle import latest_known
@@ -49,7 +49,7 @@ def approved(cast, text: str) -> list[FeatureViewVersion]:
     with committed():
         drafts = [each.draft for each in apply(text, cast) if each.draft is not None]
         for draft in drafts:
-            reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)
+            submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look)
             reviews.approve_version(
                 version=draft, packet_hash=seen(draft), actor=cast.steward, at=AT
             )

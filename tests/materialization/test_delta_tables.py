@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from materialization.edges import engine, whereabouts
+from materialization.edges.engines import engine
+from materialization.edges.sources import whereabouts
 from materialization.errors import SourceFileGone
 from materialization.runner.looking import work_of
 from materialization.runner.run import claim

@@ -14,13 +14,13 @@ from rest_framework.test import APIClient
 from materialization.compute.child import start_child
 from materialization.compute.jobs import LookJob
 from materialization.compute.limits import EngineLimits
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from materialization.errors import EngineStopped
 from materialization.models import MaterializationRun
 from materialization.sources.inputs import SourceFiles
 from registry.choices import State
 from registry.models import AuditEntry
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
 from tests.factories import AT, DEFINITIONS, VIEW, make_version, token_for
@@ -189,8 +189,10 @@ def test_a_submission_shows_the_value_to_those_who_may_read_it(cast, sources, wh
     for right in ("add_featureview", "change_featureview"):
         assign_perm(right, cast.steward, cast.project)
 
-    with pytest.raises(reviews.SourceProblems) as caught:
-        reviews.submit_version(version=draft, actor=getattr(cast, who), at=AT, look=look_at_sources)
+    with pytest.raises(submissions.SourceProblems) as caught:
+        submissions.submit_version(
+            version=draft, actor=getattr(cast, who), at=AT, look=look_at_sources
+        )
 
     assert SECRET not in caught.value.message
     assert (SECRET in json.dumps(caught.value.data)) is shown

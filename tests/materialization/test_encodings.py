@@ -10,19 +10,20 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from materialization.edges import look_at_sources
-from registry import verifying
+from materialization.compute.duckdb_engine import DuckDBEngine
+from materialization.edges.looks import look_at_sources
 from registry.choices import EvidencePart, State
 from registry.evidence import NotFitted, shown_parts, sight_of
-from registry.fittings import fitted_of
+from registry.fittings import fitted_of, kept_bytes
 from registry.models import FeatureViewVersion, Fitting
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import reviews, submissions
 from registry.operations.lifecycle.glass import break_glass
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
 from registry.spec.encodes import EncodeSpec
 from registry.spec.lineage import origins_of
 from registry.spec.python_code import PythonCall
+from registry.trail import verifying
 from registry.triggers import REMOVAL
 from tests import factories
 from tests.contracts.test_encodings import by_hash
@@ -185,6 +186,127 @@ def test_a_feature_more_fits_nothing_anew(cast, source):
     assert (second.number, second.spec.fittings) == ("1.1.0", first.spec.fittings)
 
 
+def test_what_is_fitted_already_counts_among_what_a_view_may_have(cast, source, monkeypatch):
+    """By versions of one feature more each, a view grew past it."""
+    scaled_rate = (
+        "{name: rate, column: conv_rate, type: float64, sensitivity: internal,"
+        f" encode: {{steps: [standard], {FIT}}}}}"
+    )
+    first = approve(cast, submit(cast))
+    second = submit(cast, VIEW.replace(SCALED, f"{SCALED}\n  - {scaled_rate}"))
+    jobs, fit = [], DuckDBEngine.fit
+
+    def noted(self, job, **how):
+        jobs.append(job)
+        return fit(self, msgspec.structs.replace(job, kept_bytes=8_000_000), **how)
+
+    monkeypatch.setattr(DuckDBEngine, "fit", noted)
+    assayed(second)
+
+    assert [job.features for job in jobs] == [("rate",)]
+    assert jobs[0].kept_bytes == len(msgspec.json.encode(fitted_of(first.spec)["trips"]))
+    assert "at most 8,000,000 of one view may be" in fit_part(second)["why"]
+
+
+def test_what_is_fitted_counts_by_its_bytes_in_any_script(cast):
+    parameters = '[{"categories":["Привет","東京"]}]'
+    version = factories.make_version(cast, state=State.DRAFT)
+    for text in (parameters, "", "[]"):
+        Fitting.objects.create(version=version, content="one", parameters=text, made_at=AT)
+
+    assert kept_bytes(cast.project) == len(parameters.encode()) + 2
+
+
+def test_what_a_project_has_fitted_has_a_bound(cast, source, settings):
+    first = submit(cast)
+    assayed(first)
+    size = kept_bytes(cast.project)
+    settings.FITTINGS_MAX_MB = (size - 1) / 1_000_000
+
+    version = submit(cast, VIEW.replace("driver_hourly", "driver_daily"))
+    assayed(version)
+
+    assert f"fitted to takes {size:,} bytes, and at most" in fit_part(version)["why"]
+    with pytest.raises(NotFitted, match="raise FITTINGS_MAX_MB"):
+        factories.approve(version, cast.steward)
+
+
+def withdraw(cast, version):
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
+
+
+def reject(cast, version):
+    reviews.reject_version(
+        version=version, actor=cast.steward, at=AT, comment="Not so.",
+        packet_hash=factories.seen(version),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("give_back", [withdraw, reject])
+def test_who_submits_and_takes_back_fills_nobodys_room(cast, source, give_back):
+    version = submit(cast)
+    for round_ in range(3):
+        assayed(version)
+        assert kept_bytes(cast.project) > 0
+        give_back(cast, version)
+        assert (kept_bytes(cast.project), Fitting.objects.count()) == (0, 0)
+        submissions.submit_version(
+            version=version, actor=cast.author, at=AT + (round_ + 1) * HOUR, look=look_at_sources
+        )
+
+    assayed(version)
+    assert fit_part(version)["state"] == "computed"
+
+
+def test_what_another_version_took_over_stays_when_its_first_goes_back(cast, source):
+    first = submit(cast)
+    assayed(first)
+    more = VIEW.replace(SCALED, f"{SCALED}\n  - {{name: rate, column: conv_rate, type: float64}}")
+    second = submit(cast, more)
+    assert second.spec.fittings == first.spec.fittings
+
+    withdraw(cast, first)
+
+    assert set(fitted_of(second.spec)) == {"trips"}
+    with pytest.raises(DatabaseError, match="was fitted to stays"), transaction.atomic():
+        Fitting.objects.all()._raw_delete("default")
+
+
+def test_what_one_person_has_in_review_leaves_room_for_others(cast, source, settings):
+    first = submit(cast)
+    assayed(first)
+    settings.FITTINGS_MAX_MB = (kept_bytes(cast.project) * 4 - 1) / 1_000_000
+    other = VIEW.replace("driver_hourly", "driver_daily")
+    second = submit(cast, other)
+
+    assayed(second)
+
+    assert "submissions of author that are in review" in fit_part(second)["why"]
+    with committed():
+        factories.approve(first, cast.steward)
+    withdraw(cast, second)
+    submissions.submit_version(
+        version=second, actor=cast.author, at=AT + HOUR, look=look_at_sources
+    )
+    assayed(second)
+    assert fit_part(second)["state"] == "computed"
+
+
+def test_what_goes_back_while_it_is_fitted_is_fitted_for_nobody(cast, source, monkeypatch):
+    version, fit = submit(cast), DuckDBEngine.fit
+
+    def then_withdrawn(self, job, **how):
+        made = fit(self, job, **how)
+        withdraw(cast, FeatureViewVersion.objects.get(pk=version.pk))
+        return made
+
+    monkeypatch.setattr(DuckDBEngine, "fit", then_withdrawn)
+    evidence = assayed(version)
+
+    assert "it came back from review while" in evidence.parts[EvidencePart.FIT]["why"]
+    assert Fitting.objects.count() == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [("standard", "robust"), ("from: 2020-01-01", "from: 2020-01-02"), ("00}", "00, edition: 2}")],
@@ -203,10 +325,12 @@ def test_what_is_submitted_again_is_fitted_again(cast, source):
     version = submit(cast)
     assayed(version)
     before = version.spec.fittings
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     write_rows(source, [(*row[:4], row[4] * 2) for row in ROWS])
 
-    reviews.submit_version(version=version, actor=cast.author, at=AT + HOUR, look=look_at_sources)
+    submissions.submit_version(
+        version=version, actor=cast.author, at=AT + HOUR, look=look_at_sources
+    )
     assayed(version)
 
     assert version.spec.fittings != before
@@ -318,8 +442,8 @@ def test_a_range_that_is_not_over_is_refused(cast, source):
         at=AT + 2 * HOUR, look=look_at_sources,
     )  # fmt: skip
     draft = FeatureViewVersion.objects.get()
-    with pytest.raises(reviews.FitAhead, match="Let it end by now"):
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
+    with pytest.raises(submissions.FitAhead, match="Let it end by now"):
+        submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
 
 
 RESTRICTED = factories.DEFINITIONS.replace("type: int32, sensitivity: internal", TRIPS_CLOSED)
@@ -368,7 +492,7 @@ def test_no_reason_answers_a_question_about_rows(cast, source):
         evidence = assayed(submit(cast, asking))
         sight = sight_of(cast.author, evidence.version, at=AT)
         told.append(shown_parts(evidence, sight))
-        reviews.withdraw_version(version=evidence.version, actor=cast.author, at=AT)
+        submissions.withdraw_version(version=evidence.version, actor=cast.author, at=AT)
 
     assert told[0] == told[1]
 

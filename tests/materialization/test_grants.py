@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from django.urls import reverse
 
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from materialization.models import Quarantine
 from registry.choices import State
 from registry.grants import WITHHELD
 from registry.models import Feature
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.people import grants
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
@@ -349,12 +349,12 @@ def test_a_submission_is_taken_without_a_look_at_rows(cast, stored):
     found = {}
     for condition in (IS_SO, IS_NOT):
         (applied,) = factories.apply(asking("rows", condition), cast, look=look_at_sources)
-        reviews.submit_version(
+        submissions.submit_version(
             version=applied.draft, actor=cast.author, at=factories.AT, look=look_at_sources
         )
         found[condition] = applied.draft.packet["source"]
         assert applied.draft.spec.schema is not None
-        reviews.withdraw_version(version=applied.draft, actor=cast.author, at=factories.AT)
+        submissions.withdraw_version(version=applied.draft, actor=cast.author, at=factories.AT)
 
     assert found[IS_SO]["rows"] is None
     assert found[IS_SO] == found[IS_NOT]
@@ -363,7 +363,7 @@ def test_a_submission_is_taken_without_a_look_at_rows(cast, stored):
 def test_what_an_expression_counts_is_for_those_who_decide(client, cast, stored):
     (applied,) = factories.apply(asking("nulls", IS_SO), cast, look=look_at_sources)
     with committed():
-        version = reviews.submit_version(
+        version = submissions.submit_version(
             version=applied.draft, actor=cast.author, at=factories.AT, look=look_at_sources
         )
         assayed(version)

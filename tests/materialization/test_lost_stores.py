@@ -104,7 +104,7 @@ def test_no_door_answers_from_it(lost, api):
     for response in (history, files):
         assert (response.status_code, response.json()["code"]) == (503, "offline_store_behind")
         assert response["Retry-After"]
-        assert "Mount or restore" in response.json()["detail"]
+        assert "mount or restore" in response.json()["detail"]
 
 
 def test_the_page_of_stored_data_and_readiness_say_so(lost, as_, client):

@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 
 from lib.connections import get_redis
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from materialization.models import Quarantine
 from materialization.openlineage import EventType, Told, event
 from registry.choices import State

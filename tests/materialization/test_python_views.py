@@ -8,11 +8,11 @@ import pytest
 from django.urls import reverse
 
 from featurestore_project.deep_checks import check_python
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from materialization.openlineage import EventType, Told, event
 from registry.choices import EvidencePart, State
 from registry.models import FeatureView
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
 from registry.spec.lineage import origins_of
@@ -63,7 +63,7 @@ TEXT = "\n---\n".join((factories.ENTITY, factories.SOURCE, VIEW))
 def packages(tmp_path, settings):
     settings.PYTHON_FOLDER = install(tmp_path / "packages", name="shares", shares=SHARES)
     settings.PYTHON_DISTRIBUTIONS = ["shares"]
-    settings.SOURCE_LOOK = "materialization.edges.look_at_sources"
+    settings.SOURCE_LOOK = "materialization.edges.looks.look_at_sources"
     return tmp_path / "packages"
 
 
@@ -76,7 +76,7 @@ def apply(cast, text=TEXT, **options):
 
 def submitted(cast, text=TEXT):
     draft = next(each.draft for each in apply(cast, text) if each.draft is not None)
-    return reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
+    return submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from django.db import connection, connections, transaction
 
 from lib.errors import Unavailable
-from materialization.edges import engine, offline_store, online_store
+from materialization.edges.engines import engine
+from materialization.edges.stores import offline_store, online_store
 from materialization.models import MaterializationRun, TableSequence
 from materialization.queries import table_at
 from materialization.runner import run as runner

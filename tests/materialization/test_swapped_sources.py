@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from registry.choices import State
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import packets, reviews
+from registry.operations.lifecycle import packets, submissions
 from registry.operations.lifecycle.packets import SourceSwapped
 from tests.factories import AT, DEFINITIONS, apply, approve, make_cast, seen, token_for
 
@@ -46,7 +46,9 @@ def waiting(cast, sources) -> FeatureViewVersion:
 
 
 def submit(version, cast, *, at=AT):
-    return reviews.submit_version(version=version, actor=cast.author, at=at, look=look_at_sources)
+    return submissions.submit_version(
+        version=version, actor=cast.author, at=at, look=look_at_sources
+    )
 
 
 def test_the_packet_says_which_files_were_looked_at(waiting):
@@ -65,7 +67,7 @@ def test_a_file_that_was_swapped_is_named_and_nothing_approved(cast, sources, wa
     waiting.refresh_from_db()
     assert (waiting.state, waiting.reviews.count()) == (State.IN_REVIEW, 0)
 
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     submit(waiting, cast, at=AT + timedelta(hours=1))
     assert approve(waiting, cast.steward).state == State.APPROVED
 
@@ -86,7 +88,7 @@ def test_a_file_that_is_gone_is_named_over_http(cast, sources, waiting, client):
 
 def test_files_too_many_to_be_named_are_compared_all_the_same(cast, sources, waiting, monkeypatch):
     monkeypatch.setattr(packets, "MOST_FILES", 1)
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     submit(waiting, cast, at=AT + timedelta(hours=1))
     write(sources / "days" / "c.parquet", 0.9)
     write(sources / "days" / "b.parquet", 0.7)
@@ -98,7 +100,7 @@ def test_files_too_many_to_be_named_are_compared_all_the_same(cast, sources, wai
 
 def test_files_too_many_to_be_named_may_be_joined_by_others(cast, sources, waiting, monkeypatch):
     monkeypatch.setattr(packets, "MOST_FILES", 1)
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     submit(waiting, cast, at=AT + timedelta(hours=1))
     write(sources / "days" / "c.parquet", 0.9)
 
@@ -125,7 +127,7 @@ def test_the_page_says_how_the_files_differ_from_those_at_submit(as_, cast, sour
 
 def test_files_too_many_to_be_named_are_counted(cast, sources, waiting, monkeypatch):
     monkeypatch.setattr(packets, "MOST_FILES", 1)
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     submit(waiting, cast, at=AT + timedelta(hours=1))
     assert packets.files_since(waiting) == ""
 

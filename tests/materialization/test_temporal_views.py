@@ -17,7 +17,9 @@ from hypothesis import Phase, given, settings
 from lib.connections import get_redis
 from materialization.choices import RunKind
 from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
-from materialization.edges import engine, look_at_sources, offline_store
+from materialization.edges.engines import engine
+from materialization.edges.looks import look_at_sources
+from materialization.edges.stores import offline_store
 from materialization.models import Quarantine
 from materialization.queries import table_at
 from materialization.requests.quarantine import release_rows

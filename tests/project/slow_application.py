@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from granian.constants import Interfaces
 from featurestore_project.bodies import BodyReader
 from featurestore_project.request_ids import KEY, WithRequestId
 from lib.pools import Pool
-from lib.sent_files import SentOnce
+from lib.readers_gone import while_somebody_waits
+from lib.sent_files import PartOfFile, SentOnce
 from materialization.compute.scratch import own_folder
 
 BODIES = BodyReader(limit=300_000, budget=400_000)
@@ -29,7 +31,11 @@ POOLS = {f"/{pool}": pool for pool in Pool}
 
 def slow(environ, start_response):
     body = environ["wsgi.input"].read()
-    if environ["PATH_INFO"] != "/who":
+    if environ["QUERY_STRING"] == "stoppable":
+        stopped = threading.Event()
+        with while_somebody_waits(stopped.set):
+            stopped.wait(20)
+    elif environ["PATH_INFO"] != "/who":
         time.sleep(float(environ["QUERY_STRING"] or 0))
     start_response("200 OK", [("Content-Type", "text/plain")])
     if environ["PATH_INFO"] == "/large":
@@ -40,6 +46,8 @@ def slow(environ, start_response):
         return environ["wsgi.file_wrapper"](SentOnce(file.name))
     if environ["PATH_INFO"] == "/kept":
         return environ["wsgi.file_wrapper"](Path(__file__).open("rb"))
+    if environ["PATH_INFO"] == "/part":
+        return environ["wsgi.file_wrapper"](PartOfFile(Path(__file__).open("rb"), 10, 300))
     if environ["PATH_INFO"] == "/who":
         asked = {name: environ.get(name, "") for name in ASKED}
         return [json.dumps(asked | {"id": str(environ[KEY])}).encode()]

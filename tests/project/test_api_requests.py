@@ -33,6 +33,9 @@ def path_of(pattern) -> str:
         "question_id": "1",
         "number": "1",
         "check_id": "1",
+        "part_id": "1",
+        "letter_id": "1",
+        "job_id": "1",
     }
     names = pattern.pattern.converters or pattern.pattern.regex.groupindex
     path = str(pattern.pattern).strip("^$")

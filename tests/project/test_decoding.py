@@ -26,7 +26,7 @@ sys.setswitchinterval(1e-6)
 os.environ["DJANGO_SETTINGS_MODULE"] = "featurestore_project.settings"
 import django
 django.setup()
-from registry.spec.model import load_version_spec
+from registry.spec.version_spec import load_version_spec
 from registry.reading.parsing import parse_files
 text = sys.stdin.read()
 start = threading.Barrier(16)

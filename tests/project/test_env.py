@@ -136,3 +136,44 @@ def test_what_is_no_address_of_a_server_is_refused(monkeypatch, text):
 
     with pytest.raises(env.BadEnvironment, match=r"PUBLIC_URL is .*https://assay\.example\.com"):
         env.env_url("PUBLIC_URL")
+
+
+def test_a_bucket_is_named_with_its_key_and_where_it_is(monkeypatch, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2\n")
+    for name, value in (
+        ("", "s3://far/store"), ("_ENDPOINT", "http://s3:9000"),
+        ("_ACCESS_KEY_ID", "assay"), ("_SECRET_ACCESS_KEY_FILE", str(secret)),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"OFFLINE_STORE{name}", value)
+
+    found = env.env_bucket("OFFLINE_STORE")
+
+    assert found == {
+        "bucket": "far", "prefix": "store", "endpoint": "http://s3:9000", "region": "us-east-1",
+        "path_style": True, "access_key_id": "assay", "secret_access_key": "hunter2",
+    }  # fmt: skip
+
+
+def test_a_folder_is_no_bucket(monkeypatch):
+    monkeypatch.setenv("OFFLINE_STORE", "/srv/offline")
+
+    assert env.env_bucket("OFFLINE_STORE") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://", "is no bucket"),
+        ("s3:///store", "is no bucket"),
+        ("s3://far/a?b", "is no bucket"),
+        ("s3://key:secret@far/a", "is no bucket"),
+        ("s3://far/a b", "is no bucket"),
+        ("s3://far/store", "set OFFLINE_STORE_ACCESS_KEY_ID and OFFLINE_STORE_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_an_address_of_no_bucket_or_without_a_key_is_told(monkeypatch, address, said):
+    monkeypatch.setenv("OFFLINE_STORE", address)
+
+    with pytest.raises(env.BadEnvironment, match=said):
+        env.env_bucket("OFFLINE_STORE")

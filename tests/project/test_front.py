@@ -170,6 +170,13 @@ def test_nothing_of_a_large_body_is_read_of_others(url):
     stranger.close()
 
 
+def test_what_may_turn_out_to_be_large_is_read_of_those_we_know(url):
+    packed = {"Content-Encoding": "gzip"}
+
+    assert ask(f"{url}/desk", b"x" * 100, **packed)[2] == b"0"
+    assert ask(f"{url}/desk", b"x" * 100, Authorization="Bearer known", **packed)[2] == b"100"
+
+
 def test_large_bodies_on_their_way_do_not_fill_the_memory(url):
     known = {"Authorization": "Bearer known"}
     first = half_sent(url, "/desk", 300_000, **known)
@@ -198,6 +205,19 @@ def test_a_body_in_chunks_is_read_to_its_end_and_not_beyond_the_limit(url):
     assert b" 413 " in chunked(31).splitlines()[0]
 
 
+def test_what_is_done_for_somebody_who_went_away_ends(url):
+    """So that their next question need not wait for it; what waited itself is not begun."""
+    asked = "GET /plans?stoppable HTTP/1.1\r\nAuthorization: Bearer ana"
+    with raw(url, asked), raw(url, asked):
+        time.sleep(0.5)
+    begun = time.monotonic()
+
+    while ask(f"{url}/plans?0", Authorization="Bearer ana")[0] != 200:
+        time.sleep(0.1)  # both places of hers are taken until it is seen
+
+    assert time.monotonic() - begun < 10
+
+
 def test_a_large_answer_comes_whole(url):
     assert ask(f"{url}/large")[2] == b"x" * 3_000_000
 
@@ -206,6 +226,7 @@ def test_a_file_is_sent_from_where_it_lies(url):
     assert ask(f"{url}/file")[2] == b"y" * 3_000_000
     kept = Path(__file__).with_name("slow_application.py")
     assert ask(f"{url}/kept")[2] == kept.read_bytes()
+    assert ask(f"{url}/part")[2] == kept.read_bytes()[10:300]
 
 
 def test_a_head_request_has_no_body(url):

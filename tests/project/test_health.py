@@ -15,6 +15,7 @@ from materialization.clocks import note_clock
 from materialization.models import ProcessClock
 from materialization.quality.alerts.opening import Trouble, about_version, raise_alert
 from materialization.requests.turns import take_turn
+from tests.buckets import Bucket, storage_that_answers
 from tests.factories import AT, DEFINITIONS, make_cast, make_version
 from tests.materialization.histories import past_runs
 
@@ -68,8 +69,25 @@ def test_not_ready_on_a_redis_that_drops_values(client, online_redis):
 def test_no_start_with_a_store_whose_files_would_not_be_found(settings, tmp_path):
     settings.OFFLINE_STORE = tmp_path / "a[1]"
 
-    with pytest.raises(ImproperlyConfigured, match="Set OFFLINE_STORE"):
+    with pytest.raises(ImproperlyConfigured, match="set OFFLINE_STORE"):
         startup.refuse_lost_store()
+
+
+def test_no_start_with_a_bucket_that_would_lose_commits(settings, tmp_path):
+    settings.OFFLINE_STORE = tmp_path
+    with storage_that_answers(200, "OK") as url:
+        settings.OFFLINE_BUCKET = Bucket.settings_of(url)
+        with pytest.raises(ImproperlyConfigured, match="overwrites an object"):
+            startup.refuse_lost_store()
+
+
+def test_a_bucket_that_does_not_answer_lets_the_start_pass(settings, tmp_path, caplog):
+    settings.OFFLINE_STORE = tmp_path
+    settings.OFFLINE_BUCKET = Bucket.settings_of("http://127.0.0.1:9")
+
+    startup.refuse_lost_store()
+
+    assert "the storage does not answer" in caplog.text
 
 
 @pytest.mark.django_db

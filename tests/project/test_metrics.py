@@ -19,6 +19,7 @@ from tests.environment import VARIABLES
 from tests.factories import AT, DEFINITIONS, Cast, make_cast, make_version, token_for
 from tests.materialization.run_world import ROWS, committed, materialize, write_rows
 from tests.serving.online_world import ask
+from tests.serving.search_world import post
 
 pytestmark = pytest.mark.django_db
 TOKEN = "a-token-of-a-monitor"
@@ -139,6 +140,7 @@ def test_online_reads_are_counted_by_status_and_what_they_find(cast, sources, cl
 
     assert ask(client, token, request).status_code == 200
     assert ask(client, token, request | {"features": ["nothing:x"]}).status_code == 404
+    assert post(client, token, {"feature": "nothing:x", "vector": [1]}).status_code == 404
 
     found = scraped()
 
@@ -147,11 +149,13 @@ def test_online_reads_are_counted_by_status_and_what_they_find(cast, sources, cl
 
     assert grew("assay_online_read_seconds_count", "200") == 1
     assert grew("assay_online_read_seconds_count", "404") == 1
+    assert grew("assay_search_seconds_count", "404") == 1
     of_view = "driver_hourly@1.0.0", "rides"
     # The rows are years old: past the TTL of two days.
     assert grew("assay_online_values_total", *of_view, "OUTSIDE_MAX_AGE") == 2
     assert grew("assay_online_values_total", *of_view, "NOT_FOUND") == 2
     assert grew("assay_online_plans_made_total", "rides") == 1
+    assert (found["assay_usage_waiting",] > 0, found["assay_usage_dropped",]) == (True, 0)
 
 
 def test_what_another_process_counted_is_added_and_stays_when_it_ends(cast, scraped):
@@ -206,4 +210,5 @@ def test_figures_that_cannot_be_had_are_left_out(cast, scraped, settings):
     found = scraped()
 
     assert ("assay_store_used_bytes", "online store") not in found
+    assert ("assay_usage_waiting",) not in found
     assert ("assay_process_memory_bytes",) in found

@@ -19,10 +19,23 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from materialization.models import Alert, Certificate, MaterializationRun, Quarantine
+from materialization.models import (
+    Alert,
+    Certificate,
+    DeadLetter,
+    MaterializationRun,
+    Quarantine,
+    StreamPart,
+)
 from registry.models import ApiToken
 from registry.operations.people import grants, service_accounts, tokens, users
-from serving.models import Dataset, DatasetCheck, DatasetPart
+from serving.models import (
+    Dataset,
+    DatasetCheck,
+    DatasetPart,
+    HistoricalJob,
+    HistoricalJobPart,
+)
 from tests import factories
 from tests.factories import AT
 from tests.project.permissions import TABLE
@@ -43,12 +56,17 @@ features: ["driver_hourly:conv_rate"]
 #: What is sent to addresses that end so, where an empty body is refused before its sender is.
 BODIES = {
     "reviewers": {"reviewers": ["steward"]},
+    "read-on": {"place": "oldest", "reason": "x"},
     "comments": {"body": "Looks fine"},
     "baseline": {"run": 1, "reason": "x"},
     "materialize": {"end_ts": "2026-03-01T00:00:00Z"},
     "materialize-incremental": {"end_ts": "2026-03-01T00:00:00Z"},
     "bulk-approve": {"versions": []},
     "get-historical-features": {
+        "features": ["driver_hourly:conv_rate"],
+        "entities": {"driver_id": [1], "event_timestamp": ["2026-03-01T00:00:00Z"]},
+    },
+    "historical-jobs": {
         "features": ["driver_hourly:conv_rate"],
         "entities": {"driver_id": [1], "event_timestamp": ["2026-03-01T00:00:00Z"]},
     },
@@ -60,6 +78,10 @@ BODIES = {
     "get-online-features": {
         "features": ["driver_hourly:conv_rate"], "entities": {"driver_id": [1]},
     },
+    "get-feature-context": {
+        "features": ["driver_hourly:conv_rate"], "entities": {"driver_id": [1]},
+    },
+    "search": {"feature": "driver_hourly:conv_rate", "vector": [1]},
 }  # fmt: skip
 
 
@@ -99,6 +121,8 @@ def world(db, settings):
         kind="blocked", severity="critical", project=project, subject=str(version),
         version=version, run=run, words="x", opened_at=AT, last_seen_at=AT,
     )  # fmt: skip
+    part = StreamPart.objects.create(table=table, stream="trips", partition=0)
+    letter = DeadLetter.objects.create(part=part, generation=0, place=1, words="x", created_at=AT)
     certificate = Certificate.objects.create(
         table=table, version=version, kind="online", status="equal", requested_at=AT,
         enqueued_at=AT,
@@ -132,7 +156,17 @@ def world(db, settings):
     check = DatasetCheck.objects.create(
         dataset=dataset, status="done", requested_by=cast.consumer, requested_at=AT, enqueued_at=AT
     )
+    asked = {"features": [], "feature_service": None, "timing": "known", "all_entities": None}
+    job = HistoricalJob.objects.create(
+        project=project, status="done", rows=1, uid="x", request={**asked, "explain": False},
+        columns=[], requested_by=cast.consumer, requested_at=AT, enqueued_at=AT,
+    )  # fmt: skip
+    HistoricalJobPart.objects.create(
+        job=job, position=0, version=version, label=str(version),
+        key_columns={"driver_id": "driver_id"},
+    )  # fmt: skip
     named = {
+        "job_id": job.pk,
         "number": 1,
         "check_id": check.pk,
         "project": "rides",
@@ -144,6 +178,8 @@ def world(db, settings):
         "token_id": token.pk,
         "run_id": run.pk,
         "alert_id": alert.pk,
+        "part_id": part.pk,
+        "letter_id": letter.pk,
         "certificate_id": certificate.pk,
         "grant_id": grant.pk,
         "version_id": version.pk,

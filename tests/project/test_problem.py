@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from featurestore_project.problem import STATUS, exception_handler, respond
 from lib import errors
 from registry.models import AuditEntry
+from tests.factories import token_for
 
 
 class ColumnMissing(errors.Invalid):
@@ -175,3 +176,24 @@ def test_a_log_in_without_its_csrf_token_is_refused_whatever_it_sends(cast, cont
     assert (without.status_code, without.json()["code"]) == (403, "permission_denied")
     takes_it = content_type in {"application/json", "application/yaml"}
     assert answer.status_code == (422 if takes_it else 415)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Token abc"}, {"Authorization": "x"}])
+def test_who_sends_no_token_is_told_the_header(client, header):
+    answer = client.get("/api/v1/projects", headers=header)
+
+    assert answer.status_code == 401
+    assert "`Authorization: Bearer assay_…`" in answer.json()["detail"]
+    assert answer["WWW-Authenticate"] == 'Bearer realm="assay"'
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/api/v1/projects", "/api/v1/projects/rides/get-online-features"])
+def test_options_say_the_methods_and_nothing_of_the_code(client, cast, path):
+    token = token_for(cast.consumer)
+
+    answer = client.options(path, headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "OPTIONS" in answer["Allow"].split(", ")

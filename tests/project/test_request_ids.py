@@ -106,6 +106,25 @@ def test_the_log_and_the_trail_have_the_same(cast, lines):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("program", "kept"), [("mcp Scribe 1.2", "mcp Scribe 1.2"), ("ada@example.org", None)]
+)
+def test_the_trail_has_which_program_somebody_says_they_ask_through(cast, program, kept):
+    make_version(cast)
+
+    call(
+        f"{BASE}/materialize-incremental",
+        token_for(cast.consumer),
+        method="POST",
+        body=b'{"end_ts": "2020-01-02T00:00:00Z"}',
+        HTTP_ASSAY_ASKED_THROUGH=program,
+    )
+
+    entry = AuditEntry.objects.get(verb="access.denied")
+    assert entry.data.get("asked_through") == kept
+
+
+@pytest.mark.django_db
 def test_all_entries_of_a_request_are_one_act(cast):
     version = make_version(cast)
     before = set(AuditEntry.objects.values_list("pk", flat=True))
@@ -130,6 +149,27 @@ def test_a_client_cannot_choose_it(cast):
     _, headers = call("/healthz", HTTP_X_REQUEST_ID=chosen)
 
     assert headers[HEADER] != chosen
+
+
+@pytest.mark.django_db
+def test_the_callers_own_ids_stand_beside_it(cast, lines):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    _, headers = call(
+        f"{BASE}/nothing",
+        token_for(cast.consumer),
+        HTTP_X_REQUEST_ID="order-17",
+        HTTP_TRACEPARENT=f"00-{trace}-00f067aa0ba902b7-01",
+        method="POST",
+    )
+    call(f"{BASE}/runs", HTTP_X_REQUEST_ID="order-17", HTTP_TRACEPARENT="nonsense")
+
+    assert headers["X-Caller-Request-Id"] == "order-17"
+    (line,) = [line for line in lines() if line.get("event") == "request_refused"]
+    assert line["caller_request_id"] == "order-17"
+    assert "trace_id" not in line
+    (line,) = [line for line in lines() if line.get("trace_id")]
+    assert (line["trace_id"], line["parent_id"]) == (trace, "00f067aa0ba902b7")
 
 
 def test_whoever_read_the_request_has_named_it(cast=None):

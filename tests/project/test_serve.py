@@ -143,14 +143,14 @@ def test_the_web_server_does_not_answer_on_without_its_main_process(server):
 
 
 def test_each_part_that_dies_is_started_again_and_said(server):
-    for word in ("beat", "worker@", "reload@", "sweep@", "--as-desk", "--desk"):
+    for word in ("beat", "consume", "worker@", "reload@", "sweep@", "--as-desk", "--desk"):
         dead = part(server, word)
         dead.kill()
         restarted(server, word, dead)
     servers.await_ready(server.child, f"{server.url}/readyz")
 
     said = server.child.tail(lines=40)
-    for name in ("beat", "worker", "reload", "sweep", "desk", "web"):
+    for name in ("beat", "streams", "worker", "reload", "sweep", "desk", "web"):
         assert f"{name} ended by itself (killed by SIGKILL); it is started again" in said
 
 
@@ -310,6 +310,16 @@ def test_a_busy_port_is_said_before_anything_starts(tmp_path):
     assert outcome.returncode == 1
     assert f"port {port} on 127.0.0.1 cannot be used: Address already in use" in outcome.stderr
     assert not (tmp_path / "state" / "redis").exists()
+
+
+def test_a_folder_of_sources_that_is_not_there_is_said(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:  # which ends it soon
+        env = servers.server_env(tmp_path / "state", FILE_ROOTS=f"{tmp_path}:/data,{tmp_path}")
+        outcome = serve(env, "--port", str(busy.getsockname()[1]))
+
+    assert outcome.stdout.splitlines() == [
+        f"assay: FILE_ROOTS has {tmp_path}:/data, where no folder is; it takes commas"
+    ]
 
 
 def serve(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -50,3 +50,28 @@ def test_a_command_before_the_first_migration_says_which_command_is_lacking(comm
     assert ended.returncode == 1
     assert "run manage.py migrate first." in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", [["serve"], ["care_for_tables"]])
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("FILES_KEPT_HOURS", "0", "FILES_KEPT_HOURS=0 is too small. Valid: 1 or more."),
+        ("DEBUG", "perhaps", "is not a yes or no."),
+        ("SECRET_KEY", "short", "SECRET_KEY is too weak"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_said_in_one_line(command, setting, value, said, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        env=servers.server_env(tmp_path / "state", **{setting: value}),
+        cwd=servers.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+    assert ended.returncode != 0
+    assert said in ended.stderr + ended.stdout
+    assert len(ended.stderr.strip().splitlines()) <= 2
+    assert "Traceback" not in ended.stderr

@@ -12,14 +12,14 @@ from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
 from lib.errors import Forbidden
-from registry import access, audit, verifying
+from registry import access, audit
 from registry.access import (
     ActionNotPermitted,
     FeatureViewNotFound,
     ProjectNotFound,
 )
+from registry.accounts.hands import hands_of
 from registry.choices import AccountKind, Role, State
-from registry.hands import hands_of
 from registry.models import Account, ApiToken, AuditEntry, Membership
 from registry.operations.deciding import accept_proposal
 from registry.operations.lifecycle.reviews import approve_version
@@ -27,6 +27,7 @@ from registry.operations.people import members, passwords, projects, tokens, use
 from registry.operations.people.passwords import ServiceAccountHasNoLogin
 from registry.roles import sync_permissions
 from registry.spec.versions import BadVersion
+from registry.trail import verifying
 from tests.factories import (
     AT,
     VIEW,
@@ -49,13 +50,14 @@ RIGHTS = {
     "author": "view_project read_online read_offline plan_featureview add_featureview"
     " change_featureview materialize_featureview",
     "steward": "view_project approve_featureview break_featureview_glass release_featureview"
-    " view_auditentry materialize_featureview change_schedule give_readgrant test_connection",
+    " view_auditentry materialize_featureview change_schedule give_readgrant test_connection"
+    " end_dataset",
     "operator": "view_project materialize_featureview change_schedule test_connection",
     "auditor": "view_project view_auditentry",
-    "owner": "view_project read_online read_offline plan_featureview add_featureview"
-    " change_featureview approve_featureview break_featureview_glass release_featureview"
-    " view_auditentry materialize_featureview change_schedule manage_members give_readgrant"
-    " test_connection",
+    "owner": "view_project read_online read_offline push_featureview plan_featureview"
+    " add_featureview change_featureview approve_featureview break_featureview_glass"
+    " release_featureview view_auditentry materialize_featureview change_schedule"
+    " manage_members give_readgrant test_connection end_dataset",
     "outsider": "",
 }
 

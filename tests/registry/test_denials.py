@@ -12,10 +12,10 @@ from django.urls import Resolver404, ResolverMatch, get_resolver, resolve
 from django.utils import timezone
 
 from lib.errors import Forbidden
-from registry.deeds import deed_of, subject_of
 from registry.denials import attempt_of, record_denial
-from registry.excess import record_excess
 from registry.models import AuditEntry
+from registry.trail.deeds import deed_of, subject_of
+from registry.trail.excess import record_excess
 from tests.factories import AT
 
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from registry import verifying
 from registry.models import ReadGrant
 from registry.operations.people import grants
+from registry.trail import verifying
 from registry.triggers import REMOVAL
 from tests.factories import AT, give_grant, make_version
 

@@ -10,13 +10,14 @@ from django.core.management import CommandError, call_command
 
 from lib.addresses import kept_part
 from lib.errors import Forbidden
-from registry import audit, verifying
-from registry.account_names import NameTaken, UnclearName, skeleton
+from registry import audit
+from registry.accounts.names import NameTaken, UnclearName, skeleton
 from registry.choices import AccountKind, Role, State
 from registry.denials import record_denial
 from registry.models import AuditEntry, Membership, Pseudonym, Review
 from registry.models.names import PSEUDONYM, pseudonym_of
 from registry.operations.people import forgetting, members, users
+from registry.trail import verifying
 from tests.factories import AT, apply, approve, give_role, make_user, make_version, token_for
 
 pytestmark = pytest.mark.django_db

@@ -9,10 +9,11 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
-from registry import news, spreading
+from lib.attempts import PAUSES, UNENDED
+from registry import mailing, news, spreading
 from registry.choices import NewsKind, Role, State
 from registry.models import AuditEntry, FeatureView, FeatureViewVersion, NewsCursor, Notification
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import reviews, submissions
 from registry.operations.lifecycle.after_glass import end_glasses
 from registry.operations.lifecycle.asking import ask_reviewers
 from registry.operations.lifecycle.commenting import add_comment, resolve_thread
@@ -64,7 +65,7 @@ def test_asked_of_one_only_that_one_hears_and_once(cast):
     make_version(cast, state=State.DRAFT)
     draft = FeatureViewVersion.objects.get()
     options = {"actor": cast.author, "at": AT, "look": factories.look}
-    reviews.submit_version(version=draft, reviewers=["steward"], **options)
+    submissions.submit_version(version=draft, reviewers=["steward"], **options)
     spread()
     spread()
 
@@ -240,7 +241,7 @@ def wake(at=SOON):
 
 
 def deliver(one, attempt):
-    spreading.mail(one.pk, attempt, clock=timezone.now)
+    mailing.mail(one.pk, attempt, clock=timezone.now)
     one.refresh_from_db()
 
 
@@ -265,12 +266,12 @@ def test_a_mail_that_fails_is_tried_again_and_then_given_up(mailed, monkeypatch)
 
     monkeypatch.setattr("django.core.mail.EmailMessage.send", refuses)
     at = SOON
-    for attempt in range(1, len(spreading.PAUSES) + 1):
+    for attempt in range(1, len(PAUSES) + 1):
         wake(at)
         deliver(mailed, attempt)
         at = mailed.mail_due_at or at
 
-    assert mailed.mail_tries == len(spreading.PAUSES)
+    assert mailed.mail_tries == len(PAUSES)
     assert (mailed.mail_due_at, mailed.mailed_at) == (None, None)
     assert "no such user" in mailed.mail_error
     assert "stella" not in mailed.mail_error
@@ -278,13 +279,13 @@ def test_a_mail_that_fails_is_tried_again_and_then_given_up(mailed, monkeypatch)
 
 def test_a_mail_whose_worker_died_is_given_up_in_the_end(mailed):
     at = SOON
-    for _ in spreading.PAUSES:
+    for _ in PAUSES:
         wake(at)
         at += timedelta(hours=2)
     wake(at)
     mailed.refresh_from_db()
 
-    assert (mailed.mail_due_at, mailed.mail_error) == (None, spreading.UNENDED)
+    assert (mailed.mail_due_at, mailed.mail_error) == (None, UNENDED)
 
 
 def test_nobody_is_mailed_what_they_may_not_see_any_more(cast, mailed):
@@ -294,7 +295,7 @@ def test_nobody_is_mailed_what_they_may_not_see_any_more(cast, mailed):
     deliver(mailed, 1)
 
     assert mail.outbox == []
-    assert mailed.mail_error == spreading.MOVED_ON
+    assert mailed.mail_error == mailing.MOVED_ON
 
 
 def test_no_mail_is_due_where_none_is_wanted_or_can_be_sent(cast, waiting, settings):

@@ -8,7 +8,7 @@ from materialization.requests.runs import NotMaterializable, request_run
 from materialization.requests.sweep import sweep
 from registry import queries
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import releases, reviews, submissions
 from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, VIEW, apply, make_ready, make_version, seen
 
@@ -99,6 +99,11 @@ def test_nothing_is_materialized_of_it(cast, approved):
         (("conv_rate, 0)", "conv_rate, 0) AS x, (1"), "features[0].sql", "cannot be parsed"),
         (("conv_rate, 0)", "conv_rate, 0) FROM inputs__ --"), "features[0].sql", "be parsed"),
         (("fare *", "(SELECT 1) *"), "features[0].sql", "not allowed"),
+        (("fare *", "gamma(fare) *"), "features[0].sql", "cannot be computed alike"),
+        (("fare *", "length(fare) *"), "features[0].sql", "is no string"),
+        (("type: float64, sql", "type: int64, sql"), "features[0].sql", "gives float64"),
+        (("fare *", "round(fare, 2, true) *"), "features[0].sql", "has 3 arguments"),
+        (("fare: float64", "fare: json"), "features[0].sql", "input 'fare' is json"),
         (("fare: float64", "fare: flot64"), "inputs.request.fare", "unknown type"),
         (("driver_hourly:", "driver_hourl:"), "inputs.features[0]", "Did you mean"),
         (("hourly:conv_rate", "hourly:conv_rat"), "features[0].sql", "not among the inputs"),
@@ -128,19 +133,6 @@ def test_what_only_it_may_say_is_refused_of_a_feature_view(cast):
     with pytest.raises(InvalidDefinitions) as caught:
         apply(text, cast)
     assert "OnDemandFeatureView" in caught.value.problems[0].message
-
-
-def test_reading_it_says_that_it_cannot_be_yet(api, cast, approved):
-    for call, entities in (
-        ("get-online-features", {"driver_id": [1]}),
-        ("get-historical-features", {"driver_id": [1], "event_timestamp": ["2026-03-01"]}),
-    ):
-        response = api(cast.consumer).post(
-            f"/api/v1/projects/rides/{call}",
-            {"features": ["ride_risk:expected_fare"], "entities": entities},
-            format="json",
-        )
-        assert (response.status_code, response.json()["code"]) == (422, "on_demand_not_served")
 
 
 def test_it_is_told_to_who_decides_on_what_it_is_computed_with(cast, approved):
@@ -189,5 +181,55 @@ def test_the_look_at_files_is_not_asked_for_it(cast, approved):
     def never(**_):
         raise AssertionError("there are no files to look at")
 
-    version = reviews.submit_version(version=applied.draft, actor=cast.author, at=AT, look=never)
+    version = submissions.submit_version(
+        version=applied.draft, actor=cast.author, at=AT, look=never
+    )
     assert version.packet["source"]["rows"] is None
+
+
+def test_what_it_is_computed_with_is_not_retired_unawares(cast, approved):
+    first = FeatureView.objects.get(name="driver_hourly").versions.get()
+    pinned = RISK.replace("driver_hourly:", "driver_hourly@1.0.0:").replace("ride_risk", "pinned")
+    (applied,) = apply(pinned, cast, submit=True)
+    assert applied.draft is not None
+    reviews.approve_version(
+        version=applied.draft, packet_hash=seen(applied.draft), actor=cast.steward, at=AT
+    )
+    make_ready(first)
+    releases.promote_version(
+        version=make_ready(make_version(cast, text=VIEW.replace("ttl: 2d", "ttl: 3d"))),
+        actor=cast.steward,
+        at=AT,
+    )
+
+    with pytest.raises(releases.VersionInUse, match=r"used by on-demand view pinned@1\.0\.0\."):
+        releases.retire_version(version=first, actor=cast.steward, at=AT)
+
+
+def test_an_expression_that_the_engine_would_repeat_is_refused(cast):
+    sql = "fare"
+    for _ in range(20):
+        sql = f"nullif({sql}, conv_rate)"
+
+    problems = refused(RISK.replace("fare * coalesce(conv_rate, 0)", sql), cast)
+
+    assert "nested in each other too deeply" in dict(problems)["features[0].sql"]
+
+
+def refusing(trials):
+    return [f"no {kinds}" if "*" in sql else None for sql, kinds in trials]
+
+
+def test_what_the_engine_cannot_run_is_not_registered(cast, settings):
+    settings.EXPRESSION_TRIAL = "tests.registry.test_on_demand.refusing"
+    second = '  - {name: half, type: float64, sql: "fare / 2"}\n'
+
+    problems = refused(RISK + second, cast)
+
+    assert problems == [
+        (
+            "features[0].sql",
+            "the engine that computes training sets cannot run it: no ('float64', 'float64',"
+            " 'timestamp')",
+        )
+    ]

@@ -13,15 +13,16 @@ from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
 from lib.shells import at_shell
-from registry import epoch, verifying
+from registry import epoch
+from registry.accounts.passwords import has_own_password
 from registry.approval import NotAsTold
 from registry.authentication import digest
 from registry.choices import Role, State
 from registry.models import Account, ApiToken, AuditEntry, Membership, ReadGrant
 from registry.operations.people import members, service_accounts, users
-from registry.own_passwords import has_own_password
 from registry.roles import sync_permissions
-from registry.told_accounts import password_digest
+from registry.trail import verifying
+from registry.trail.told.accounts import password_digest
 from registry.triggers import REMOVAL
 from tests.factories import AT, approve, give_grant, make_version, token_for
 

@@ -10,7 +10,7 @@ from registry import newest
 from registry.choices import State
 from registry.models import FeatureTable, FeatureView
 from registry.newest import newest_of, newest_version, shown_version
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import releases, reviews, submissions
 from registry.queries import (
     FeatureServiceNotFound,
     ReferenceNotFound,
@@ -76,7 +76,7 @@ def version_at(cast, number):
 
 def test_a_draft_is_read_by_nobody(cast):
     draft = make_version(cast, state=State.IN_REVIEW)
-    reviews.withdraw_version(version=draft, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=draft, actor=cast.author, at=AT)
 
     with pytest.raises(ReferenceNotFound):
         served(cast, "1.0.0")
@@ -193,7 +193,7 @@ def test_an_open_submission_keeps_its_table(cast):
     first = make_ready(make_version(cast))
     words = VIEW.replace("Conversion rate", "Share")
     version = make_version(cast, state=State.DRAFT, text=words)
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=look)
     releases.retire_version(version=first, actor=cast.steward, at=AT, force=True, comment="wrong")
 
     assert abandoned_tables() == []
@@ -215,7 +215,7 @@ def test_the_newest_version_is_what_an_author_would_look_at(cast):
     assert newest_version(view) == waiting
     draft = make_version(cast, state=State.DRAFT, text=VIEW.replace("acc_rate", "acceptance"))
     assert newest_version(view) == draft
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     assert newest_version(view) == draft  # made after the one withdrawn, which has a number
     assert newest_of(view.versions.all()) == shown_version(view) == draft
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from registry import audit
 from registry.choices import Role, State, Verdict
-from registry.guards import GUARDS
+from registry.guards.tables import GUARDS
 from registry.mask_keys import make_key
 from registry.models import (
     AuditEntry,

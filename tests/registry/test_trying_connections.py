@@ -24,7 +24,7 @@ def connections(settings, tmp_path, warehouse, cast):
     path.write_text(warehouse.toml)
     path.chmod(0o600)
     settings.CONNECTIONS_FILE = str(path)
-    settings.CONNECTION_TRY = "materialization.edges.try_connection"
+    settings.CONNECTION_TRY = "materialization.edges.sources.try_connection"
     return path
 
 
@@ -76,7 +76,10 @@ def test_why_one_does_not_answer_is_said_and_kept(client, cast, connections, war
 
     answer = client.post(TEST, content_type="application/json", headers=headers(cast.operator))
 
-    said = "connection warehouse: the server takes no log-in of its user."
+    said = (
+        "connection warehouse: the server takes no log-in of its user; whoever runs Assay corrects"
+        " the connection's `user` or its secret."
+    )
     assert (answer.status_code, answer.json()["ok"], answer.json()["error"]) == (200, False, said)
     (entry,) = tried()
     assert entry.data["error"] == said
@@ -160,7 +163,7 @@ event_timestamp: paid_at
 )
 def test_two_sources_may_be_one_table_and_its_sensitivity_follows(one, other, may_share):
     here, there = (
-        Place(name, "identity", make_source(**keys).path_within())
+        Place(name, "identity", make_source(**keys).path_within(), ("", ""))
         for name, keys in (("one", one), ("other", other))
     )
 

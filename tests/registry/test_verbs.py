@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry import audit, verbs
-from registry.deeds import deed_of, icon_of, is_outcome
 from registry.models import AuditEntry
+from registry.trail.deeds import deed_of, icon_of, is_outcome
 from registry.verbs import Verb
 from tests.factories import AT
 

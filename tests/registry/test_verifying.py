@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from guardian.shortcuts import assign_perm
 
 from featurestore_project import deep_checks
-from registry import audit, verifying
+from registry import audit
 from registry.choices import AccountKind, EvidenceStatus, Right, Role, State
 from registry.models import (
     AuditEntry,
@@ -28,11 +28,12 @@ from registry.models import (
     Review,
     VersionEditor,
 )
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import releases, reviews, submissions
 from registry.operations.people import members, users
 from registry.operations.registration.roots import assign_root
-from registry.told import DraftNotAsTold
-from registry.told_definitions import DefinitionNotAsTold
+from registry.trail import verifying
+from registry.trail.told.definitions import DefinitionNotAsTold
+from registry.trail.told.versions import DraftNotAsTold
 from registry.triggers import REMOVAL
 from tests.factories import (
     AT,
@@ -80,13 +81,13 @@ def rows(version):
 def test_nothing_is_wrong_with_a_whole_life(cast):
     want_approvals(cast, 2)
     version = make_version(cast, state=State.IN_REVIEW)
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=look)
     reviews.reject_version(
         version=version, actor=cast.steward, at=AT, packet_hash=seen(version), comment="no"
     )
     later = AT + timedelta(hours=1)
-    reviews.submit_version(version=version, actor=cast.author, at=later, look=look)
+    submissions.submit_version(version=version, actor=cast.author, at=later, look=look)
     for who in (cast.steward, cast.second_steward):
         approve(version, who)
     make_ready(version)
@@ -355,16 +356,16 @@ def test_a_draft_that_was_changed_past_the_trail_is_not_submitted(cast):
     rows(draft).update(spec_json=changed)
 
     with pytest.raises(DraftNotAsTold, match="Apply the definition anew"):
-        reviews.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)
+        submissions.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)
 
     apply(DEFINITIONS.replace("acc_rate", "other_rate"), cast, actor=cast.author)
-    submitted = reviews.submit_version(
+    submitted = submissions.submit_version(
         version=rows(draft).get(), actor=cast.author, at=AT, look=look
     )
     assert submitted.state == State.IN_REVIEW
-    reviews.withdraw_version(version=submitted, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=submitted, actor=cast.author, at=AT)
     assert [str(each) for each in verifying.findings()] == []
-    reviews.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)
+    submissions.submit_version(version=rows(draft).get(), actor=cast.author, at=AT, look=look)
 
 
 def test_nothing_is_made_of_a_source_that_was_changed_past_the_trail(cast):

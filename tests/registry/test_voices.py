@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from lib.shells import at_shell
-from registry import approval, audit, verifying
+from registry import approval, audit
+from registry.accounts.voices import ShellMayNotDecide
 from registry.choices import Role, State
 from registry.models import Membership
 from registry.operations.lifecycle import reviews
 from registry.operations.people import members
-from registry.voices import ShellMayNotDecide
+from registry.trail import verifying
 from tests.factories import AT, DEFINITIONS, approve, give_grant, make_version, seen
 
 pytestmark = pytest.mark.django_db

@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from serving.datasets.edges import dataset_stores
 from serving.datasets.making import make_dataset
 from serving.datasets.verifying import verify_dataset
 from serving.models import Dataset
-from tests import factories
+from tests.serving.callers import Asking
 from tests.serving.online_world import committed
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.contrib.auth.models import User
-    from django.test import Client
-
 URL = "/api/v1/projects/rides/datasets"
 
 
-class Caller:
-    """Somebody who asks over HTTP."""
-
-    def __init__(self, client: Client, user: User | None) -> None:
-        token = factories.token_for(user) if user is not None else None
-        self._client = client
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-
-    def get(self, path: str = "", **query: Any) -> Any:
-        return self._client.get(f"{URL}{path}", query, headers=self._headers)
-
-    def post(self, path: str = "", body: Any = None, **more: Any) -> Any:
-        data = body if isinstance(body, bytes) else json.dumps(body) if body is not None else b""
-        sent = {"content_type": "application/json", **more}
-        return self._client.post(f"{URL}{path}", data=data, headers=self._headers, **sent)
+class Caller(Asking):
+    url = URL
 
     def rows(self, name: str = "churn", number: int = 1) -> pa.Table:
-        response = self.get(f"/{name}/{number}/download")
-        assert response.status_code == 200, response.getvalue()
-        return pq.read_table(io.BytesIO(response.getvalue()))
+        return self.downloaded(f"/{name}/{number}")
 
 
 def make(at: datetime, *, worker: str = "w1") -> Dataset:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.queries import table_at
 from materialization.stores.columns import computed_schema
 from registry.operations.lifecycle.releases import mark_table_ready

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from django.test import TestCase
 
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.stores.layout import HEADER_COLUMNS, layout_of
 from registry.operations.lifecycle.releases import mark_table_ready
 from tests import factories

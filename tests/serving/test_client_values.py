@@ -5,7 +5,11 @@ The answers are the server's own; no socket lies between.
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import random
+import struct
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,9 +19,10 @@ import pyarrow as pa
 import pytest
 
 from assay.answers import Answer
-from assay.frames import SentFrame
+from assay.frames import SentFrame, entity_frame
 from assay.historical import ARROW_STREAM, RetrievalJob
 from assay.online import OnlineResponse
+from assay.online_arrow import read_stream
 from tests import factories
 from tests.serving import historical_world, online_world
 
@@ -88,24 +93,34 @@ def same(left: object, right: object) -> bool:
 @pytest.fixture
 def asked(client, cast, token, now):
     """Return the answers to one question, online and twice as a training set."""
-    at = now - timedelta(hours=1)
-    rows = [
-        {"driver_id": row, "event": at, **{n: padded(TYPES[k])[row] for n, k in NAMES.items()}}
-        for row in range(ROWS)
-    ]
-    version = online_world.loaded_view(cast, VIEW, rows, at=now)
-    historical_world.commit(version, rows)
-    keys = {"driver_id": list(range(ROWS))}
-    online = online_world.ask(client, token, {"features": FEATURES, "entities": keys})
-    frame = {**keys, "event_timestamp": [now.isoformat()] * ROWS}
-    body = {"features": FEATURES, "entities": frame}
+    rows = [{n: padded(TYPES[k])[row] for n, k in NAMES.items()} for row in range(ROWS)]
+    online, _, *training = answers(client, cast, token, now, rows)
+    return online, *training
+
+
+def answers(client, cast, token, now, rows):
+    """Return what the client makes of each form: online and historical, JSON and Arrow."""
+    at, keys = now - timedelta(hours=1), {"driver_id": list(range(len(rows)))}
+    stored = [{"driver_id": row, "event": at, **values} for row, values in enumerate(rows)]
+    version = online_world.loaded_view(cast, VIEW, stored, at=now)
+    historical_world.commit(version, stored)
+    asked = {"features": FEATURES, "entities": keys}
+    online = online_world.ask(client, token, asked)
+    streamed = client.post(
+        "/api/v1/projects/rides/get-online-features",
+        data=json.dumps(asked),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {token}", "Accept": ARROW_STREAM},
+    )
+    body = {**asked, "entities": {**keys, "event_timestamp": [now.isoformat()] * len(rows)}}
     arrow = historical_world.ask(client, token, body, accept=ARROW_STREAM)
     text = historical_world.ask(client, token, body)
+    stream = Answer(streamed.status_code, streamed.headers, streamed.content)
     jobs = [
         RetrievalJob(Answer(each.status_code, each.headers, each.content), frame=sent)
         for each, sent in ((arrow, SentFrame(pa.table(keys), {})), (text, SentFrame(None, keys)))
     ]
-    return OnlineResponse(online.json()), *jobs
+    return OnlineResponse(online.json()), read_stream(stream, warnings=()), *jobs
 
 
 def test_every_type_is_the_same_in_serving_and_in_training(asked, monkeypatch):
@@ -162,3 +177,98 @@ def test_a_column_of_a_declared_type_says_so_in_arrow_and_parquet(asked):
     assert said == NAMES
     assert schema.field("driver_id").metadata is None
     assert pa.types.is_int64(schema.field("driver_id").type)
+
+
+def test_times_sent_as_text_come_back_as_times(client, cast, token, now):
+    at = now - timedelta(hours=1)
+    rows = [{"driver_id": 1, "event": at, "f0": True}]
+    version = online_world.loaded_view(cast, VIEW, rows, at=now)
+    historical_world.commit(version, rows)
+    frame = {"driver_id": [1], "event_timestamp": [now.isoformat()]}
+    jobs = []
+    for sent in (entity_frame(pd.DataFrame(frame)), entity_frame(pa.table(frame))):
+        stream = io.BytesIO()
+        with pa.ipc.new_stream(stream, sent.table.schema) as writer:
+            writer.write_table(sent.table)
+        answer = client.post(
+            "/api/v1/projects/rides/get-historical-features" + "?features=driver_hourly:f0",
+            data=stream.getvalue(),
+            content_type=ARROW_STREAM,
+            headers={"Authorization": f"Bearer {token}", "Accept": ARROW_STREAM},
+        )
+        assert answer.status_code == 200, answer.content
+        jobs.append(
+            RetrievalJob(Answer(answer.status_code, answer.headers, answer.content), frame=sent)
+        )
+
+    for job in jobs:
+        assert str(job.to_df()["event_timestamp"].dtype) == "datetime64[us, UTC]"
+        assert job.to_dict()["event_timestamp"] == [now]
+        assert job.to_arrow()["event_timestamp"].type == pa.timestamp("us", "UTC")
+
+
+def drawn(kind: str, way: random.Random) -> Any:
+    """Return some value of a type, or null."""
+    if way.random() < 0.2:
+        return None
+    if kind.startswith("list<"):
+        return [drawn(kind[5:-1], way) for _ in range(way.randrange(4))]
+    if kind.startswith("decimal"):
+        return Decimal(f"{way.randrange(-(10**38) + 1, 10**38)}E-2")
+    return DRAWS[kind](way)
+
+
+def _text(way: random.Random) -> str:
+    return "".join(chr(way.choice((way.randrange(32, 127), 0xE4, 0x1F600))) for _ in range(5))
+
+
+def _single(way: random.Random) -> float:
+    return float(struct.unpack("<f", way.randbytes(4))[0])
+
+
+def _json(way: random.Random) -> str:
+    said = {"n": way.randrange(-(2**63), 2**63), _text(way): [way.random(), None, _text(way)]}
+    return json.dumps(way.choice((said, [said], 1, "text", True)), ensure_ascii=False)
+
+
+DRAWS: dict[str, Any] = {
+    "bool": lambda way: way.random() < 0.5,
+    "int32": lambda way: way.randrange(-(2**31), 2**31),
+    "int64": lambda way: way.randrange(-(2**63), 2**63),
+    "float32": _single,
+    "float64": lambda way: struct.unpack("<d", way.randbytes(8))[0],
+    "string": _text,
+    "bytes": lambda way: way.randbytes(way.randrange(6)),
+    "timestamp": lambda way: FIRST + (LAST - FIRST) * way.random(),
+    "date": lambda way: date.fromordinal(way.randrange(1, date.max.toordinal())),
+    "vector<2>": lambda way: [_single(way), _single(way)],
+    "json": _json,
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_values_are_the_same_in_every_form_a_program_asks_for(
+    client, cast, token, now, seed
+):
+    way = random.Random(seed)
+    rows = [{n: drawn(k, way) for n, k in NAMES.items()} for _ in range(40)]
+
+    first, *others = answers(client, cast, token, now, rows)
+
+    for other in others:
+        for name, kind in NAMES.items():
+            pairs = (
+                (first.to_dict()[name], other.to_dict()[name]),
+                (first.to_arrow()[name].to_pylist(), other.to_arrow()[name].to_pylist()),
+                (first.to_df()[name].tolist(), other.to_df()[name].tolist()),
+                (first.to_polars()[name].to_list(), other.to_polars()[name].to_list()),
+            )
+            for left, right in pairs:
+                assert all(map(same, left, right)), (seed, kind)
+            assert first.to_arrow()[name].type == other.to_arrow()[name].type
+            assert first.to_df()[name].dtype == other.to_df()[name].dtype
+            assert first.to_polars()[name].dtype == other.to_polars()[name].dtype
+    # JSON is told as what it means, not as its text.
+    stored = {n: [row[n] for row in rows] for n, k in NAMES.items() if k != "json"}
+    for name, values in stored.items():
+        assert all(map(same, first.to_dict()[name], values)), (seed, NAMES[name])

@@ -9,7 +9,7 @@ import shlex
 import pytest
 import yaml
 
-from registry.snippets import Wanted, snippets
+from registry.catalogue.snippets import Wanted, snippets
 
 KEYS = {"driver_id": "int64", "o'brien": "string", "day": "date"}
 WANTED = Wanted("rides", "https://assay.example", KEYS, reference="hourly:conv_rate")

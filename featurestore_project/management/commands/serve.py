@@ -64,6 +64,9 @@ class Command(BaseCommand):
         for number in SIGNALS:
             # A flag, not an exception: whatever is under way ends as it should, a start included.
             signal.signal(number, lambda *_: supervisor.asked_to_stop.set())
+        for folder in settings.FILE_ROOTS:
+            if not os.path.isdir(folder):  # noqa: PTH112 - it is a text
+                self._say(f"FILE_ROOTS has {folder}, where no folder is; it takes commas")
         try:
             with only_one(settings.STATE_DIR):
                 check_port(host, port)
@@ -132,6 +135,7 @@ def parts(*, host: str, port: int, workers: int, desk: Path) -> list[tuple[str, 
         ("reload", [*celery, *reload, "--concurrency", "2"]),
         ("sweep", [*celery, *sweep]),
         ("beat", [*celery, *beat]),
+        ("streams", [sys.executable, "manage.py", "consume"]),
         ("desk", [*web, "--as-desk", str(desk)]),
         ("web", [*web, *door]),
     ]

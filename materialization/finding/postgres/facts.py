@@ -18,7 +18,7 @@ from registry.spec.remote_query import check_query, check_table, tables_named
 if TYPE_CHECKING:
     from materialization.finding.postgres.columns import Carrying
     from materialization.finding.postgres.session import Session
-    from registry.spec.sources import PostgresSource
+    from registry.spec.sources.postgres import PostgresSource
 
 #: A table that was filled anew has another file; of a partitioned one, and of a view, there is
 #: none, and a view is what its text says.

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lib.errors import did_you_mean
 from materialization.errors import (
+    SourceDrifted,
     SourceFileUnsupported,
     SourceRefused,
     SourceTooLarge,
-    SourceUnavailable,
-    UnknownColumn,
 )
 from materialization.finding.fetching import Fetched
 from materialization.finding.postgres.columns import quoted
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from materialization.finding.links import Link
     from materialization.finding.postgres.columns import Carried, Carrying
     from materialization.finding.postgres.session import Session
-    from registry.spec.sources import PostgresSource
+    from registry.spec.sources.postgres import PostgresSource
 
 #: How often somebody may stop a reading, in seconds.
 _LOOKED_AT_EVERY_S = 0.5
@@ -86,16 +86,20 @@ def _chosen(carrying: Carrying, wanted: Wanted, words: str) -> list[Carried]:
     """Return the columns that are read.
 
     :raises SourceFileUnsupported: one that has to be there is of a type that nothing keeps.
+    :raises SourceDrifted: a run reads one that is not there any more; no row was read for it.
     """
     for name in sorted(wanted.columns or ()):
         if name in carrying.refused:
             raise SourceFileUnsupported(f"{words}: {carrying.refused[name]}")
     if not wanted.only_those or wanted.columns is None:
         return list(carrying.columns)
-    chosen = [each for each in carrying.columns if each.name in wanted.columns]
-    if not chosen:
-        raise UnknownColumn(min(wanted.columns), [each.name for each in carrying.columns])
-    return chosen
+    if gone := sorted(wanted.columns - wanted.own - carrying.kinds.keys()):
+        raise SourceDrifted(
+            f"{words}: the source has no column {gone[0]!r} any more, which the version"
+            f" reads.{did_you_mean(gone[0], sorted(carrying.kinds))} Bring it back, or submit a"
+            " version without it."
+        )
+    return [each for each in carrying.columns if each.name in wanted.columns]
 
 
 def _select(
@@ -135,10 +139,7 @@ class _Reading:
                 thread.join(_LOOKED_AT_EVERY_S)
                 watch()
                 if time.monotonic() > until:
-                    raise SourceUnavailable(
-                        f"{self._words} took longer than {self._link.timeout_s:g} s to be read;"
-                        " read less of it, or raise SOURCE_TIME_LIMIT_SECONDS."
-                    )
+                    raise self._link.took_too_long(self._words)
         finally:
             while thread.is_alive():
                 self._stop()

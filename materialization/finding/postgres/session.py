@@ -15,7 +15,7 @@ import adbc_driver_manager
 import pyarrow as pa
 from adbc_driver_postgresql import StatementOptions
 
-from materialization.errors import SourceRefused, SourceUnavailable
+from materialization.errors import TRY_AGAIN, SourceRefused, SourceUnavailable
 from materialization.finding.postgres.columns import NESTED
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ def _broken(error: Exception, link: Link) -> AssayError:
     said, where = str(error), f"connection {link.name}"
     for words, state in _PASSING.items():
         if words in said:
-            return SourceUnavailable(f"{where}: {_AWAY[state]}.", connection=link.name)
+            return _away(where, _AWAY[state], state, link)
     if "ERROR:" not in said:
         return SourceUnavailable(
-            f"{where}: the server stopped, or went away, in the middle.", connection=link.name
+            f"{where}: the server stopped, or went away, in the middle", connection=link.name
         )
     if NESTED in said:
         column = said.partition(NESTED)[2].partition(":")[0]
@@ -156,27 +156,41 @@ def _broken(error: Exception, link: Link) -> AssayError:
             f"{where}: column {column!r} holds a list of lists, which would become one flat list;"
             " choose an item of it in a `query`."
         )
-    why = _REFUSED["25006" if "read-only transaction" in said else ""]
-    return SourceRefused(f"{where}: {why}.")
+    why, step = _REFUSED["25006" if "read-only transaction" in said else ""]
+    return SourceRefused(f"{where}: {why}", step=step)
 
 
-#: SQLSTATE, or its class → what is wrong; the rest of the sentence is the server's own.
+def _away(where: str, why: str, state: str, link: Link) -> SourceUnavailable:
+    step = _AWAY_STEPS.get(state) or _AWAY_STEPS.get(state[:2], TRY_AGAIN)
+    return SourceUnavailable(f"{where}: {why}", step=step, connection=link.name)
+
+
+_CORRECTS = "whoever runs Assay corrects the connection's"
+_LOGIN = f"{_CORRECTS} `user` or its secret"
+_SEE_VALUE = "leave such rows out in a `query`, or guard the expression there"
+#: SQLSTATE, or its class → what is wrong, and what to do; the rest of the first is the server's.
 _REFUSED = {
-    "42501": "its user may not read that",
-    "42P01": "there is no such table",
-    "42703": "there is no such column",
-    "3F000": "there is no such schema",
-    "42883": "there is no such function or operator",
-    "42": "the query cannot be run",
-    "22": "a value fails in the query",
-    "25006": "the query would change something",
-    "0A": "the server cannot do that",
-    "54": "the query is more than the server's limits allow",
-    "55": "what is asked for is not ready to be read (a materialized view may have no data yet)",
-    "P0": "a function that the query calls raised an error",
-    "": "a value fails in the query, or something that it calls",
+    "42501": ("its user may not read that", "GRANT it SELECT on what is read"),
+    "42P01": ("there is no such table", "correct `table`, or `query`"),
+    "42703": ("there is no such column", "correct `query`, or the names of the source's times"),
+    "3F000": ("there is no such schema", "correct `table`, or `query`"),
+    "42883": ("there is no such function or operator", "correct `query`"),
+    "42": ("the query cannot be run", "correct `query`"),
+    "22": ("a value fails in the query", _SEE_VALUE),
+    "25006": ("the query would change something", "write one that only reads"),
+    "0A": ("the server cannot do that", "write another `query`"),
+    "54": ("the query is more than the server's limits allow", "ask for less in a `query`"),
+    "55": (
+        "what is asked for is not ready to be read (a materialized view may have no data yet)",
+        "have it made ready there",
+    ),
+    "P0": ("a function that the query calls raised an error", _SEE_VALUE),
+    "": ("a value fails in the query, or something that it calls", _SEE_VALUE),
 }
 _OF_THE_QUERY = frozenset({"42", "3F", "25", "0A"})
+_TOO_LONG = "ask for less in a `query`, or have SOURCE_TIME_LIMIT_SECONDS raised"
+#: Of what passes, by itself or by whoever runs that server; where it does not, what to do.
+_AWAY_STEPS = {"28": _LOGIN, "3D000": f"{_CORRECTS} `database`", "57014": _TOO_LONG}
 _AWAY = {
     "28": "the server takes no log-in of its user",
     "3D000": "there is no such database",
@@ -202,16 +216,27 @@ _PASSING = {
 }
 #: What a server says to who is not let in, in its own language or English.
 _NOT_IN = {
-    "authentication failed": "the server takes no log-in of its user",
-    "no pg_hba.conf entry": "the server takes no log-in of its user from here",
-    "is not permitted to log in": "the server takes no log-in of its user",
-    "does not support SSL": "the server speaks no TLS, and the connection asks for it (`sslmode`)",
-    "certificate": "the server's certificate is not one that the connection trusts",
-    "too many": "the server is out of connections",
-    "does not exist": "the server has no such database or user",
-    "starting up": "the server is starting",
-    "shutting down": "the server is stopping",
-}
+    "authentication failed": ("the server takes no log-in of its user", _LOGIN),
+    "no pg_hba.conf entry": (
+        "the server takes no log-in of its user from here",
+        "whoever runs it lets this machine in (pg_hba.conf)",
+    ),
+    "is not permitted to log in": ("the server takes no log-in of its user", _LOGIN),
+    "does not support SSL": (
+        "the server speaks no TLS, and the connection asks for it (`sslmode`)",
+        f"{_CORRECTS} `sslmode`, or has the server speak it",
+    ),
+    "certificate": (
+        "the server's certificate is not one that the connection trusts",
+        f"{_CORRECTS} `sslrootcert`",
+    ),
+    "too many": ("the server is out of connections", TRY_AGAIN),
+    "does not exist": (
+        "the server has no such database or user", f"{_CORRECTS} `database` or `user`",
+    ),
+    "starting up": ("the server is starting", TRY_AGAIN),
+    "shutting down": ("the server is stopping", TRY_AGAIN),
+}  # fmt: skip
 
 
 def _told(error: adbc_driver_manager.Error, link: Link) -> AssayError:
@@ -219,16 +244,17 @@ def _told(error: adbc_driver_manager.Error, link: Link) -> AssayError:
     where = f"connection {link.name}"
     said = _said(error, link)
     if (why := _AWAY.get(state) or _AWAY.get(state[:2])) is not None:
-        return SourceUnavailable(f"{where}: {why} ({state}).", connection=link.name)
+        return _away(where, f"{why} ({state})", state, link)
     if state:
-        why = _REFUSED.get(state) or _REFUSED.get(state[:2])
+        why, step = _REFUSED.get(state) or _REFUSED.get(state[:2]) or _REFUSED[""]
         # What the server says of a query names its parts; of other faults it may say a value.
         said = said if state[:2] in _OF_THE_QUERY else f" ({state})"
-        return SourceRefused(f"{where}: {why or _REFUSED['']}{said}.", state=state)
+        return SourceRefused(f"{where}: {why}{said}", step=step, state=state)
     # Without a state the driver itself says it: nobody was let in, or there was no answer.
-    why = next((why for text, why in _NOT_IN.items() if text in str(error)), None)
-    why = why or f"the server does not answer{said}"
-    return SourceUnavailable(f"{where}: {why}.", connection=link.name)
+    there_is_none = (f"the server does not answer{said}", TRY_AGAIN)
+    known = (each for text, each in _NOT_IN.items() if text in str(error))
+    why, step = next(known, there_is_none)
+    return SourceUnavailable(f"{where}: {why}", step=step, connection=link.name)
 
 
 def _said(error: adbc_driver_manager.Error, link: Link) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.finding.fetching import Wanted
-    from registry.spec.sources import PostgresSource, TimeColumn
+    from registry.spec.sources.base import TimeColumn
+    from registry.spec.sources.postgres import PostgresSource
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8"})
@@ -35,6 +36,8 @@ def wanted_sql(source: PostgresSource, kinds: Mapping[str, str], wanted: Wanted)
         if wanted.by_arrival and created is not None:
             later.append(_bound(created, kinds, ">=", after))
         parts.append(None if None in later else f"({' OR '.join(filter(None, later))})")
+    if wanted.since is not None and wanted.most_rows is None:  # a look takes any rows, at once
+        parts.append(_bound(event, kinds, ">=", wanted.since))
     conditions = [part for part in parts if part is not None]
     if not conditions:
         return "true"

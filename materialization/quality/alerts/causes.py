@@ -19,6 +19,8 @@ SEVERITY: dict[AlertKind, Severity] = {
     AlertKind.SOURCE_CHANGED_SCHEMA: Severity.CRITICAL,
     AlertKind.STORE_NEARLY_FULL: Severity.CRITICAL,
     AlertKind.STALLED: Severity.CRITICAL,
+    AlertKind.STREAM_UNREAD: Severity.CRITICAL,
+    AlertKind.UNDRAINED: Severity.CRITICAL,
 }
 #: Error codes of runs that are a trouble of their own; every other is a failure.
 OF_CODE: dict[str, AlertKind] = {

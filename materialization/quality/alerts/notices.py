@@ -6,11 +6,11 @@ again: ``requests.watch`` gives what is due to a worker.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models.functions import Coalesce
 
+from lib.attempts import PAUSES, UNENDED
 from materialization.choices import NoticeEvent, Severity
 from materialization.models.channels import AlertChannel, AlertNotice
 from materialization.quality.alerts.channels import send
@@ -22,18 +22,9 @@ if TYPE_CHECKING:
 
     from materialization.models import Alert
 
-#: Until the next attempt, after each; then the message is given up.
-PAUSES = (
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(hours=1),
-    timedelta(hours=1),
-)
 MAX_ATTEMPTS = len(PAUSES)
 ALERT = "materialization.alert"
 TEST_TITLE = "Assay: a test"
-UNENDED = "the attempt did not come to an end in its time"
 #: The severities that a channel hears of, by the least it asks for.
 HEARD = {Severity.WARNING: tuple(Severity), Severity.CRITICAL: (Severity.CRITICAL,)}
 

@@ -31,6 +31,11 @@ KINDS: dict[AlertKind, tuple[NewsKind, str]] = {
     AlertKind.SOURCE_CHANGED_SCHEMA: (NewsKind.BREAKAGE, "has a source that changed its schema"),
     AlertKind.STORE_NEARLY_FULL: (NewsKind.FAILURE, "is nearly full"),
     AlertKind.STALLED: (NewsKind.FAILURE, "stands still"),
+    AlertKind.STREAM_UNREAD: (NewsKind.FAILURE, "has a stream that is not read"),
+    AlertKind.UNDRAINED: (
+        NewsKind.FAILURE,
+        "has pushed rows that reach the offline store too late",
+    ),
 }
 
 

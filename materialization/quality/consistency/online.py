@@ -3,7 +3,7 @@
 The online store must hold, of each entity, at least the greatest row by (event, created, sequence)
 that was visible and loaded when its marker was set; a newer one has to be stored by the time it is
 seen, because runs store first. So nothing that is being written is called a difference, and no run
-waits. Not for stored rows against their source: ``source`` does that.
+waits. Not for stored rows against their source: ``runner.comparing_source`` does that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from materialization.quality.consistency.findings import (
     Example,
     Findings,
 )
-from materialization.quality.consistency.rows import differing, is_same, stamps_of
+from materialization.quality.consistency.rows import (
+    differing,
+    is_newer,
+    is_same,
+    shown_stamps,
+    stamps_of,
+)
+from materialization.quality.consistency.sample import chosen_of
 from materialization.quality.consistency.subject import (
     NotLoaded,
     entities_of,
@@ -36,8 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from materialization.quality.consistency.sample import Sample
     from materialization.quality.consistency.subject import Stores, Subject
-    from materialization.stores.offline_protocol import Snapshot
+    from materialization.stores.offline_values import Snapshot
     from materialization.stores.online_protocol import Marker
 
 #: Rows that need a second look are looked at so many at a time.
@@ -80,7 +88,7 @@ def compare_online(
     """
     before = _marker(subject, stores)
     snapshot = stores.offline.snapshot(subject.place)
-    chosen = None if sample is None else _chosen(subject, stores, snapshot, sample)
+    chosen = None if sample is None else chosen_of(subject, stores, snapshot, sample)
     found = earlier or Findings()
     for _ in range(TRIES):
         comparison = _Comparison(subject, stores, before, repair, clock, watch, found)
@@ -101,20 +109,6 @@ def _marker(subject: Subject, stores: Stores, *, at_least: int = 0) -> Marker:
             " the next sweep loads it. Compare again then."
         )
     return marker
-
-
-class _Sample(NamedTuple):
-    """The entities that are looked at, and the keys of those that the online store gave."""
-
-    entities: pa.Table
-    keys: list[bytes]
-
-
-def _chosen(subject: Subject, stores: Stores, snapshot: Snapshot, sample: int) -> _Sample:
-    stored = stores.engine.some_entities(snapshot.files, subject.spec, sample)
-    keys = stores.online.some_keys_of(subject.layout.uid, sample)
-    online = entities_of(subject, [key for key in keys if values_of(subject, key) is not None])
-    return _Sample(pa.concat_tables([stored, online.select(stored.schema.names)]), keys)
 
 
 class _Comparison:
@@ -138,7 +132,7 @@ class _Comparison:
         #: Hashes of the keys that are to be there: eight bytes an entity.
         self._known: list[np.ndarray] = []
 
-    def run(self, snapshot: Snapshot, chosen: _Sample | None) -> None:
+    def run(self, snapshot: Snapshot, chosen: Sample | None) -> None:
         with self._stores.engine.latest_rows(
             snapshot.files,
             self._subject.spec,
@@ -186,7 +180,7 @@ class _Comparison:
                 self._note(MISSING, key, row, None)
             elif is_same(row, seen):
                 continue
-            elif _is_newer(seen, row):
+            elif is_newer(seen, row):
                 self._newer[key] = seen
                 continue
             else:
@@ -277,19 +271,9 @@ class _Comparison:
 
     def _note(self, kind: str, key: bytes, row: bytes | None, seen: bytes | None) -> None:
         features = differing(self._layout, row, seen) if row and seen else ()
-        stored, online = _shown_stamps(row), _shown_stamps(seen)
+        stored, online = shown_stamps(row), shown_stamps(seen)
         shown = shown_key(self._subject, key)
         self.findings.note(Example(kind, shown, stored=stored, online=online, features=features))
-
-
-def _shown_stamps(row: bytes | None) -> dict[str, object] | None:
-    stamps = stamps_of(row) if row is not None else None
-    return stamps.shown() if stamps is not None else None
-
-
-def _is_newer(seen: bytes, row: bytes) -> bool:
-    found, stored = stamps_of(seen), stamps_of(row)
-    return found is not None and stored is not None and found > stored
 
 
 def _still_kept(batch: pa.RecordBatch, marker: Marker, at: datetime) -> np.ndarray:

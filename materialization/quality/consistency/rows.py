@@ -53,6 +53,16 @@ def stamps_of(row: bytes) -> Stamps | None:
     return stamps if all(-_INT64 - 1 <= each <= _INT64 for each in stamps) else None
 
 
+def shown_stamps(row: bytes | None) -> dict[str, object] | None:
+    stamps = stamps_of(row) if row is not None else None
+    return stamps.shown() if stamps is not None else None
+
+
+def is_newer(seen: bytes, row: bytes) -> bool:
+    found, stored = stamps_of(seen), stamps_of(row)
+    return found is not None and stored is not None and found > stored
+
+
 def is_same(row: bytes, other: bytes) -> bool:
     if row == other:
         return True

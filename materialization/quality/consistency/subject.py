@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from materialization.compute.engine import Engine
     from materialization.stores.layout import TableLayout
-    from materialization.stores.offline_protocol import OfflineStore, TableAt
+    from materialization.stores.offline_protocol import OfflineStore
+    from materialization.stores.offline_values import TableAt
     from materialization.stores.online_protocol import OnlineStore
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class NotLoaded(Unavailable):

@@ -107,6 +107,7 @@ class _Gathering:
     def _told(self, make: Callable[..., Made | str], *args: Any) -> Made | str:
         """Return what is made, or in words why it could not be."""
         try:
+            self._bounds.watch(0.0)  # not all that is made looks by itself
             return make(*args)
         except (self._bounds.ends, Unavailable):
             raise

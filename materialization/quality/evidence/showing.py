@@ -6,7 +6,7 @@ import math
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from materialization.quality.profiling import NUL_AS_PICTURE, SHOWN
+from materialization.quality.shown_values import NUL_AS_PICTURE, SHOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa

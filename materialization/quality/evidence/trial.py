@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from materialization.compute.engine import Engine
-    from materialization.compute.jobs import Counters
+    from materialization.compute.reports import Counters
     from materialization.sources.inputs import SourceInput
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: Into how many stretches a long history is cut at most, to find the last.
 _STRETCHES = 512

@@ -8,11 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from materialization.transforms.aggregation.arguments import Argument, Input, Taken, only_where
+from materialization.transforms.aggregation.arguments import (
+    Argument,
+    Input,
+    Taken,
+    only_where,
+    refuse_unlike_its_text,
+)
 from materialization.transforms.aggregation.conditions import truth_columns
 from materialization.transforms.aggregation.function import AggregateFunction, Call, State
 from materialization.transforms.aggregation.functions import FUNCTIONS
 from materialization.transforms.base import require
+from registry.choices import Accuracy
 from registry.spec.aggregate_functions import function_name, parameters
 
 if TYPE_CHECKING:
@@ -22,7 +29,8 @@ if TYPE_CHECKING:
     from materialization.transforms.aggregation.exact_sums import Found
     from materialization.transforms.casts import Cast
     from registry.spec.aggregations import AggregateOutput
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class Output(NamedTuple):
@@ -43,13 +51,28 @@ class Aggregates(NamedTuple):
 
     @property
     def split_arguments(self) -> list[int]:
-        """Return the arguments that are sums of doubles."""
+        """Return the arguments whose numbers are split before they are added."""
         return sorted({c.source for c in self.calls if c.function.state.splits(c)})
 
     def with_found(self, facts: Mapping[int, Found]) -> Aggregates:
         """Return the same with what the rows decide about the split arguments."""
         calls = [replace(call, found=facts.get(call.source)) for call in self.calls]
         return self._replace(calls=calls)
+
+    def in_parts(self, size: int) -> list[Aggregates]:
+        """Return the same calls and outputs, at most so many calls together.
+
+        Those over one argument and window are neighbours: they share totals.
+        """
+        calls = sorted(self.calls, key=lambda call: (call.source, call.window))
+        parts = [calls[i : i + size] for i in range(0, len(calls), size)]
+        return [self.of({call.number for call in part}) for part in parts]
+
+    def of(self, numbers: set[int]) -> Aggregates:
+        """Return the calls of these numbers and what they put out, over the same arguments."""
+        calls = [call for call in self.calls if call.number in numbers]
+        outputs = [output for output in self.outputs if output.call in numbers]
+        return self._replace(calls=calls, outputs=outputs)
 
     def by_kind(self) -> list[list[tuple[Call, State]]]:
         """Return the calls of each kind of state together, each with its own."""
@@ -67,7 +90,7 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
     :raises SourceValueInvalid: a column whose type the function cannot take.
     """
     named = spec.view.aggregate_outputs()
-    taking = [(n, feature) for n, feature in enumerate(spec.features) if feature.sql is None]
+    taking = [(n, each.unencoded) for n, each in enumerate(spec.features) if each.sql is None]
     windows = sorted({named[feature.source_column].window for _, feature in taking})
     arguments: dict[Argument, int] = {}
     alike: dict[str, int] = {}
@@ -104,7 +127,10 @@ def _taken(
     output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
 ) -> tuple[AggregateFunction, Taken]:
     function = FUNCTIONS[function_name(output.function)]
-    taken = function.takes(Input(output.column, require(output.column, columns), feature))
+    given = Input(output.column, require(output.column, columns), feature)
+    if function.compares and spec.view.accuracy is Accuracy.TEMPORAL:
+        refuse_unlike_its_text(given)
+    taken = function.takes(given)
     if output.where is not None:
         taken = only_where(taken, truth_columns(spec.view)[output.where])
     return function, taken

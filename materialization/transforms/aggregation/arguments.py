@@ -5,6 +5,7 @@ Not for what is done with it. NULL stays NULL; what cannot be cast is an error, 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Sums of these could leave 128 bits.
 _HUGE = ("HUGEINT", "UHUGEINT")
+#: '1 month' is '30 days', (-0.0) is (0.0), and 13:00+01 is 12:00+00.
+_UNLIKE = re.compile(r"INTERVAL|STRUCT|MAP|UNION|\bTIME WITH TIME ZONE|TIMETZ|VARIANT")
 _FLOAT, _BOOL, _TEXT = parse_type("float64"), parse_type("bool"), parse_type("string")
 #: The declared types whose sums are exact → what each text is read as.
 _EXACT = {
@@ -60,6 +63,23 @@ def as_it_is(given: Input) -> Taken:
     column = identifier(given.column)
     sql = _one_zero(column) if family(given.have) == "float" else column
     return Taken(Argument(sql, given.have, column), None)
+
+
+def refuse_unlike_its_text(given: Input) -> None:
+    """Refuse what is compared and stored by its text, where equal values have several texts.
+
+    :raises SourceValueInvalid: a type whose equal values are written differently.
+    """
+    if not given.have.startswith("ENUM") and _UNLIKE.search(given.have):
+        raise SourceValueInvalid(
+            f"feature {given.feature.name!r}: values of {given.column!r} ({given.have}) are stored "
+            "as text for `accuracy: temporal`, and equal ones may have different texts; "
+            "count another column, such as a text made in the source, or use "
+            "`accuracy: snapshot`.",
+            column=given.column,
+            type=str(given.feature.value_type),
+            value=given.have,
+        )
 
 
 def as_declared(given: Input) -> Taken:

@@ -10,42 +10,51 @@ event costs the same wherever it lies, late or not, and however many others its 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from lib.instants import MICROSECOND, from_us, to_us
-from lib.sql_text import identifier, instant, key_list, numbered
+from lib.instants import MICROSECOND
+from lib.sql_text import identifier, key_list
 from materialization.compute.point_in_time_sql import ENTITY_ROWS, ROW
-from materialization.compute.questions import FOUND_EVENT, Timing
-from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import CREATED, EVENT
-from materialization.transforms.aggregation import stages
+from materialization.compute.questions import FOUND_EVENT
+from materialization.stores.columns import EVENT
+from materialization.transforms.aggregation import edges, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
-from materialization.transforms.aggregation.deriving import create_computed, derived_types
-from materialization.transforms.aggregation.events import (
-    COUNT,
-    events_sql,
-    kept_columns,
-    source_types,
+from materialization.transforms.aggregation.as_of_events import (
+    END_OF_TIME,
+    create_raw,
+    found_sql,
 )
-from materialization.transforms.aggregation.run import (
+from materialization.transforms.aggregation.computing import (
     aggregates_of,
+    by_parts,
+    by_slice,
     create,
     facts_of,
     number_of,
 )
+from materialization.transforms.aggregation.deriving import create_computed, derived_types
+from materialization.transforms.aggregation.encoding import at_instants_sql
+from materialization.transforms.aggregation.events import source_types
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import duckdb
 
     from materialization.compute.questions import JoinQuestion
     from materialization.transforms.aggregation.function import Call
 
-#: Beyond the numbers of all instants that are asked about; and beyond all instants, in µs.
-_NEVER, _END_OF_TIME = 1 << 40, 1 << 62
+#: Beyond the numbers of all instants that are asked about.
+_NEVER = 1 << 40
 _TIMES_LARGER = 10
+_THREADS = "SELECT current_setting('threads')"
+#: A stream a thread, but no more than these, of more events than that: each looks at all of them.
+_STREAMS, _FEW = 8, 100_000
+#: Whether entity rows share an instant of a key, whose number then stands for several.
+_SHARED = "SELECT coalesce(max(n), 1) > 1 FROM asked"
+#: The instants of each key numbered in their order, which stays are counted in.
+_IN_ORDER = "SELECT kid, t, row_number() OVER (PARTITION BY kid ORDER BY t) - 1 AS i FROM asked"
+#: What 38 digits hold, with room for how a double rounds.
+_MOST_DIGITS = 9e37
 
 
 def as_of_sql(
@@ -61,26 +70,54 @@ def as_of_sql(
     every = read_aggregates(question.spec, source_types(question.spec))
     create(connection, "all_keys", _keys_sql(question))
     create(connection, "asked", _asked_sql(question))
-    may_leave = _create_raw(connection, question, every)
+    is_by_row = not number_of(connection, _SHARED)
+    may_leave = create_raw(connection, question, every)
+    create(connection, "asked", found_sql(question, every))
     asked_for = _of_features(question, every)
     if may_leave:
         asked_for = asked_for._replace(calls=[_anyhow(call) for call in asked_for.calls])
     asked_for = asked_for.with_found(facts_of(connection, asked_for))
     types = derived_types(connection, question.spec.view) if _derives(question) else {}
     rows = number_of(connection, "SELECT count(*) FROM raw") or 0
+    of_totals, others = edges.parted(asked_for, partial(_fits, connection, every, rows))
+    if others.calls:
+        create(connection, "asked", _IN_ORDER)
+        is_by_row = False
+    if of_totals.calls:
+        values = _totals(connection, question, of_totals, rows)
+        if not others.calls and not types and not question.spec.has_encodings:
+            return _answer_sql(question, f"({values})", is_by_row=is_by_row)
+        if not others.calls:
+            create_computed(connection, question.spec.view, values, types)
+            return _answer_sql(question, f"({_computed_sql(question)})", is_by_row=is_by_row)
+        create(connection, "totals", values)
     # Of most events nothing is left between two instants: slices of them are larger than of ticks.
     slices = 1 + rows * len(every.windows) // (_TIMES_LARGER * slice_rows)
-    for number in range(slices):
-        create(connection, "keys", f"SELECT * FROM all_keys WHERE kid % {slices} = {number}")
-        _compute(connection, question, asked_for, types)
+    for number, of_slice in enumerate(by_slice(connection, "raw", slices)):
+        create(connection, "asked_now", f"SELECT * FROM asked WHERE kid % {slices} = {number}")
+        some = stages.rows_sql(others, of_slice, also=", until")
+        create(connection, "rows", some)
+        values = _stay_values(connection, others)
+        if of_totals.calls:
+            values = f"SELECT * FROM ({values}) JOIN totals USING (kid, i)"
+        create_computed(connection, question.spec.view, values, types)
         into = "INSERT INTO answers" if number else "CREATE OR REPLACE TEMP TABLE answers AS"
-        connection.execute(f"{into} SELECT * FROM computed SEMI JOIN here USING (kid, i)")
-    return _answer_sql(question)
+        connection.execute(f"{into} {_computed_sql(question)}")
+    return _answer_sql(question, "answers", is_by_row=is_by_row)
 
 
 def _derives(question: JoinQuestion) -> bool:
     """Return whether a feature that is asked for is computed out of others."""
     return any(name in question.spec.view.expressions for name in question.features)
+
+
+def _computed_sql(question: JoinQuestion) -> str:
+    """Return what is ``computed``, encoded where features are."""
+    spec = question.spec
+    there = set(question.features)
+    if _derives(question):
+        there = {feature.name for feature in spec.features}
+    return at_instants_sql(spec, there) if spec.has_encodings else "SELECT * FROM computed"
 
 
 def _of_features(question: JoinQuestion, every: Aggregates) -> Aggregates:
@@ -112,11 +149,13 @@ def _keys_sql(question: JoinQuestion) -> str:
 
 
 def _asked_sql(question: JoinQuestion) -> str:
-    """Return the instants asked about of each key, in their order: ``kid, t, i``."""
-    rows = f"{ENTITY_ROWS} AS q JOIN all_keys ON {_same_keys(question)}"
+    """Return the instants asked about of each key: ``kid, t, i, n``.
+
+    The number ``i`` is that of an entity row, of ``n`` rows that ask the same.
+    """
     return (
-        "SELECT kid, t, row_number() OVER (PARTITION BY kid ORDER BY t) - 1 AS i "
-        f"FROM (SELECT DISTINCT kid, epoch_us(q.{EVENT}) AS t FROM {rows})"
+        f"SELECT kid, epoch_us(q.{EVENT}) AS t, min(q.{ROW}) AS i, count(*) AS n "
+        f"FROM {ENTITY_ROWS} AS q JOIN all_keys ON {_same_keys(question)} GROUP BY kid, t"
     )
 
 
@@ -126,92 +165,53 @@ def _same_keys(question: JoinQuestion) -> str:
     )
 
 
-def _create_raw(
-    connection: duckdb.DuckDBPyConnection, question: JoinQuestion, every: Aggregates
+def _fits(
+    connection: duckdb.DuckDBPyConnection, every: Aggregates, rows: int, argument: int
 ) -> bool:
-    """Create ``raw``: each event of the keys, as often as it is there, visible from ``v`` on.
-
-    ``until`` is when it was found to be gone. With event timing that never was, and what is gone by
-    now was never there. Returns whether any event was found to be gone.
-    """
-    spec, values = question.spec, numbered("a", every.arguments)
-    keys = key_list(spec.join_keys)
-    stored = events_sql(
-        spec, kept_columns(every), question.events or (), within=_within(question, every)
-    )
-    create(connection, "events", f"SELECT * FROM ({stored}) SEMI JOIN all_keys USING ({keys})")
-    least = number_of(connection, "SELECT min(n) FROM events")
-    is_gone = least is not None and least < 0
-    if is_gone:
-        counted = _counted_sql(keys, f"{keys}, e{values}", question.timing)
-    else:
-        visible = "e" if question.timing is Timing.EVENT else "greatest(e, c)"
-        counted = f"SELECT *, {visible} AS v, {_END_OF_TIME} AS until FROM events"
-    often = "range(n)"  # as often as it is there
-    create(connection, "raw", f"SELECT {keys}, e, c, v, until{values} FROM ({counted}), {often}")
-    connection.execute("DROP TABLE events")
-    return is_gone
+    """Return whether the total of an argument over all keys is one that its type has."""
+    kind = every.arguments[argument].type
+    if not kind.startswith("DECIMAL"):
+        return True
+    sql = f"SELECT CAST(coalesce(max(abs(a{argument})), 0) AS DOUBLE) FROM raw"
+    ((greatest,),) = connection.execute(sql).fetchall()
+    scale = int(kind.rstrip(")").partition(",")[2])
+    return bool(greatest * rows * 10.0**scale < _MOST_DIGITS)
 
 
-def _counted_sql(keys: str, same: str, timing: Timing) -> str:
-    """Return how often each event was there from when until when; of ``events`` some are gone.
-
-    Which of several that are the same is gone does not matter but for since when they were known,
-    which ranks those of one time: they count as known as the last of them was. One that was gone
-    and came back keeps its rank: only what makes them more than they ever were is new.
-    """
-    moment = "e" if timing is Timing.EVENT else "greatest(e, c)"
-    known = f"OVER (PARTITION BY {same} ORDER BY c"
-    before = f"{known} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    at_once = f"SELECT {same}, c, sum(n) AS n FROM events GROUP BY ALL"
-    there = f"SELECT *, sum(n) {known}) AS there FROM ({at_once})"
-    most = f"SELECT *, there > coalesce(max(there) {before}, 0) AS is_new FROM ({there})"
-    moments = (
-        f"SELECT {same}, {moment} AS v, max(c) FILTER (is_new) AS c, sum(n) AS n FROM ({most}) "
-        "GROUP BY ALL"
-    )
-    changed = f"(PARTITION BY {same} ORDER BY v)"
-    return (
-        f"SELECT {same}, v, max(c) OVER {changed} AS c, "
-        f"coalesce(lead(v) OVER {changed}, {_END_OF_TIME}) AS until, "
-        f"CAST(sum(n) OVER {changed} AS BIGINT) AS n FROM ({moments})"
-    )
-
-
-def _within(question: JoinQuestion, every: Aggregates) -> str:
-    """Return the condition for the stored events that can matter to any entity row."""
-    earliest, _ = question.time_bounds_us
-    if question.spec.view.is_unbounded:
-        return _by_then(question)
-    ttl = question.spec.ttl
-    # In microseconds: of an unbounded window no calendar has the beginning.
-    first = earliest - (every.windows[-1] + (ttl or timedelta())) // MICROSECOND
-    return f"{_by_then(question)} AND {EVENT} >= make_timestamptz({first})"
-
-
-def _by_then(question: JoinQuestion) -> str:
-    _, latest = question.time_bounds_us
-    until = instant(from_us(latest))
-    known = f" AND {CREATED} <= {until}" if question.timing is Timing.KNOWN else ""
-    return f"{EVENT} <= {until}{known}"
-
-
-def _compute(
+def _totals(
     connection: duckdb.DuckDBPyConnection,
     question: JoinQuestion,
     aggregates: Aggregates,
-    types: Mapping[str, str],
-) -> None:
-    """Create ``computed``, the features at each instant of the keys, and ``here``."""
-    create(connection, "asked_now", "SELECT * FROM asked SEMI JOIN keys USING (kid)")
-    create(connection, "rows", stages.rows_sql(question.spec, aggregates, also=", until"))
+    rows: int,
+) -> str:
+    """Return the query of what totals give, at each instant of all keys."""
+    found = connection.execute(edges.strays_sql(aggregates, END_OF_TIME)).fetchall()
+    _, latest = question.time_bounds_us
+    strays = edges.Strays(*found[0])
+    threads = number_of(connection, _THREADS) or 1
+    streams = 1 << min(threads, _STREAMS).bit_length() - 1 if rows > _FEW else 1
+    running = partial(edges.running_sql, strays=strays, latest=latest, rows=rows, streams=streams)
+
+    def values(part: Aggregates) -> str:
+        sql = of_part(part)
+        ((_, plan),) = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
+        return sql if edges.is_streamed(plan) else of_part(part, in_order=True)
+
+    def of_part(part: Aggregates, *, in_order: bool = False) -> str:
+        return stages.values_sql(
+            part, [], running=f"({running(part, in_order=in_order)}) AS running"
+        )
+
+    return by_parts(connection, aggregates, values)
+
+
+def _stay_values(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> str:
+    """Return the query of what stays of ``rows`` give, at each instant of their keys."""
     create(connection, "spans", _spans_sql(aggregates))
     create(connection, "stays", stages.stays_sql(aggregates))
     still = "SELECT kid, -1 AS w, i, 0 AS sign FROM asked_now"
-    create(connection, "running", stages.running_sql(aggregates, beyond=_NEVER, still=still))
-    values = aggregates_of(connection, aggregates)
-    create_computed(connection, question.spec.view, values, types)
-    create(connection, "here", _here_sql(question, aggregates))
+    running = partial(stages.running_sql, beyond=_NEVER, still=still)
+    return aggregates_of(connection, aggregates, running)
 
 
 def _spans_sql(aggregates: Aggregates) -> str:
@@ -241,64 +241,18 @@ def _spans_sql(aggregates: Aggregates) -> str:
     )
 
 
-def _here_sql(question: JoinQuestion, aggregates: Aggregates) -> str:
-    """Return the instants at which an entity is found: ``kid, i``.
-
-    Of what lies before the view's start less is stored than windows reach.
-    """
-    start = question.spec.view.start
-    found = _found_sql(question, aggregates)
-    return found if start is None else f"{found} AND asked.t >= {to_us(start)}"
-
-
-def _found_sql(question: JoinQuestion, aggregates: Aggregates) -> str:
-    longest = aggregates.windows[-1] // MICROSECOND
-    ttl = question.spec.ttl
-    if ttl is not None:
-        newest = (
-            "SELECT kid, v, max(e) OVER (PARTITION BY kid ORDER BY v) AS e FROM rows "
-            f"WHERE v < e + {longest}"
-        )
-        return (
-            f"SELECT asked.kid, asked.i FROM asked_now AS asked ASOF JOIN ({newest}) AS newest "
-            "ON asked.kid = newest.kid AND newest.v <= asked.t "
-            f"WHERE newest.e + {longest + ttl // MICROSECOND} >= asked.t"
-        )
-    return (
-        "SELECT asked.kid, asked.i FROM asked_now AS asked "
-        f"JOIN ({_born_sql(question, longest)}) AS born "
-        "ON asked.kid = born.kid WHERE born.v <= asked.t"
-    )
-
-
-def _born_sql(question: JoinQuestion, longest: int) -> str:
-    """Return when the first event of each key was visible, whatever lies in its windows by now."""
-    keys = ", ".join(
-        f"{identifier(key.name)} AS k{i}" for i, key in enumerate(question.spec.join_keys)
-    )
-    visible = EVENT if question.timing is Timing.EVENT else f"greatest({EVENT}, {CREATED})"
-    stamps = f"epoch_us({EVENT}) AS e, epoch_us({visible}) AS v, {COUNT} AS n"
-    events = (
-        f"SELECT {keys}, {stamps} FROM {stored_rows(question.events or ())} "
-        f"WHERE {_by_then(question)}"
-    )
-    if question.timing is Timing.EVENT:  # what is gone was never there
-        keyed = key_list(question.spec.join_keys)
-        events = f"SELECT {keyed}, e, v FROM ({events}) GROUP BY ALL HAVING sum(n) > 0"
-    of_keys = f"({events}) JOIN keys USING ({key_list(question.spec.join_keys)})"
-    return f"SELECT kid, min(v) AS v FROM {of_keys} WHERE v < e + {longest} GROUP BY kid"
-
-
-def _answer_sql(question: JoinQuestion) -> str:
+def _answer_sql(question: JoinQuestion, answers: str, *, is_by_row: bool) -> str:
+    """Return the rows of the answer; ``is_by_row``: the numbers of instants are those of rows."""
     places = {feature.name: place for place, feature in enumerate(question.spec.features)}
     values = "".join(
         f", answers.f{places[name]} AS {identifier(name)}" for name in question.features
     )
     found = f"CASE WHEN answers.kid IS NOT NULL THEN q.{EVENT} END AS {FOUND_EVENT}"
-    return (
-        f"SELECT {found}{values} FROM {ENTITY_ROWS} AS q "
-        f"LEFT JOIN all_keys ON {_same_keys(question)} "
-        f"LEFT JOIN asked ON asked.kid = all_keys.kid AND asked.t = epoch_us(q.{EVENT}) "
-        "LEFT JOIN answers ON answers.kid = asked.kid AND answers.i = asked.i"
-        f" ORDER BY q.{ROW}"
-    )
+    joined = f"LEFT JOIN {answers} AS answers ON answers.i = q.{ROW}"
+    if not is_by_row:
+        joined = (
+            f"LEFT JOIN all_keys ON {_same_keys(question)} "
+            f"LEFT JOIN asked ON asked.kid = all_keys.kid AND asked.t = epoch_us(q.{EVENT}) "
+            f"LEFT JOIN {answers} AS answers ON answers.kid = asked.kid AND answers.i = asked.i"
+        )
+    return f"SELECT {found}{values} FROM {ENTITY_ROWS} AS q {joined} ORDER BY q.{ROW}"

@@ -19,22 +19,27 @@ if TYPE_CHECKING:
 
 
 def tiles_sql(calls: Sequence[Call], ask: Ask) -> str:
-    """Return the rows of the calls' windows, once for each node (level, node) of their stay.
+    """Return the rows of the calls' windows, once for each node (level, node) of their stay."""
+    windows = ", ".join(sorted({str(call.window) for call in calls}))
+    return tiles_of(f"SELECT * FROM spans WHERE w IN ({windows})", ask)
+
+
+def tiles_of(stays: str, ask: Ask) -> str:
+    """Return what stays from candidate ``enter`` until ``leave``, once for each node of its stay.
 
     At each level the stay is ``[low, high)`` in nodes of 2^level candidates; an odd end stands out
     of the parent and is taken at this level.
     """
     root = (ask("SELECT max(r) FROM running") or 0).bit_length()
-    windows = ", ".join(sorted({str(call.window) for call in calls}))
-    stays = (
-        f"SELECT spans.*, entered.r AS first, coalesce(gone.r, {1 << root}) AS beyond FROM spans "
-        "JOIN running AS entered ON entered.kid = spans.kid AND entered.i = enter "
-        "LEFT JOIN running AS gone ON gone.kid = spans.kid AND gone.i = leave "
-        f"WHERE w IN ({windows})"
+    ranked = (
+        f"SELECT stays.*, entered.r AS first, coalesce(gone.r, {1 << root}) AS beyond "
+        f"FROM ({stays}) AS stays "
+        "JOIN running AS entered ON entered.kid = stays.kid AND entered.i = enter "
+        "LEFT JOIN running AS gone ON gone.kid = stays.kid AND gone.i = leave"
     )
     levels = (
         "SELECT *, beyond >> level AS high, (first + (1::BIGINT << level) - 1) >> level AS low "
-        f"FROM ({stays}), range({root + 1}) AS levels(level)"
+        f"FROM ({ranked}), range({root + 1}) AS levels(level)"
     )
     ends = (
         "SELECT *, unnest([CASE WHEN low % 2 = 1 THEN low END, "

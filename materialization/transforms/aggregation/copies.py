@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from materialization.transforms.aggregation.aggregates import Aggregates
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: A row of the source, with all its columns.
 _ROW = "__source_row"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class Whole(NamedTuple):

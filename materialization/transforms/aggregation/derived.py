@@ -3,6 +3,7 @@
 
 Not for what an expression may hold (``registry.spec.row_sql``). It sees the others in their
 declared types, under their names, and nothing else; what it gives is cast to its own, strictly.
+Encodings come after: it sees what the steps of the others take, and gives what its own take.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _HINT = "ROUND or CAST it in the feature's `sql`, or declare the type it has."
 def nulls_sql(view: FeatureViewSpec) -> str:
     """Return one row without values, for an expression to be bound to."""
     nulls = (
-        f"NULL::{each.value_type.duckdb} AS {identifier(each.name)}"
+        f"NULL::{each.unencoded.value_type.duckdb} AS {identifier(each.name)}"
         for each in view.features
         if each.sql is None
     )
@@ -41,7 +42,8 @@ def value_sql(feature: FeatureSpec, have: str) -> str:
     :raises SourceValueInvalid: no value of the one type can be of the other.
     """
     sql = expression_sql(feature)
-    made = cast(sql, have=have, want=feature.value_type, column=feature.name)
+    want = feature.unencoded.value_type
+    made = cast(sql, have=have, want=want, column=feature.name)
     return made._replace(hint=_HINT).strict
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import timedelta
 
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: From so many rows on, and so many times the source's, they are much more than the source.
 _MANY, _TIMES = 1_000_000, 10

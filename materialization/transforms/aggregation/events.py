@@ -19,15 +19,16 @@ import pyarrow as pa
 from lib.instants import MICROSECOND, to_us
 from lib.sql_text import identifier, key_list, text
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, EVENT_ID, INSTANT, SEQUENCE
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
-from registry.spec.value_types import SCALARS
+from registry.spec.sources.arriving import ArrivingSource
+from registry.spec.value_types import SCALARS, ValueType, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from materialization.compute.jobs import ComputeJob, Keeping
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: How often an event is there; below zero: how many of those before are gone.
 COUNT = "__count"
@@ -93,7 +94,15 @@ def events_schema(spec: VersionSpec) -> pa.Schema:
     stamps = [pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
     numbers = [pa.field(SEQUENCE, pa.int64()), pa.field(COUNT, pa.int64())]
     values = [pa.field(each.name, each.arrow) for each in columns]
-    return pa.schema([*keys, *stamps, *numbers, *values])
+    told = [] if (kind := event_id_type(spec)) is None else [pa.field(EVENT_ID, kind.arrow)]
+    return pa.schema([*keys, *stamps, *numbers, *told, *values])
+
+
+def event_id_type(spec: VersionSpec) -> ValueType | None:
+    """Return the type of what tells events apart; None: their keys and time do."""
+    if spec.event_id is None or not isinstance(spec.source, ArrivingSource):
+        return None
+    return parse_type(spec.source.schema[spec.event_id])
 
 
 def source_types(spec: VersionSpec) -> dict[str, str]:
@@ -135,35 +144,11 @@ def new_events_sql(job: ComputeJob, keeping: Keeping, aggregates: Aggregates, re
         changes = f"SELECT {keys}, e, c, count(*) AS n{values} FROM ({given}) GROUP BY ALL"
         return _stored(spec, columns, changes, created)
     same = f"{keys}, e{values}"
-    until = f"epoch_us({EVENT}) <= {to_us(job.window_end)}"
-    stored = ", ".join(
-        [
-            *(f"{identifier(key.name)} AS k{i}" for i, key in enumerate(spec.join_keys)),
-            f"epoch_us({EVENT}) AS e, epoch_us({CREATED}) AS c, {COUNT} AS n{values}",
-        ]
-    )
-    had = f"SELECT {stored} FROM {stored_rows(keeping.files)} WHERE {until}"
-    both = (
-        f"SELECT {same}, 1 AS given, 0 AS had, NULL AS lost FROM ({given}) UNION ALL "
-        f"SELECT {same}, 0 AS given, n AS had, CASE WHEN n < 0 THEN c END AS lost "
-        f"FROM ({had}) WHERE {reach}"
-    )
-    groups = (
-        f"SELECT {same}, sum(given) AS given, sum(had) AS had, max(lost) AS lost, "
-        f"sum(greatest(had, 0)) AS ever FROM ({both}) GROUP BY ALL "
-        "HAVING sum(given) <> sum(had)"
-    )
-    alike = " AND ".join(
-        f"g.{name.strip()} IS NOT DISTINCT FROM r.{name.strip()}" for name in same.split(",")
-    )
-    numbered = (
-        "SELECT r.*, g.had, g.ever, g.lost, "
-        f"row_number() OVER (PARTITION BY {_of('r', same)} ORDER BY r.c) AS place "
-        f"FROM ({given}) AS r JOIN ({groups}) AS g ON {alike} WHERE g.given > g.had"
-    )
+    groups = _differing_sql(given, _had_sql(job, keeping, values), same, reach)
+    more = _numbered_sql(given, groups, same)
     again = f"CASE WHEN place <= ever AND c < lost THEN {to_us(keeping.arrived)} ELSE c END"
     changes = (
-        f"SELECT {keys}, e, {again} AS c, count(*) AS n{values} FROM ({numbered}) "
+        f"SELECT {keys}, e, {again} AS c, count(*) AS n{values} FROM ({more}) "
         "WHERE place > had GROUP BY ALL"
     )
     parts = [_stored(spec, columns, changes, created)]
@@ -175,6 +160,44 @@ def new_events_sql(job: ComputeJob, keeping: Keeping, aggregates: Aggregates, re
         )
         parts.append(_stored(spec, columns, gone, "c"))
     return " UNION ALL ".join(parts)
+
+
+def _had_sql(job: ComputeJob, keeping: Keeping, values: str) -> str:
+    """Return the events that are stored, up to the run's end."""
+    keys = [f"{identifier(key.name)} AS k{i}" for i, key in enumerate(job.spec.join_keys)]
+    stamps = f"epoch_us({EVENT}) AS e, epoch_us({CREATED}) AS c, {COUNT} AS n{values}"
+    until = f"epoch_us({EVENT}) <= {to_us(job.window_end)}"
+    stored = stored_rows(keeping.files)
+    return f"SELECT {', '.join([*keys, stamps])} FROM {stored} WHERE {until}"
+
+
+def _differing_sql(given: str, had: str, same: str, reach: str) -> str:
+    """Return the events that are there more or less often than they are stored.
+
+    ``ever``: how often each was stored; ``lost``: when one was last found to be gone.
+    """
+    both = (
+        f"SELECT {same}, 1 AS given, 0 AS had, NULL AS lost FROM ({given}) UNION ALL "
+        f"SELECT {same}, 0 AS given, n AS had, CASE WHEN n < 0 THEN c END AS lost "
+        f"FROM ({had}) WHERE {reach}"
+    )
+    return (
+        f"SELECT {same}, sum(given) AS given, sum(had) AS had, max(lost) AS lost, "
+        f"sum(greatest(had, 0)) AS ever FROM ({both}) GROUP BY ALL "
+        "HAVING sum(given) <> sum(had)"
+    )
+
+
+def _numbered_sql(given: str, groups: str, same: str) -> str:
+    """Return the rows of events that are there more often than stored, numbered as they came."""
+    alike = " AND ".join(
+        f"g.{name.strip()} IS NOT DISTINCT FROM r.{name.strip()}" for name in same.split(",")
+    )
+    return (
+        "SELECT r.*, g.had, g.ever, g.lost, "
+        f"row_number() OVER (PARTITION BY {_of('r', same)} ORDER BY r.c) AS place "
+        f"FROM ({given}) AS r JOIN ({groups}) AS g ON {alike} WHERE g.given > g.had"
+    )
 
 
 def _of(table: str, names: str) -> str:

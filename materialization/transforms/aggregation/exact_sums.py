@@ -11,6 +11,7 @@ into the bin of its exponent (32 binary places a bin), and each bin has a sum of
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from materialization.transforms.aggregation.rounding import (
@@ -37,10 +38,14 @@ _DIGITS, _LEAST_POWER = 53, -1074
 
 
 class Bin(NamedTuple):
-    """Values that are added in whole numbers of 2^``power``; without a ``number`` all of them."""
+    """Values that are added in whole numbers of 2^``power``; without a ``number`` all of them.
+
+    None of them has more than ``bits``.
+    """
 
     power: int
     number: int | None = None
+    bits: int = BITS + _SHIFT
 
     def takes(self, value: str) -> str:
         """Return SQL that is true of a value that belongs here."""
@@ -49,12 +54,15 @@ class Bin(NamedTuple):
 
     def scaled(self, value: str) -> str:
         """Return the HUGEINT that ``value`` adds; 0 when it belongs elsewhere."""
-        scaled = _times_power(value, -self.power)
+        scaled = times_power(value, -self.power)
         return f"CASE WHEN {self.takes(value)} THEN CAST({scaled} AS HUGEINT) ELSE 0::HUGEINT END"
 
 
 class Found(NamedTuple):
-    """What the rows at hand decide about one column of doubles: its bins, and NaN or infinities."""
+    """What the rows at hand decide about one column of numbers: its bins, and NaN or infinities.
+
+    Whole numbers and decimals are one bin, by the digits they have without a point.
+    """
 
     bins: tuple[Bin, ...]
     non_finite: bool
@@ -77,8 +85,14 @@ def one_bin(count: int, least: float | None, greatest: float | None) -> tuple[Bi
     if least is None or greatest is None:
         return ()
     power = max(_LEAST_POWER, math.frexp(least)[1] - _DIGITS)
-    needed = math.frexp(greatest)[1] - power + count.bit_length()
-    return (Bin(power),) if needed <= _ROOM else None
+    bits = math.frexp(greatest)[1] - power
+    return (Bin(power, bits=bits),) if bits + count.bit_length() <= _ROOM else None
+
+
+def whole_bin(greatest: int | Decimal | None) -> tuple[Bin, ...]:
+    """Return the bin of whole numbers or decimals up to a magnitude: their digits, in ones."""
+    digits = Decimal(greatest or 0).as_tuple().digits
+    return (Bin(0, bits=int("".join(map(str, digits))).bit_length()),)
 
 
 def bins_sql(value: str) -> str:
@@ -97,29 +111,36 @@ def bin_sql(value: str) -> str:
     return f"CASE WHEN {ordinary} THEN greatest({_LOWEST}, {exponent}) ELSE 0 END"
 
 
-def total_of(stem: str, sums: Sequence[tuple[Bin, str]], count: str | None = None) -> Staged:
-    """Return the double nearest to what bins and their sums stand for, or to its ``count``-th part.
+def total_of(stem: str, sums: Sequence[tuple[int, str]], count: str | None = None) -> Staged:
+    """Return the double nearest to what powers of two and their sums stand for, or to a part of it.
 
-    Each sum is two doubles, which nearly always decide it. ``stem`` begins the names of columns.
+    That is its ``count``-th part. ``stem`` begins the names of columns.
     """
     if not sums:
         return Staged((), "0::DOUBLE")
-    powers, totals = [each.power for each, _ in sums], [total for _, total in sums]
+    layers, parts = doubles_of(stem, sums)
+    powers, totals = [power for power, _ in sums], [total for _, total in sums]
+    exact = exactly_sql(totals, powers, 0, count or "1")
+    value = nearest_sql(stem, parts, exact, count)
+    return value._replace(layers=(*layers, *value.layers))
+
+
+def doubles_of(stem: str, sums: Sequence[tuple[int, str]]) -> tuple[list[dict[str, str]], Parts]:
+    """Return the layers that make two doubles of each sum, which nearly always are all of it."""
     near, rest, parts, doubt = {}, {}, {}, []
-    for i, (power, total) in enumerate(zip(powers, totals, strict=True)):
+    for i, (power, total) in enumerate(sums):
         near[f"{stem}_h{i}"] = f"CAST({total} AS DOUBLE)"
         rest[f"{stem}_r{i}"] = f"CAST({total} - CAST({stem}_h{i} AS HUGEINT) AS DOUBLE)"
-        parts[f"{stem}_p{2 * i}"] = _times_power(f"{stem}_h{i}", power)
-        parts[f"{stem}_p{2 * i + 1}"] = _times_power(f"{stem}_r{i}", power)
+        parts[f"{stem}_p{2 * i}"] = times_power(f"{stem}_h{i}", power)
+        parts[f"{stem}_p{2 * i + 1}"] = times_power(f"{stem}_r{i}", power)
         inexact = f"abs({stem}_r{i}) > {2.0**_DIGITS!r}::DOUBLE"
         doubt.append(f"CASE WHEN {inexact} THEN abs({stem}_p{2 * i + 1}) ELSE 0 END")
-    exact = exactly_sql(totals, powers, 0, count or "1")
-    given = Parts(tuple(parts), " + ".join(doubt), unit=math.ldexp(1.0, min(powers)))
-    value = nearest_sql(stem, given, exact, count)
-    return value._replace(layers=(near, rest, parts, *value.layers))
+    unit = math.ldexp(1.0, min(power for power, _ in sums))
+    return [near, rest, parts], Parts(tuple(parts), " + ".join(doubt), unit=unit)
 
 
-def _times_power(value: str, power: int) -> str:
+def times_power(value: str, power: int) -> str:
+    """Return a double times a power of two, which may be one that no double has."""
     first = max(-_STEP, min(_STEP, power))
     rest = f" * {2.0 ** (power - first)!r}::DOUBLE" if power != first else ""
     return f"{value} * {2.0**first!r}::DOUBLE{rest}"

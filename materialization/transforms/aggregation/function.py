@@ -28,7 +28,8 @@ class AggregateFunction:
     ``finish``: the value where the window holds one, out of the state's columns: SQL, in layers
     where a step needs those before it.
     ``gives``: the value's DuckDB type; ``{}`` is the argument's. ``empty``: SQL of the value of a
-    window that has emptied. ``parameters``: as a definition names them. ``anyhow``: the same where
+    window that has emptied. ``parameters``: as a definition names them. ``compares``: which values
+    are equal decides, by the engine's rules for their type. ``anyhow``: the same where
     rows may leave before older ones do; None: it never goes by that.
     """
 
@@ -38,6 +39,7 @@ class AggregateFunction:
     gives: str = "{}"
     empty: str = "NULL"
     parameters: tuple[str, ...] = ()
+    compares: bool = False
     anyhow: AggregateFunction | None = None
 
 
@@ -46,7 +48,7 @@ class Call:
     """A function with its parameters over argument ``source`` in window number ``window``.
 
     ``counts_as`` is the first argument that has a value where it has one.
-    ``found`` is what the rows at hand decide about a sum of doubles.
+    ``found`` is what the rows at hand decide about numbers that are split to be added.
     """
 
     number: int
@@ -108,11 +110,18 @@ class Column(NamedTuple):
     fold: str
 
 
+class Amount(NamedTuple):
+    """What a row adds to a total: SQL, and of a whole number how many bits it has at most."""
+
+    sql: str
+    bits: int | None = None
+
+
 class State:
     """A kind of partial state, with what a function keeps in it; a kind overrides its stages."""
 
     def splits(self, call: Call) -> bool:
-        """Say whether doubles are added, whose exponents have to be looked at first."""
+        """Say whether numbers are added whose size has to be looked at first."""
         return False
 
     def prepared(self, call: Call) -> dict[str, str]:
@@ -126,6 +135,10 @@ class State:
     def running(self, call: Call) -> dict[str, Column]:
         """Return the running totals to keep; equal names of several calls are one column."""
         return {}
+
+    def amounts(self, call: Call) -> dict[str, Amount] | None:
+        """Return totals of what is inside: name, and what a row adds; None: no totals do."""
+        return None
 
     def tables(self, calls: Sequence[tuple[Call, Self]], ask: Ask) -> Iterator[tuple[str, str]]:
         """Yield tables to make once the candidates are known: name and query, each made at once.

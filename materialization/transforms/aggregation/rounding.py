@@ -69,12 +69,19 @@ class Staged(NamedTuple):
     sql: str
 
 
+def layered_together(*stacks: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return one stack of layers: the first of each are the first, and so on."""
+    return [
+        {name: sql for layer in layers for name, sql in layer.items()}
+        for layers in zip_longest(*stacks, fillvalue={})
+    ]
+
+
 def layered(relation: str, stacks: Iterable[Sequence[Mapping[str, str]]]) -> str:
     """Return ``relation`` with the columns of all stacks of layers; equal names are one column."""
-    for layers in zip_longest(*stacks, fillvalue={}):
-        columns = {name: sql for layer in layers for name, sql in layer.items()}
-        added = "".join(f", {sql} AS {name}" for name, sql in columns.items())
-        relation = f"(SELECT *{added} FROM {relation})"  # noqa: S608 - our own names
+    for columns in layered_together(*stacks):
+        more = "".join(f", {sql} AS {name}" for name, sql in columns.items())
+        relation = f"(SELECT *{more} FROM {relation})"  # noqa: S608 - our own names
     return relation
 
 
@@ -92,60 +99,97 @@ class Parts(NamedTuple):
 def nearest_sql(stem: str, parts: Parts, exact: str, count: str | None) -> Staged:
     """Return the double nearest to the sum of ``parts``, or to its ``count``-th part.
 
-    ``exact`` is SQL for the same by whole numbers. Parts are added up with what adding rounds off
-    beside them (Neumaier), and how much of that was rounded itself bounds the error. Two parts
-    that are exact leave none: values right between two doubles, of which sums of few are full, are
-    decided as any other.
+    ``exact`` is SQL for the same by whole numbers. Two parts that are exact leave no error: values
+    right between two doubles, of which sums of few are full, are decided as any other.
+    """
+    layers, near = added(stem, parts)
+    if count is not None:
+        steps, near = divided(stem, near, count, parts.unit)
+        layers += steps
+    return Staged(tuple(layers), f"CASE WHEN {near.is_decided} THEN {near.value} ELSE {exact} END")
+
+
+class Near(NamedTuple):
+    """Columns: a double, what it leaves of the number that is meant, and how far that may be off.
+
+    The double is the sum of both already.
+    """
+
+    double: str
+    rest: str
+    error: str
+
+    @property
+    def value(self) -> str:
+        return f"{self.double} + {self.rest}"
+
+    @property
+    def is_decided(self) -> str:
+        """True where whatever is meant is nearest to the same double."""
+        s, e, d = self
+        return f"isfinite({s}) AND {s} + ({e} - {d}) = {s} + ({e} + {d})"
+
+
+def added(stem: str, parts: Parts) -> tuple[list[dict[str, str]], Near]:
+    """Return the layers that add the parts up, and their sum.
+
+    What adding rounds off is added up beside them (Neumaier), and how much of that was rounded
+    itself bounds the error.
     """
     first, *others = parts.columns
     s, e, d = first, "0::DOUBLE", f"{stem}_d"
     layers = [{d: parts.doubt}]
     for i, part in enumerate(others):
-        lost = _lost(s, part)
-        rounded = f" + abs({e}) + abs({lost})" if i else ""
+        off = lost(s, part)
+        rounded = f" + abs({e}) + abs({off})" if i else ""
         names = [f"{stem}_{name}{i}" for name in ("s", "e", "d")]
-        added = (f"{s} + {part}", f"{e} + ({lost})", f"{d}{rounded}")
-        layers.append(dict(zip(names, added, strict=True)))
+        sums = (f"{s} + {part}", f"{e} + ({off})", f"{d}{rounded}")
+        layers.append(dict(zip(names, sums, strict=True)))
         s, e, d = names
-    both = {"total": f"{s} + {e}", "rest": _lost(s, e), "error": f"{d} * {_ERROR}"}
+    both = {"total": f"{s} + {e}", "rest": lost(s, e), "error": f"{d} * {_ERROR}"}
     layers.append({f"{stem}_{name}": sql for name, sql in both.items()})
-    s, e, d = (f"{stem}_{name}" for name in both)
-    if count is not None:
-        steps, (s, e, d) = _divided(stem, (s, e, d), count, parts.unit)
-        layers += steps
-    is_decided = f"isfinite({s}) AND {s} + ({e} - {d}) = {s} + ({e} + {d})"
-    return Staged(tuple(layers), f"CASE WHEN {is_decided} THEN {s} + {e} ELSE {exact} END")
+    return layers, Near(*(f"{stem}_{name}" for name in both))
 
 
-def _lost(one: str, other: str) -> str:
+def lost(one: str, other: str) -> str:
     """Return what adding two doubles rounds off; a number while the sum is finite."""
     total = f"({one} + {other})"
     return f"({one} - ({total} - ({total} - {one}))) + ({other} - ({total} - {one}))"
 
 
-def _divided(
-    stem: str, given: tuple[str, str, str], count: str, unit: float
-) -> tuple[list[dict[str, str]], tuple[str, str, str]]:
-    """Return the layers that divide, and quotient, rest and error; NULL where it cannot be told.
+def half(value: str) -> str:
+    """Return the upper half of a double's digits: products of halves are exact."""
+    return f"{_SPLITTER} * {value} - ({_SPLITTER} * {value} - {value})"
+
+
+def is_safe(value: str) -> str:
+    """True of a double whose products lose no part to the ends of the range."""
+    return f"({value} = 0 OR abs({value}) {_SAFE})"
+
+
+def divided(
+    stem: str, given: Near, count: str, unit: float = 0.0
+) -> tuple[list[dict[str, str]], Near]:
+    """Return the layers that divide by a number below 2^26; NULL where it cannot be told.
 
     What the quotient leaves of the sum is a whole multiple of the unit, or of its own last digit:
-    below 2^50 of them it is exact, and its part is right between two doubles when the mean is.
+    below 2^50 of them it is exact, and its part is right between two doubles when the quotient is.
+    Without a unit nothing is taken for exact.
     """
     s, e, d = given
-    q, half, left, rest, error = (
+    q, upper, left, rest, error = (
         f"{stem}_{name}" for name in ("mean", "half", "left", "mean_rest", "mean_error")
     )
     by = f"CAST({count} AS DOUBLE)"
-    safe = f"({s} = 0 OR abs({s}) {_SAFE}) AND {count} < {_COUNT_BELOW}"
     product = f"{q} * {by}"
     # The product is known exactly, so what it leaves of the sum is.
-    leaves = f"({s} - {product}) - (({half} * {by} - {product}) + ({q} - {half}) * {by}) + {e}"
+    leaves = f"({s} - {product}) - (({upper} * {by} - {product}) + ({q} - {upper}) * {by}) + {e}"
     is_exact = f"{d} = 0 AND abs({left}) < {math.ldexp(unit, _EXACT_REST)!r}::DOUBLE"
     bound = f"({d} + abs({left}) * {_DIVIDED}) / {by}"
     layers = [
-        {q: f"CASE WHEN {safe} THEN {s} / {by} END"},
-        {half: f"{_SPLITTER} * {q} - ({_SPLITTER} * {q} - {q})"},
+        {q: f"CASE WHEN {is_safe(s)} AND {count} < {_COUNT_BELOW} THEN {s} / {by} END"},
+        {upper: half(q)},
         {left: leaves},
         {rest: f"{left} / {by}", error: f"CASE WHEN {is_exact} THEN 0 ELSE {bound} END"},
     ]
-    return layers, (q, rest, error)
+    return layers, Near(q, rest, error)

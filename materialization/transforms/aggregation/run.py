@@ -8,30 +8,37 @@ from __future__ import annotations
 
 from datetime import UTC
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pyarrow as pa
 from msgspec.structs import replace
 
 from lib.instants import MICROSECOND, from_us, to_us
-from materialization.compute.jobs import ComputeJob, Counters
+from lib.sql_text import key_list
+from materialization.compute.jobs import ComputeJob
+from materialization.compute.reports import Counters
 from materialization.errors import TooManyTicks, placed
 from materialization.placeholder_dates import count_apart, counts_sql, said
 from materialization.ticks import last_tick
 from materialization.transforms.aggregation import sparse_ticks, stages
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
+from materialization.transforms.aggregation.computing import (
+    aggregates_of,
+    by_slice,
+    create,
+    create_ticks,
+    facts_of,
+    register,
+)
 from materialization.transforms.aggregation.copies import count_copies
 from materialization.transforms.aggregation.deriving import create_computed, derived_types
-from materialization.transforms.aggregation.events import new_events_sql, reach_sql
-from materialization.transforms.aggregation.exact_sums import (
-    Found,
-    bins_sql,
-    extent_sql,
-    numbered_bins,
-    one_bin,
+from materialization.transforms.aggregation.encoding import (
+    EMPTIED,
+    at_ticks_sql,
+    emptied_sql,
+    marks_empty,
+    tick_before,
 )
-from materialization.transforms.aggregation.rounding import EXACTLY, exactly
+from materialization.transforms.aggregation.events import new_events_sql, reach_sql
 from materialization.transforms.aggregation.tick_grid import TickGrid, make_grid
 from materialization.transforms.aggregation.trimming import refuse_trimmed
 from materialization.transforms.base import base_casts, no_key_sql
@@ -41,10 +48,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
-    from numpy.typing import NDArray
 
     from lib.errors import AssayError
-    from registry.spec.model import ScheduleSpec, VersionSpec
+    from registry.spec.model import ScheduleSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 class Aggregated(NamedTuple):
@@ -83,9 +90,42 @@ def aggregate(
     first = to_us(begin) if begin is not None else None
     if begin is not None and job.window_start is not None:  # then no row can make it later
         make_grid(schedule, begin=begin, end=job.window_end)
-    raw = stages.raw_sql(
-        base_casts(job.spec, columns), aggregates, relation=relation, last=last, first=first
-    )
+    since = _since(job, first)
+    before = tick_before(job.spec, job.window_start)
+    if since is not None and before is not None:
+        since = min(since, to_us(before))
+    wanted = stages.wanted_sql(aggregates, last=last, first=since)
+    counters, earliest = _read(connection, job, aggregates, columns, relation, wanted)
+    begun = to_us(job.window_start) if job.window_start is not None else 0
+    state = job.state_files if job.window_start is not None else ()
+    create(connection, "state", stages.state_sql(job.spec, state, begun))
+    try:
+        grid = _grid(job, schedule, earliest)
+    except TooManyTicks as exc:
+        raise _explained(exc, job, counters.placeholder_times) from exc
+    events = ""
+    if job.keeping is not None:
+        events = new_events_sql(job, job.keeping, aggregates, reach_sql(aggregates, since))
+    if grid is None:
+        return Aggregated(iter(()), 0, counters, events)
+    slices = slices_of(counters.rows_read, aggregates, slice_rows)
+    return Aggregated(_sliced(connection, job, aggregates, grid, slices), slices, counters, events)
+
+
+def slices_of(rows: int, aggregates: Aggregates, slice_rows: int) -> int:
+    return 1 + rows * len(aggregates.windows) // slice_rows
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    aggregates: Aggregates,
+    columns: Mapping[str, str],
+    relation: str,
+    wanted: str,
+) -> tuple[Counters, int | None]:
+    """Create ``raw``, the ``wanted`` rows; return what ``_count`` does, with copies."""
+    raw = stages.raw_sql(base_casts(job.spec, columns), aggregates, relation, wanted)
     create(connection, "raw", raw)
     counters, earliest = _count(connection, job)
     refuse_trimmed(connection, job, counters.first_event, columns, relation)
@@ -97,23 +137,9 @@ def aggregate(
         relation=relation,
         rows=counters.rows_read,
         raw="raw",
-        within=stages.wanted_sql(aggregates, last=last, first=first),
+        within=wanted,
     )
-    counters = replace(counters, copies=copies)
-    before = to_us(job.window_start) if job.window_start is not None else 0
-    state = job.state_files if job.window_start is not None else ()
-    create(connection, "state", stages.state_sql(job.spec, state, before))
-    try:
-        grid = _grid(job, schedule, earliest)
-    except TooManyTicks as exc:
-        raise _explained(exc, job, counters.placeholder_times) from exc
-    events = ""
-    if job.keeping is not None:
-        events = new_events_sql(job, job.keeping, aggregates, reach_sql(aggregates, first))
-    if grid is None:
-        return Aggregated(iter(()), 0, counters, events)
-    slices = 1 + counters.rows_read * len(aggregates.windows) // slice_rows
-    return Aggregated(_sliced(connection, job, aggregates, grid, slices), slices, counters, events)
+    return replace(counters, copies=copies), earliest
 
 
 def _sliced(
@@ -124,17 +150,39 @@ def _sliced(
     slices: int,
 ) -> Iterator[str]:
     """Compute one slice of the keys after the other and give the query of its rows."""
-    _create_ticks(connection, job, grid)
+    for aggregated in computed(connection, job, aggregates, grid, slices):
+        if job.spec.has_encodings:
+            is_empty = stages.is_empty_sql(aggregated)
+            create(connection, "computed", at_ticks_sql(job.spec, grid, is_empty))
+        with_beats = _store(connection, job, aggregated, grid)
+        yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
+
+
+def computed(
+    connection: duckdb.DuckDBPyConnection,
+    job: ComputeJob,
+    aggregates: Aggregates,
+    grid: TickGrid,
+    slices: int,
+) -> Iterator[Aggregates]:
+    """Have every value at every candidate in ``computed``, of one slice of the keys at a time.
+
+    ``raw`` and ``state`` are there. Each time the aggregates are given as the rows decide them.
+    """
     aggregates = aggregates.with_found(facts_of(connection, aggregates))
     types = derived_types(connection, job.spec.view)
     create(connection, "all_keys", stages.keys_sql(job.spec))
-    for number in range(slices):
+    keys = key_list(job.spec.join_keys)
+    rows = by_slice(connection, f"(SELECT * FROM raw JOIN all_keys USING ({keys}))", slices)
+    for number, of_slice in enumerate(rows):
         sql = f"SELECT * FROM all_keys WHERE kid % {slices} = {number}"
         create(connection, "keys", sql)
+        create(connection, "rows", stages.rows_sql(aggregates, of_slice))
+        _create_emptied(connection, job, aggregates)
+        create_ticks(connection, grid, job.spec.ttl)
         values = _stage(connection, job, aggregates, grid)
         create_computed(connection, job.spec.view, values, types)
-        with_beats = _store(connection, job, aggregates, grid)
-        yield sparse_ticks.stored_sql(job.spec, grid, with_beats=with_beats)
+        yield aggregates
 
 
 def schedule_of(spec: VersionSpec) -> ScheduleSpec:
@@ -154,20 +202,16 @@ def _begin(job: ComputeJob) -> datetime | None:
     return max(given, default=None)
 
 
-def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the connection know ``EXACTLY``; it has to be closed before the process ends."""
-    connection.create_function(
-        EXACTLY, exactly, ["HUGEINT[]", "INTEGER[]", "INTEGER", "HUGEINT"], "DOUBLE"
-    )
+def _since(job: ComputeJob, first: int | None) -> int | None:
+    """Return the instant (µs) whose windows are looked at, from the first tick (µs) of the run.
 
-
-def create(connection: duckdb.DuckDBPyConnection, name: str, sql: str) -> None:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
-
-
-def number_of(connection: duckdb.DuckDBPyConnection, sql: str) -> int | None:
-    number: int | None = connection.execute(sql).fetchall()[0][0]
-    return number
+    No window of a tick has what comes later than the longest of them, but whoever asks by event
+    time alone sees it, so events are looked for as far back as other rows are.
+    """
+    back = job.spec.rows_from.look_back
+    if first is None or job.keeping is None or back is None:
+        return first
+    return first - back // MICROSECOND
 
 
 def _count(connection: duckdb.DuckDBPyConnection, job: ComputeJob) -> tuple[Counters, int | None]:
@@ -211,65 +255,37 @@ def _stage(
 ) -> str:
     """Create the tables from ``spans`` on; return the query of the aggregates at each candidate."""
     spec = job.spec
-    create(connection, "rows", stages.rows_sql(spec, aggregates))
     create(connection, "spans", stages.spans_sql(aggregates, grid))
     create(connection, "stays", stages.stays_sql(aggregates))
     still = stages.states_as_moves_sql(spec)
-    running = stages.running_sql(aggregates, beyond=grid.count, still=still)
-    create(connection, "running", running)
-    return aggregates_of(connection, aggregates)
+    running = partial(stages.running_sql, beyond=grid.count, still=still)
+    return aggregates_of(connection, aggregates, running)
 
 
-def aggregates_of(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> str:
-    """Return the query of the aggregates at each candidate, once those are ``running``."""
-    parts = []
-    for calls in aggregates.by_kind():
-        last = None
-        for last, sql in calls[0][1].tables(calls, partial(number_of, connection)):
-            create(connection, last, sql)
-        parts += [last] if last else []
-    return stages.values_sql(aggregates, parts)
-
-
-def _create_ticks(connection: duckdb.DuckDBPyConnection, job: ComputeJob, grid: TickGrid) -> None:
-    if grid.period is not None:
-        return
-    _create_from(connection, "ticks", t=grid.listed, i=np.arange(len(grid.listed)))
-    if job.spec.ttl is not None:
-        _create_from(connection, "hops", i=np.arange(grid.count), j=grid.hops(job.spec.ttl))
-
-
-def _create_from(
-    connection: duckdb.DuckDBPyConnection, name: str, **columns: NDArray[np.int64]
+def _create_emptied(
+    connection: duckdb.DuckDBPyConnection, job: ComputeJob, aggregates: Aggregates
 ) -> None:
-    connection.register("given", pa.table(columns))
-    create(connection, name, "SELECT * FROM given")
-    connection.unregister("given")
-
-
-def facts_of(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) -> dict[int, Found]:
-    """Look once at the doubles to be added: their exponents decide how they are split."""
-    facts = {}
-    for number in aggregates.split_arguments:
-        count, least, greatest, non_finite = _asked(connection, extent_sql(f"a{number}"))
-        bins = one_bin(count, least, greatest)
-        if bins is None:
-            (numbers,) = _asked(connection, bins_sql(f"a{number}"))
-            bins = numbered_bins(numbers)
-        facts[number] = Found(bins, non_finite)
-    return facts
-
-
-def _asked(connection: duckdb.DuckDBPyConnection, aggregates: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = connection.execute(f"SELECT {aggregates} FROM raw").fetchall()[0]
-    return row
+    """Create what says of keys with a stored row whether they were empty at the tick before."""
+    if not marks_empty(job.spec):
+        return
+    before, grid = tick_before(job.spec, job.window_start), None
+    if before is not None:
+        grid = make_grid(schedule_of(job.spec), begin=before, end=before)
+    if grid is None:
+        create(connection, EMPTIED, "SELECT 0 AS kid, TRUE AS is_empty WHERE FALSE")
+        return
+    create_ticks(connection, grid, job.spec.ttl)
+    values = _stage(connection, job, aggregates, grid)
+    create(connection, EMPTIED, emptied_sql(values, stages.is_empty_sql(aggregates)))
 
 
 def _store(
     connection: duckdb.DuckDBPyConnection, job: ComputeJob, aggregates: Aggregates, grid: TickGrid
 ) -> bool:
     """Create ``kept`` and, with a TTL, ``beats``; say whether there are beats."""
-    is_empty = stages.is_empty_sql(aggregates)
+    is_empty = None if marks_empty(job.spec) else "FALSE"
+    if not job.spec.has_encodings:
+        is_empty = stages.is_empty_sql(aggregates)
     create(connection, "kept", sparse_ticks.kept_sql(job.spec, grid, is_empty=is_empty))
     beats = sparse_ticks.beats_sql(job.spec, grid)
     if beats is not None:

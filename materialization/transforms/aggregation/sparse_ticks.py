@@ -15,22 +15,28 @@ from materialization.stores.columns import CREATED, EVENT
 
 if TYPE_CHECKING:
     from materialization.transforms.aggregation.tick_grid import TickGrid
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
-def kept_sql(spec: VersionSpec, grid: TickGrid, *, is_empty: str) -> str:
+def kept_sql(spec: VersionSpec, grid: TickGrid, *, is_empty: str | None) -> str:
     """Return the candidates whose values differ from the tick before, and keys' states (i = -1).
 
     ``following`` is the next such tick of the key, or the count of ticks; ``is_empty`` what is true
-    of features without a value.
+    of features without a value. None: values do not say, ``computed`` and ``emptied`` do.
     """
     features = numbered("f", spec.features)
-    differs = " OR ".join(
-        f"f{n} IS DISTINCT FROM lag(f{n}) OVER k" for n, _ in enumerate(spec.features)
-    )
+    compared = [f"f{n}" for n, _ in enumerate(spec.features)]
+    state = f"FROM state JOIN keys USING ({key_list(spec.join_keys)})"
+    if is_empty is None:
+        is_empty, compared = "was_empty", [*compared, "was_empty"]
+        computed, stored = ", is_empty AS was_empty", ", emptied.is_empty"
+        state += " LEFT JOIN emptied USING (kid)"
+    else:
+        computed = stored = ""
+    differs = " OR ".join(f"{each} IS DISTINCT FROM lag({each}) OVER k" for each in compared)
     known = (
-        f"SELECT kid, i, NULL::BIGINT AS s{features} FROM computed UNION ALL "
-        f"SELECT kid, -1, s{features} FROM state JOIN keys USING ({key_list(spec.join_keys)})"
+        f"SELECT kid, i, NULL::BIGINT AS s{features}{computed} FROM computed UNION ALL "
+        f"SELECT kid, -1, s{features}{stored} {state}"
     )
     changed = (
         f"SELECT *, (i = -1 OR lag(i) OVER k IS NULL OR {differs}) AS differs FROM ({known}) "

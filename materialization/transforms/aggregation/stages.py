@@ -30,17 +30,15 @@ if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call, Column
     from materialization.transforms.aggregation.tick_grid import TickGrid
     from materialization.transforms.base import Base
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
+
+#: What to do about a value that the declared type does not have: it stands in no source.
+_HINT = "Its function gives it: declare a type that has it, as float64 has every mean."
 
 
-def raw_sql(
-    base: Base, aggregates: Aggregates, *, relation: str, last: int, first: int | None
-) -> str:
-    """Return the source's rows that a tick of the run can see; times in µs, visible from ``v``.
-
-    ``first`` and ``last`` are the run's ticks in µs; without ``first`` all earlier rows count.
-    """
-    wanted = wanted_sql(aggregates, last=last, first=first)
+def raw_sql(base: Base, aggregates: Aggregates, relation: str, wanted: str) -> str:
+    """Return the ``wanted`` of the source's rows; times in µs, visible from ``v``."""
     return (
         f"SELECT *, greatest(e, c) AS v FROM (SELECT {typed_sql(base, aggregates)} FROM {relation})"
         f" WHERE e IS NULL OR ({wanted})"
@@ -97,10 +95,10 @@ def keys_sql(spec: VersionSpec) -> str:
     )
 
 
-def rows_sql(spec: VersionSpec, aggregates: Aggregates, *, also: str = "") -> str:
+def rows_sql(aggregates: Aggregates, raw: str, *, also: str = "") -> str:
     """Return the rows of the keys at hand, with what the states prepare of each.
 
-    ``also``: further columns of ``raw``, each after a comma.
+    ``raw`` is where they are, with ``kid``; ``also``: further columns of it, each after a comma.
     """
     prepared: dict[str, str] = {}
     for call in aggregates.calls:
@@ -108,7 +106,7 @@ def rows_sql(spec: VersionSpec, aggregates: Aggregates, *, also: str = "") -> st
     columns = "".join(f", {sql} AS {name}" for name, sql in prepared.items())
     return (
         f"SELECT kid, e, c, v{also}{numbered('a', aggregates.arguments)}{columns} "
-        f"FROM raw JOIN keys USING ({key_list(spec.join_keys)}) WHERE e IS NOT NULL"
+        f"FROM {raw} WHERE e IS NOT NULL"
     )
 
 
@@ -177,8 +175,10 @@ def states_as_moves_sql(spec: VersionSpec) -> str:
     return f"SELECT kid, -1 AS w, 0 AS i, 0 AS sign FROM state JOIN keys USING ({keys})"
 
 
-def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
+def values_sql(aggregates: Aggregates, parts: Sequence[str], *, running: str = "running") -> str:
     """Return the features at each candidate, in their declared types; ``parts`` are joined in.
+
+    ``running`` is where their totals are.
 
     Those that are computed out of others come after (``derived``).
     """
@@ -190,11 +190,12 @@ def values_sql(aggregates: Aggregates, parts: Sequence[str]) -> str:
     # Calls that look the same row up do so once.
     lookups = dict.fromkeys(call.function.state.lookup(call) for call in aggregates.calls)
     joins = " ".join([*(f"LEFT JOIN {part} USING (kid, i)" for part in parts), *lookups])
+    calls = {call.number: call for call in aggregates.calls}
     typed = "".join(
-        f", {_typed(f'x{call}', feature, aggregates.calls[call])} AS f{n}"
+        f", {_typed(f'x{call}', feature, calls[call])} AS f{n}"
         for feature, n, call in aggregates.outputs
     )
-    candidates = layered(f"(SELECT * FROM running {joins})", [value.layers for value in staged])
+    candidates = layered(f"(SELECT * FROM {running} {joins})", [value.layers for value in staged])
     return f"SELECT kid, i{typed} FROM (SELECT kid, i{values} FROM {candidates})"
 
 
@@ -204,11 +205,17 @@ def is_empty_sql(aggregates: Aggregates) -> str:
     By the values alone: of a stored row an earlier run left nothing else. What is derived is so
     where the others are.
     """
+    empty = empty_values(aggregates)
+    return " AND ".join(f"f{n} IS NOT DISTINCT FROM {value}" for n, value in empty.items())
+
+
+def empty_values(aggregates: Aggregates) -> dict[int, str]:
+    """Return SQL of each feature's value where its window has none, by its number."""
     calls = aggregates.calls
-    return " AND ".join(
-        f"f{n} IS NOT DISTINCT FROM {_typed(calls[call].function.empty, feature, calls[call])}"
+    return {
+        n: _typed(calls[call].function.empty, feature, calls[call])
         for feature, n, call in aggregates.outputs
-    )
+    }
 
 
 def _typed(value: str, feature: FeatureSpec, call: Call) -> str:
@@ -217,4 +224,5 @@ def _typed(value: str, feature: FeatureSpec, call: Call) -> str:
         return value
     if want.kind == "float64" and family(have) in ("integer", "decimal"):
         return nearest_double_sql(value, have)
-    return cast(value, have=have, want=want, column=feature.source_column).strict
+    made = cast(value, have=have, want=want, column=feature.source_column)
+    return made._replace(hint=_HINT).strict

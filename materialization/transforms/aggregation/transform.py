@@ -12,29 +12,33 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lib.instants import from_us, to_us
-from materialization.compute.jobs import Counters
+from materialization.compute.reports import Counters
 from materialization.ticks import first_tick
 from materialization.transforms.aggregation import correcting
 from materialization.transforms.aggregation.aggregates import argument_cast
 from materialization.transforms.aggregation.conditions import truth_cast, with_truths
 from materialization.transforms.aggregation.deriving import check_derived
+from materialization.transforms.aggregation.fit_rows import fit_rows
 from materialization.transforms.aggregation.run import aggregate, schedule_of
 from materialization.transforms.aggregation.trimming import trimmed
 from materialization.transforms.base import base_casts
+from materialization.transforms.fit_rows import LABEL_TYPE, labels_of
 from materialization.transforms.rows import Check, Query, Rows
+from registry.spec.model import FeatureSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
 
-    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.jobs import ComputeJob, FitJob
     from materialization.compute.limits import EngineLimits
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.aggregation.run import Aggregated
     from materialization.transforms.rows import Opening, Rehearsal
     from registry.spec.aggregations import AggregateOutput
-    from registry.spec.model import VersionSpec
+    from registry.spec.encodes import FitRange
+    from registry.spec.version_spec import VersionSpec
 
 
 class AggregationsKind:
@@ -60,8 +64,12 @@ class AggregationsKind:
             places |= {name: (index, output) for name, output in aggregation.outputs().items()}
         for feature in [each for each in spec.features if each.sql is None]:
             index, output = places[feature.source_column]
-            make = partial(argument_cast, output, feature, spec, columns)
+            make = partial(argument_cast, output, feature.unencoded, spec, columns)
             yield Check(("aggregations", index, "column"), make)
+        for label_path, name in labels_of(spec.features):
+            label = FeatureSpec(name=name, type=str(LABEL_TYPE))
+            make = partial(argument_cast, places[name][1], label, spec, columns)
+            yield Check(label_path, make)
 
     def rows(
         self,
@@ -82,6 +90,17 @@ class AggregationsKind:
             corrected = _Corrections(connection, job, done, source)
             return Rows(corrected.queries(), 1, corrected.counted, done.events)
         return Rows(map(Query, done.queries), done.slices, lambda: done.counters, done.events)
+
+    def fit_rows(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: FitJob,
+        features: Sequence[FeatureSpec],
+        at: FitRange,
+        opened: OpenedSource,
+        limits: EngineLimits,
+    ) -> Iterator[str]:
+        return fit_rows(connection, job, features, at, opened, slice_rows=limits.slice_rows)
 
 
 class _Corrections:

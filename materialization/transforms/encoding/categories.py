@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
 from materialization.transforms.encoding.scaling import Stateless
-from materialization.transforms.encoding.step import writable
+from materialization.transforms.encoding.step import OTHER_RANGE, writable
 from registry.spec.encode_steps import MOST_CATEGORIES, MOST_PLACES, Hashed, OneHot, Ordinal, Step
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def categories(ask: Ask, rows: str, *, most: int | None, limit: int, way_out: st
         f" ORDER BY count(*) DESC, v LIMIT {wanted:d}"
     )
     if not found:
-        raise FitFailed("no row of its range has a value")
+        raise FitFailed(f"no row of its range has a value; {OTHER_RANGE}")
     if most is None and len(found) > limit:
         raise FitFailed(f"its range has more than {limit:,} categories; {way_out}")
     values = [str(value) for (value,) in found]
@@ -52,15 +52,24 @@ def code(values: Sequence[str], v: str) -> str:
     return f"CASE WHEN {v} IS NULL THEN NULL ELSE {place} END"
 
 
-class OneHotKind:
-    """As OneHotEncoder(handle_unknown="ignore"): all zeros of what the fit did not see."""
+class PlacesKind:
+    """What has a place for each category of its range, of at most ``limit``."""
+
+    limit: ClassVar[int]
+    way_out: ClassVar[str] = "say how many of the commonest have a place (most: 100)"
 
     def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
-        if not isinstance(step, OneHot):
-            raise TypeError(f"{step} is no one_hot")
-        way_out = "say how many of the commonest have a place (most: 100), or use hashed"
-        found = categories(ask, rows, most=step.most, limit=MOST_PLACES, way_out=way_out)
+        if not isinstance(step, OneHot | Ordinal):
+            raise TypeError(f"{step} has no place for a category")
+        found = categories(ask, rows, most=step.most, limit=self.limit, way_out=self.way_out)
         return {"categories": found}
+
+
+class OneHotKind(PlacesKind):
+    """As OneHotEncoder(handle_unknown="ignore"): all zeros of what the fit did not see."""
+
+    limit = MOST_PLACES
+    way_out = f"{PlacesKind.way_out}, or use hashed"
 
     def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
         values = fitted["categories"]
@@ -74,15 +83,10 @@ def places(v: str, place: str, mark: str, width: int) -> str:
     return f"CASE WHEN {v} IS NULL THEN NULL ELSE {made} END"
 
 
-class OrdinalKind:
+class OrdinalKind(PlacesKind):
     """As OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)."""
 
-    def fit(self, step: Step, ask: Ask, rows: str) -> dict[str, Any]:
-        if not isinstance(step, Ordinal):
-            raise TypeError(f"{step} is no ordinal")
-        way_out = "say how many of the commonest have a place (most: 100)"
-        found = categories(ask, rows, most=step.most, limit=MOST_CATEGORIES, way_out=way_out)
-        return {"categories": found}
+    limit = MOST_CATEGORIES
 
     def stages(self, step: Step, fitted: Parameters, v: str) -> Sequence[str]:
         return (code(fitted["categories"], v),)

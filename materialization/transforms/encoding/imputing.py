@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.sql_text import text
 from materialization.errors import FitFailed
-from materialization.transforms.encoding.step import double, finite, numbers, writable
+from materialization.transforms.encoding.step import OTHER_RANGE, double, finite, numbers, writable
 from registry.spec.encode_steps import Impute, Step
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ImputeKind:
             f"SELECT v FROM {some} WHERE v IS NOT NULL GROUP BY v ORDER BY count(*) DESC, v LIMIT 1"
         )
         if not found:
-            raise FitFailed("no row of its range has a value")
+            raise FitFailed(f"no row of its range has a value; {OTHER_RANGE}")
         writable(found[0])
         return {"value": found[0][0]}
 

@@ -13,25 +13,38 @@ from materialization.errors import NotFitted
 from materialization.transforms.encoding.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from registry.spec.encodes import EncodeSpec
-    from registry.spec.model import FeatureSpec, VersionSpec
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 
-def encoded(spec: VersionSpec, rows: str) -> str:
+def encoded(
+    spec: VersionSpec,
+    rows: str,
+    *,
+    beside: Sequence[str] = ("c",),
+    features: Collection[str] | None = None,
+) -> str:
     """Return typed rows, ``k0…, e, c, f0…``, with what is stored in place of what is encoded.
+
+    ``beside`` are the columns that stand there too; ``features``: those that do (None: all).
 
     :raises NotFitted: an encoding has no parameters.
     """
-    stages = [_of_feature(each, f"f{n}", spec) for n, each in enumerate(spec.features)]
-    beside = [*(f"k{n}" for n, _ in enumerate(spec.join_keys)), "e", "c"]
-    for depth in range(max(map(len, stages), default=0)):
+    stages = {
+        n: _of_feature(each, f"f{n}", spec)
+        for n, each in enumerate(spec.features)
+        if features is None or each.name in features
+    }
+    others = [*(f"k{n}" for n, _ in enumerate(spec.join_keys)), "e", *beside]
+    for depth in range(max(map(len, stages.values()), default=0)):
         made = [
             f"{stage[depth]} AS f{n}" if depth < len(stage) else f"f{n}"
-            for n, stage in enumerate(stages)
+            for n, stage in stages.items()
         ]
-        rows = f"SELECT {', '.join([*beside, *made])} FROM ({rows})"
+        rows = f"SELECT {', '.join([*others, *made])} FROM ({rows})"
     return rows
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = Mapping[str, Any]
 #: What is nearer to zero than this scales nothing: numbers that differ by it are one by rounding.
 SMALLEST_SCALE = 10 * 2.0**-52
+#: What to do about a range that nothing can be fitted to.
+OTHER_RANGE = "choose another, or leave the step out"
 
 
 class Ask(NamedTuple):
@@ -76,7 +78,7 @@ def numbers(ask: Ask, rows: str) -> str:
     some = f"(SELECT v FROM {rows} WHERE v IS NOT NULL AND NOT isnan(v))"  # noqa: S608
     count, infinite = ask(f"SELECT count(*), count(*) FILTER (WHERE isinf(v)) FROM {some}")[0]  # noqa: S608
     if not count:
-        raise FitFailed("no row of its range has a number")
+        raise FitFailed(f"no row of its range has a number; {OTHER_RANGE}")
     if infinite:
         raise FitFailed(
             f"{infinite} of {count} numbers of its range are infinite; put a clip before it"
@@ -90,7 +92,10 @@ def writable(values: Iterable[Any]) -> None:
     :raises FitFailed: one of them cannot.
     """
     if any("\0" in value for value in values if isinstance(value, str)):
-        raise FitFailed("a value of its range holds a NUL, which no text is written with")
+        raise FitFailed(
+            "a value of its range holds a NUL, which no text is written with; replace it in `sql`,"
+            " or where the rows come from"
+        )
 
 
 def scale(width: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from materialization.transforms.encoding.normal import normal_stages
 from materialization.transforms.encoding.step import double, doubles, finite, numbers
 from registry.spec.encode_steps import Bucketize, Quantile, Step
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from materialization.transforms.encoding.step import Ask, Parameters, StepKind
+
+#: With a normal output what lies so near to the range's ends is taken for them.
+_NEAR = 1e-7
 
 
 def among(v: str, edges: Sequence[float], leaf: Callable[[int], str]) -> str:
@@ -44,6 +48,8 @@ def quantiles(ask: Ask, some: str, shares: Sequence[float]) -> list[float]:
 
 class QuantileKind:
     """As QuantileTransformer(subsample=None): values beyond the range's are 0 and 1.
+
+    With a normal output, what those have, cut off where scikit-learn does.
 
     A value that several quantiles share lies in the middle of their shares.
     """
@@ -75,14 +81,21 @@ class QuantileKind:
         x, at = f"{v}.x", f"{v}.at"
         begin, within = f"{doubles(values)}[{at}]", f"({x} - {doubles(values)}[{at}])"
         between = f"{doubles(high)}[{at}] + {within} / {doubles(widths)}[{at}]"
-        cases = (
-            f"WHEN isnan({x}) THEN {x} WHEN {at} = 0 THEN 0"
+        is_normal = isinstance(step, Quantile) and step.output == "normal"
+        cases = f"WHEN isnan({x}) THEN {x}"
+        if is_normal:  # what is this near to the ends is cut off, the lower one first
+            near = double(_NEAR)
+            cases += f" WHEN {x} - {near} < {double(values[0])} THEN 0"
+            cases += f" WHEN {x} + {near} > {double(values[-1])} THEN 1"
+        cases += (
+            f" WHEN {at} = 0 THEN 0"
             f" WHEN {x} = {begin} THEN {doubles(shares)}[{at}] WHEN {at} = {len(values):d} THEN 1"
             f" ELSE {between} * {doubles(rises)}[{at}]"
         )
         return (
             f"CASE WHEN {v} IS NULL THEN NULL ELSE {{'x': {v}, 'at': {among(v, values, str)}}} END",
             f"CASE WHEN {v} IS NULL THEN NULL {cases} END",
+            *(normal_stages(v) if is_normal else ()),
         )
 
 

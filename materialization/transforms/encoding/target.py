@@ -47,7 +47,7 @@ class TargetKind:
         known = categories(ask, some, most=None, limit=MOST_CATEGORIES, way_out=way_out)
         ((infinite,),) = ask(f"SELECT count(*) FILTER (WHERE isinf(y)) FROM {some}")
         if infinite:
-            raise FitFailed(f"{infinite} labels of its range are infinite")
+            raise FitFailed(f"{infinite} labels of its range are infinite; leave such rows out")
         whole = _means(ask, some, step)
         without = [
             _means(ask, f"(SELECT * FROM {some} WHERE fold <> {n:d})", step)

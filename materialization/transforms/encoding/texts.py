@@ -47,7 +47,8 @@ class TfIdfKind:
         )
         if not found:
             raise FitFailed(
-                f"no word of two letters or more is in {step.at_least} of its {count} texts"
+                f"no word of two letters or more is in {step.at_least} of its {count} texts; lower"
+                " `at_least`, or choose a longer range"
             )
         weights = {w: math.log((1 + count) / (1 + texts)) + 1 for w, texts in found}
         return {"terms": sorted(weights), "weights": [weights[w] for w in sorted(weights)]}

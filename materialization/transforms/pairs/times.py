@@ -13,12 +13,17 @@ from materialization.errors import SourceValueInvalid
 from materialization.transforms.pairs.families import family
 
 if TYPE_CHECKING:
-    from registry.spec.sources import TimeUnit
+    from registry.spec.sources.base import TimeUnit
 
 _MULTIPLIERS: dict[str, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _YEARS = "TIMESTAMPTZ '0001-01-01 00:00:00+00' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 _DAYS = "DATE '0001-01-01' AND DATE '9999-12-31'"
 _NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE")
+#: What to do about days that are written without their dashes.
+WRITTEN_DAYS_ADVICE = (
+    "write them as 1997-01-31, or have the view's `sql` make times of them, as in"
+    " strptime(CAST(day AS VARCHAR), '%Y%m%d') AS day."
+)
 #: A digit, not 0, below the microsecond.
 _BELOW_MICROSECOND = "[.][0-9]{6}[0-9]*[1-9]"
 
@@ -78,7 +83,7 @@ def _no_instant(column: str, have: str, *, numeric: bool) -> str:
         return (
             f"column {column!r} holds numbers ({have}): say what they count since 1970, as in"
             f" {{column: {column}, unit: ms}}; units are s, ms, us, ns. Days that are written as"
-            " numbers, as 19970131, count nothing: write them as 1997-01-31."
+            f" numbers, as 19970131, count nothing: {WRITTEN_DAYS_ADVICE}"
         )
     if have.startswith("TIME"):
         return (

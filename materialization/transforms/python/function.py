@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from materialization.compute.limits import EngineLimits
-    from registry.spec.model import VersionSpec
     from registry.spec.python_code import PythonCall
+    from registry.spec.version_spec import VersionSpec
 
 
 def call_of(spec: VersionSpec) -> PythonCall:

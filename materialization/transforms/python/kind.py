@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from materialization.compute.limits import EngineLimits
     from materialization.sources.reading import OpenedSource
     from materialization.transforms.rows import Rehearsal
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: Rows of the source on which a function is tried before a definition is taken.
 TRIED = 200

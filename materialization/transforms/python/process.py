@@ -10,11 +10,9 @@ import base64
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,9 @@ import msgspec
 import pyarrow as pa
 
 from lib.decoding import converter
+from materialization.compute.asking import Asking
 from materialization.confined.faults import Fault
-from materialization.confined.frames import ARROW, HEADER, JSON
+from materialization.confined.frames import ARROW, JSON
 from materialization.confined.packages import Code, installed_with, require_same
 from materialization.errors import PythonChanged, PythonFailed, PythonRefused
 from registry.spec.python_code import PythonCode
@@ -120,8 +119,8 @@ class Confined:
             env=_ENVIRONMENT,
             start_new_session=True,
         )
-        for pipe in (self._process.stdin, self._process.stdout):
-            os.set_blocking(pipe.fileno(), False)  # type: ignore[union-attr]
+        stdin, stdout = self._process.stdin, self._process.stdout
+        self._asking = Asking(stdin.fileno(), stdout.fileno())  # type: ignore[union-attr]
         said = self._ask(JSON, json.dumps(order).encode(), "its import")
         self.held: list[str] = said.held if isinstance(said, _Said) else []
         self.code: PythonCode | None = said.code if isinstance(said, _Said) else None
@@ -157,15 +156,21 @@ class Confined:
 
         :raises AssayError: what the process says went wrong, or that it ended, or took too long.
         """
-        until = time.monotonic() + self._limits.batch_seconds
+        seconds, most = self._limits.batch_seconds, self._limits.memory_limit_mb << 20
         try:
-            self._write(HEADER.pack(letter, len(content)) + bytes(content), until, for_what)
-            kind, size = HEADER.unpack(self._read(HEADER.size, until, for_what))
-            if size > self._limits.memory_limit_mb << 20:
-                raise self._failed(f"it gave {size >> 20:,} MB for {for_what}")
-            answer = self._read(size, until, for_what)
+            self._asking.send(letter, bytes(content), seconds=seconds)
+            kind, answer = self._asking.answer(seconds=seconds, most=most)
         except (BrokenPipeError, EOFError) as exc:
             raise self._death(for_what) from exc
+        except OverflowError as exc:
+            raise self._failed(f"it gave {int(exc.args[0]) >> 20:,} MB for {for_what}") from exc
+        except TimeoutError as exc:
+            self._process.kill()
+            raise self._failed(
+                f"it took longer than {seconds:g} s for {for_what}, and was stopped"
+                " (PYTHON_BATCH_SECONDS)",
+                limit="time",
+            ) from exc
         if kind == ARROW:
             return answer
         try:
@@ -175,33 +180,6 @@ class Confined:
         if said.fault is not None:
             raise self._told(said.fault, for_what)
         return said
-
-    def _write(self, data: bytes, until: float, for_what: str) -> None:
-        left, pipe = memoryview(data), self._process.stdin.fileno()  # type: ignore[union-attr]
-        while left:
-            self._wait([], [pipe], until, for_what)
-            left = left[os.write(pipe, left) :]
-
-    def _read(self, size: int, until: float, for_what: str) -> bytes:
-        """:raises EOFError: it ended before."""
-        parts, pipe = bytearray(), self._process.stdout.fileno()  # type: ignore[union-attr]
-        while len(parts) < size:
-            self._wait([pipe], [], until, for_what)
-            part = os.read(pipe, min(size - len(parts), 1 << 20))
-            if not part:
-                raise EOFError
-            parts += part
-        return bytes(parts)
-
-    def _wait(self, read: list[int], write: list[int], until: float, for_what: str) -> None:
-        left = until - time.monotonic()
-        if left <= 0 or not any(select.select(read, write, [], left)):
-            self._process.kill()
-            raise self._failed(
-                f"it took longer than {self._limits.batch_seconds:g} s for {for_what}, and was"
-                " stopped (PYTHON_BATCH_SECONDS)",
-                limit="time",
-            )
 
     def _told(self, fault: dict[str, str], for_what: str) -> AssayError:
         code = fault.get("code", "")

@@ -36,6 +36,10 @@ class Command(BaseCommand):
                 help=f"limit it to this {limit}, as in {example}; repeatable",
             )
 
+        parser.add_argument(
+            "--calls-per-minute", type=int, metavar="N", help="calls it may make; 0: no limit"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
@@ -53,7 +57,12 @@ class Command(BaseCommand):
                 at=timezone.now(),
                 days=options["days"],
                 project=project,
-                limits=Limits(*(options[limit] for limit in LIMITS)),
+                limits=Limits(
+                    views=options["view"],
+                    rights=options["right"],
+                    networks=options["network"],
+                    calls_per_minute=options["calls_per_minute"],
+                ),
             )
         except AssayError as exc:
             raise CommandError(exc.message) from exc

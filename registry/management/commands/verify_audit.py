@@ -12,7 +12,7 @@ from lib.errors import AssayError
 from registry.models import AuditEntry, FeatureViewVersion
 from registry.seals.checking import broken_seals, seals_at
 from registry.seals.keys import key_id, read_public, signing_key
-from registry.verifying import findings
+from registry.trail.verifying import findings
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry.choices import Action
-from registry.operations.lifecycle import after_glass, glass, releases, reviews
+from registry.operations.lifecycle import after_glass, glass, releases, reviews, submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OPERATIONS: dict[Action, Callable[..., Any]] = {
-    Action.SUBMIT: reviews.submit_version,
-    Action.WITHDRAW: reviews.withdraw_version,
+    Action.SUBMIT: submissions.submit_version,
+    Action.WITHDRAW: submissions.withdraw_version,
     Action.APPROVE: reviews.approve_version,
     Action.REJECT: reviews.reject_version,
     Action.BREAK_GLASS: glass.break_glass,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db.models import F, Q
 
 from lib.errors import AssayError, Conflict, Forbidden
-from registry import access, epoch, hands, lifecycle
+from registry import access, epoch, lifecycle
+from registry.accounts import hands
 from registry.approval import (
     approvals_given,
     approvals_required,
@@ -109,7 +110,8 @@ def object_to_glass(
             comment=comment.strip(), packet_hash=decided, **back.said,
         )  # fmt: skip
         _settle(glass, Look.OBJECTED, actor, entry, comment.strip())
-        version.move(expected=before, to=transition.target)
+        since = version.deprecated_at or at
+        version.move(expected=before, to=transition.target, deprecated_at=since)
         _go_back(version, back, at=at, why=f"somebody objected to {version}")
     version.refresh_from_db()
     return version
@@ -230,7 +232,7 @@ def _end_one(version: FeatureViewVersion, at: datetime) -> None:
             version, ENDED, None, before=before, after=after, at=at,
             comment="nobody confirmed it in its time", **back.said,
         )  # fmt: skip
-        version.move(expected=before, to=after)
+        version.move(expected=before, to=after, deprecated_at=version.deprecated_at or at)
         _go_back(version, back, at=at, why=f"the glass of {version} ended")
 
 

@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from lib.errors import Conflict, Invalid
-from registry import access, hands
+from registry import access
+from registry.accounts import hands
 from registry.approval import (
     evidence_wanted,
     require_person,

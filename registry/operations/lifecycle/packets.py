@@ -14,27 +14,31 @@ from msgspec import to_builtins
 
 from lib.errors import AssayError, Conflict
 from registry.breakage import services_broken_by
-from registry.choices import State
-from registry.derived import derived_of
+from registry.choices import SERVED_STATES, State
+from registry.derived import derived_of, stored_with
 from registry.glass import mark_of
 from registry.lineage import readers_above
 from registry.looking import get_filing
+from registry.models import FeatureViewVersion
 from registry.models.names import pseudonym_of
 from registry.queries import services_using
+from registry.recent_readers import for_packet
+from registry.rows_kept import kept_of_change
 from registry.spec.differences import differences
 from registry.spec.fingerprints import content_fingerprint
+from registry.spec.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
 
     from registry.looking import Look
-    from registry.models import FeatureView, FeatureViewVersion
+    from registry.models import FeatureView
     from registry.spec.change import Change
     from registry.spec.versions import Version
-
+    from registry.spec.view_reads import ReadVersion
 
 #: Files that a packet names; of more it keeps a mark each, by which none is named.
 MOST_FILES = 5_000
@@ -48,6 +52,10 @@ MOST_SAID = 3
 
 class SourceSwapped(Conflict):
     code = "source_swapped"
+
+
+class ReadNotApproved(Conflict):
+    code = "read_not_approved"
 
 
 class BaseNotApproved(Conflict):
@@ -82,8 +90,12 @@ def make_packet(
         "reviewers": reviewers,
         "diff": [difference._asdict() for difference in differences(old, version.spec)],
         "impact": services_using(view),
-        "kept_in": _kept_in(view),
-        "derived": [str(each) for each in derived_of(view.project, view.name)],
+        "read_by": for_packet(view, at),
+        "kept_in": _kept_in(view, kept_of_change(view.project, old, version.spec)),
+        "derived": [
+            *map(str, derived_of(view.project, view.name)),
+            *map(str, stored_with(view.project, view.name)),
+        ],
         "breaks": services_broken_by(version),
         **({"code": to_builtins(version.spec.code)} if version.spec.code else {}),
         "source": {
@@ -96,13 +108,17 @@ def make_packet(
     }
 
 
-def _kept_in(view: FeatureView) -> list[str]:
-    """Say what apps above keep of the view's versions, as in ``kind name: view@1.0.0``."""
+def _kept_in(view: FeatureView, rows: list[str]) -> list[str]:
+    """Say what apps above keep of the view's versions, as in ``kind name: view@1.0.0``.
+
+    And what is said of the rows of its sources that they keep.
+    """
     found: dict[str, set[str]] = {}
-    for key, reference in readers_above(view):
+    for reference, key, facts in readers_above(view):
         pin = f"@{reference.pin}" if reference.pin else ""
-        found.setdefault(f"{key.kind} {key.name}", set()).add(f"{reference.view}{pin}")
-    lines = [f"{name}: {', '.join(sorted(versions))}" for name, versions in found.items()]
+        older = f" (and {facts['older']:,} older)" if facts.get("older") else ""
+        found.setdefault(f"{key.kind} {key.name}{older}", set()).add(f"{reference.view}{pin}")
+    lines = [f"{name}: {', '.join(sorted(versions))}" for name, versions in found.items()] + rows
     more = [f"and {len(lines) - MOST_KEPT:,} more"] if len(lines) > MOST_KEPT else []
     return lines[:MOST_KEPT] + more
 
@@ -133,6 +149,24 @@ def check_files(version: FeatureViewVersion) -> None:
             f"{version}: the source is not what was looked at when it was submitted: {lacking}."
             " Withdraw and submit it again, so that what is decided on is what is there."
         )
+
+
+def check_reads(version: FeatureViewVersion, reads: Iterable[ReadVersion]) -> None:
+    """Return if what a version reads of other views is still there to be read.
+
+    :raises ReadNotApproved: naming what is not.
+    """
+    for read in reads:
+        major, minor, patch = parse_version(read.version)
+        served = FeatureViewVersion.objects.filter(
+            feature_view__project=version.feature_view.project, feature_view__name=read.view,
+            major=major, minor=minor, patch=patch, state__in=SERVED_STATES,
+        )  # fmt: skip
+        if not served.exists():
+            raise ReadNotApproved(
+                f"{version} reads {read}, which is not approved any more."
+                " Withdraw it and name a version that is."
+            )
 
 
 def files_since(version: FeatureViewVersion) -> str:

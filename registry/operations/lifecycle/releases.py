@@ -5,6 +5,7 @@ Not for what leads to an approval: ``reviews``.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models import Value
@@ -22,9 +23,14 @@ from registry.operations.lifecycle import steps
 from registry.queries import consumers_of
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Mapping
+    from datetime import datetime
 
     from django.contrib.auth.models import User
+
+
+#: How far off the end of a deprecated version may be.
+MOST_SUNSET = timedelta(days=3650)
 
 
 class VersionNotReadyToPromote(Conflict):
@@ -41,6 +47,10 @@ class ServicesBroken(Conflict):
 
 class ReasonNeeded(Invalid):
     code = "reason_needed"
+
+
+class BadSunset(Invalid):
+    code = "invalid_until"
 
 
 def promote_version(
@@ -89,10 +99,27 @@ def promote_version(
 
 
 def deprecate_version(
-    *, version: FeatureViewVersion, actor: User, at: datetime, comment: str = ""
+    *,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str = "",
+    until: datetime | None = None,
 ) -> FeatureViewVersion:
-    """Say that a version should not be used for anything new; it still answers."""
-    return _move(Action.DEPRECATE, version, actor, at, comment)
+    """Say that a version should not be used for anything new; it still answers.
+
+    ``until`` is when it is planned to answer no more, which readers are told; nothing retires it.
+
+    :raises BadSunset: that is over, or in another century.
+    """
+    if until is not None and not at < until <= at + MOST_SUNSET:
+        raise BadSunset(
+            f"until {until:%Y-%m-%dT%H:%M:%SZ}: a version answers until an instant after now, at"
+            f" most {MOST_SUNSET.days:,} days away."
+        )
+    told = {"until": until.isoformat()} if until else {}
+    also = {"deprecated_at": at, "sunset_at": until}
+    return _move(Action.DEPRECATE, version, actor, at, comment, also, told)
 
 
 def restore_version(
@@ -102,7 +129,8 @@ def restore_version(
 
     :raises GlassNotConfirmed: it was approved by breaking the glass, and has to be confirmed first.
     """
-    return _move(Action.RESTORE, version, actor, at, comment)
+    also = {"deprecated_at": None, "sunset_at": None}
+    return _move(Action.RESTORE, version, actor, at, comment, also, {})
 
 
 def retire_version(
@@ -144,16 +172,23 @@ def _require_reason(what: str, *, force: bool, comment: str) -> None:
 
 
 def _move(
-    action: Action, version: FeatureViewVersion, actor: User, at: datetime, comment: str
+    action: Action,
+    version: FeatureViewVersion,
+    actor: User,
+    at: datetime,
+    comment: str,
+    also: Mapping[str, datetime | None],
+    told: Mapping[str, str],
 ) -> FeatureViewVersion:
     with steps.taking(version, action, actor, comment=comment) as transition:
         if action is Action.RESTORE:
             require_confirmed(version, at)
         before = State(version.state)
-        version.move(expected=before, to=transition.target)
+        version.move(expected=before, to=transition.target, **also)
         steps.record(
-            version, action, actor, before=before, after=version.state, at=at, comment=comment
-        )
+            version, action, actor, before=before, after=version.state, at=at, comment=comment,
+            **told,
+        )  # fmt: skip
     return version
 
 

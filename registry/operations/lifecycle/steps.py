@@ -1,6 +1,6 @@
 """What every step of the lifecycle does: the right, the row held, the table's word, the trail.
 
-Not for what a single step changes: ``reviews`` and ``releases`` have those.
+Not for what a single step changes: ``submissions``, ``reviews`` and ``releases`` have those.
 """
 
 from __future__ import annotations

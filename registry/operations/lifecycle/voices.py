@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lib.errors import Conflict, Invalid
 from registry.evidence import decided_on
 from registry.models import Review
-from registry.models.feature_view import StateChanged
+from registry.models.feature_view_version import StateChanged
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -12,9 +12,10 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
 from lib.errors import SHOWN_LENGTH, UNSEEN, Conflict, Invalid, NotFound, did_you_mean
-from registry import access, account_names, locks
+from registry import access, locks
+from registry.accounts import names as account_names
+from registry.accounts.voices import require_own_voice
 from registry.operations.people import passwords, users
-from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +34,6 @@ class AccountNotFound(NotFound):
 
 class BadAccount(Invalid):
     code = "invalid_account"
-
-
-class BadPassword(Invalid):
-    code = "invalid_password"
 
 
 class OwnPassword(Conflict):
@@ -120,7 +117,7 @@ def give_password(
         )
     passwords.require_login_allowed(user)
     if fault := passwords.fault_of(password, user):
-        raise BadPassword(fault)
+        raise passwords.BadPassword(fault)
     hashed = make_password(password)
     with passwords.setting_password():
         (stored,) = locks.hold(User.objects.filter(pk=user.pk))

@@ -15,7 +15,7 @@ from registry.models import ApiToken, Membership, Project, UsedName
 from registry.models.names import pseudonym_of
 from registry.operations.people.users import LastSuperuser, owned_alone
 from registry.roles import sync_permissions
-from registry.told_accounts import ALL, told
+from registry.trail.told.accounts import ALL, told
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,10 +15,10 @@ from django.db import transaction
 
 from lib.errors import SHOWN_LENGTH, Conflict, Forbidden, Invalid, TooLarge
 from registry import access, audit, epoch
+from registry.accounts.voices import require_own_voice
 from registry.choices import SENSITIVE, GrantState, Right
 from registry.models import ReadGrant
 from registry.operations.people.seconds import require_second
-from registry.voices import require_own_voice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Whose account an identity at the provider is, and the roles that its groups give.
 
 An account is found by issuer and subject, never by a name or an address: those of somebody else
-can be had there. Not for the protocol: ``openid``.
+can be had there. Not for the protocol: ``accounts.openid``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from django.db import transaction
 
 from lib.errors import SHOWN_LENGTH, Unauthenticated
 from registry import access, audit, epoch
-from registry.account_names import NameTaken, UnclearName
+from registry.accounts.names import NameTaken, UnclearName
+from registry.accounts.openid import groups_of, said_at
+from registry.accounts.passwords import require_own_password, require_vouched
 from registry.choices import AccountKind, Role
 from registry.models import Account, Identity, Membership, Project
-from registry.openid import groups_of, said_at
-from registry.own_passwords import require_own_password, require_vouched
 from registry.roles import sync_permissions
-from registry.told_accounts import ALL, told
+from registry.trail.told.accounts import ALL, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,20 +12,20 @@ from django.contrib.auth.models import User
 
 from lib.errors import Conflict
 from registry import access, audit, epoch
-from registry.choices import ProposalKind, Right, Role
-from registry.hands import (
+from registry.accounts.hands import (
     DECIDING_ROLES,
     hands_of,
     is_independent,
     linked_by_password,
     set_since_agreed,
 )
+from registry.accounts.voices import require_own_voice
+from registry.choices import ProposalKind, Right, Role
 from registry.models import Membership, Project
 from registry.operations.people.proposing import propose
 from registry.proposals import ALONE
 from registry.roles import sync_permissions
-from registry.told_accounts import SECOND
-from registry.voices import require_own_voice
+from registry.trail.told.accounts import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,12 +13,12 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from lib.errors import Conflict, Forbidden, Invalid, Unauthenticated
-from registry import logins
+from lib.errors import Conflict, Forbidden, Unauthenticated
 from registry.access import is_person
-from registry.operations.people.passwords import fault_of, note_password_changed
+from registry.accounts import logins
+from registry.accounts.passwords import has_own_password
+from registry.operations.people.passwords import BadPassword, fault_of, note_password_changed
 from registry.operations.people.tokens import issue_token
-from registry.own_passwords import has_own_password
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,10 +36,6 @@ class LoginFailed(Unauthenticated):
 
 class PasswordIsAnothers(Conflict):
     code = "password_not_your_own"
-
-
-class BadPassword(Invalid):
-    code = "bad_password"
 
 
 def log_in(

@@ -13,16 +13,16 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from lib.errors import Conflict
+from lib.errors import Conflict, Invalid
 from registry import audit, epoch
+from registry.accounts.passwords import note_password
 from registry.choices import AccountKind, ProposalKind
 from registry.models import Account, ApiToken, Identity, Project
 from registry.operations.people.identities import unlink_identity
 from registry.operations.people.proposing import propose
 from registry.operations.people.tokens import end_token
-from registry.own_passwords import note_password
 from registry.proposals import ALONE, decides_anything
-from registry.told_accounts import SECOND, told
+from registry.trail.told.accounts import SECOND, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,10 @@ MAX_PASSWORD = 1000
 
 class ServiceAccountHasNoLogin(Conflict):
     code = "service_account_has_no_login"
+
+
+class BadPassword(Invalid):
+    code = "invalid_password"
 
 
 def fault_of(password: str, user: User) -> str:

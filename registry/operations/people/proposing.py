@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 
 from lib.errors import Conflict
 from registry import audit
+from registry.accounts.passwords import has_anothers_password, require_own_password
 from registry.choices import ProposalState
 from registry.models import Proposal
-from registry.own_passwords import has_anothers_password, require_own_password
 from registry.proposals import OPEN_FOR, others_who_could, taken_away, words_for_trail
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Whether two people agree to a grant: whoever asks or reads by it, and whoever gives it.
 
 Not for the steps of a grant (``grants``), nor for whose hand somebody is in general
-(``registry.hands``).
+(``registry.accounts.hands``).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lib.errors import Forbidden
 from registry import access
+from registry.accounts.hands import HandMayNotDecide, require_apart
 from registry.choices import Right
-from registry.hands import HandMayNotDecide, require_apart
 from registry.models import ApiToken, PasswordChange
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from django.contrib.auth.models import User
 
 from lib.errors import SHOWN_LENGTH, Invalid, NotFound, did_you_mean
 from registry import access, audit, epoch
+from registry.accounts.hands import DECIDING_ROLES
 from registry.choices import AccountKind, Right, Role
-from registry.hands import DECIDING_ROLES
 from registry.models import Account, Membership
 from registry.operations.people.members import grant, managing
-from registry.told_accounts import ALL, told
+from registry.operations.people.token_limits import checked_calls
+from registry.trail.told.accounts import ALL, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,17 +96,22 @@ def change_service_account(
     description: str | None = None,
     owner: User | None = None,
     active: bool | None = None,
+    calls_per_minute: int | None = None,
 ) -> Account:
     """Change what is not None: what it is for, who is asked about it, whether it is let in.
 
+    ``calls_per_minute`` is what each of its tokens may make; 0 is no limit.
+
     :raises ActionNotPermitted: the actor lacks ``manage_members`` on its project.
-    :raises BadServiceAccount: an owner who is not of the project, or a description too long.
+    :raises BadServiceAccount: an owner who is not of the project, a description too long, or no
+        number of calls.
     """
     project, user = account.project, account.user
     if project is None:
         raise ServiceAccountNotFound(f"{user} is of no project: superusers manage it under Users.")
     access.require(actor, Right.MANAGE_MEMBERS, project)
     words = None if description is None else _described(description)
+    calls = checked_calls(calls_per_minute, BadServiceAccount)
     with epoch.change(*_projects_of(user, project)):
         access.require_still(actor, Right.MANAGE_MEMBERS, project)
         before = columns(account)
@@ -114,8 +120,12 @@ def change_service_account(
             account.owner = _owner(owner, project)
         if active is not None:
             user.is_active = active
+        if calls_per_minute is not None:
+            account.calls_per_minute = calls
         Account.objects.filter(pk=account.pk).update(
-            description=account.description, owner=account.owner
+            description=account.description,
+            owner=account.owner,
+            calls_per_minute=account.calls_per_minute,
         )
         User.objects.filter(pk=user.pk).update(is_active=user.is_active)
         if (after := columns(account)) != before:
@@ -167,6 +177,7 @@ def columns(account: Account) -> dict[str, Any]:
         "owner": account.owner,
         "description": account.description,
         "is_active": account.user.is_active,
+        "calls_per_minute": account.calls_per_minute,
     }
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Views, rights and networks that one token is limited to, each.
 MAX_LIMITS = 100
+#: Far more than one process answers.
+MOST_CALLS = 1_000_000
 
 
 class BadTokenRequest(Invalid):
@@ -39,6 +41,7 @@ class Limits(NamedTuple):
     views: Sequence[str] = ()
     rights: Sequence[str] = ()
     networks: Sequence[str] = ()
+    calls_per_minute: int | None = None
 
 
 NO_LIMITS = Limits()
@@ -49,9 +52,9 @@ def checked(limits: Limits, project: Project | None) -> Limits:
 
     :raises BadTokenRequest: names what means nothing, and what would.
     """
-    for what, asked in zip(Limits._fields, limits, strict=True):
-        if len(asked) > MAX_LIMITS:
-            raise BadTokenRequest(f"{len(asked)} {what}; a token has at most {MAX_LIMITS}.")
+    for what in ("views", "rights", "networks"):
+        if (count := len(getattr(limits, what))) > MAX_LIMITS:
+            raise BadTokenRequest(f"{count} {what}; a token has at most {MAX_LIMITS}.")
     if unknown := sorted(set(limits.rights) - {*Right}):
         name = unknown[0][:SHOWN_LENGTH]
         raise BadTokenRequest(f"there is no right {name!r}.{did_you_mean(name, list(Right))}")
@@ -68,7 +71,25 @@ def checked(limits: Limits, project: Project | None) -> Limits:
             f"{str(exc)[:SHOWN_LENGTH]}; write networks as 10.1.0.0/16 or 2001:db8::/32, single"
             " addresses as they are."
         ) from exc
-    return Limits(sorted(set(limits.views)), sorted(set(limits.rights)), sorted(networks))
+    return Limits(
+        sorted(set(limits.views)),
+        sorted(set(limits.rights)),
+        sorted(networks),
+        checked_calls(limits.calls_per_minute, BadTokenRequest),
+    )
+
+
+def checked_calls(calls: int | None, error: type[Invalid]) -> int | None:
+    """Return how many calls a minute may be made, as it is stored: 0 is no limit, which is None.
+
+    :raises Invalid: as ``error``; no number that can be one.
+    """
+    if calls is not None and not 0 <= calls <= MOST_CALLS:
+        raise error(
+            f"calls_per_minute {str(calls)[:40]}: write a whole number up to {MOST_CALLS:,}, 0 for"
+            " no limit."
+        )
+    return calls or None
 
 
 def require_within(actor: User, token: ApiToken) -> None:
@@ -88,6 +109,7 @@ def require_within(actor: User, token: ApiToken) -> None:
             ("other views", _exceeds(token.views, scope.views)),
             ("other rights", _exceeds(token.rights, scope.rights)),
             ("other networks", not _inside(networks_of(token.networks), scope.networks)),
+            ("more calls", _calls_more(token.calls_per_minute, scope.calls_per_minute)),
             (f"longer than until {scope.expires_at:%Y-%m-%d}", _outlives(token, actor, scope)),
         )
         if is_wider
@@ -101,6 +123,10 @@ def require_within(actor: User, token: ApiToken) -> None:
 
 def _outlives(token: ApiToken, actor: User, scope: Scope) -> bool:
     return token.user_id == actor.pk and token.expires_at > scope.expires_at
+
+
+def _calls_more(asked: int | None, allowed: int | None) -> bool:
+    return allowed is not None and (asked is None or asked > allowed)
 
 
 def _exceeds(asked: Sequence[str], allowed: frozenset[str]) -> bool:

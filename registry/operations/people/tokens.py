@@ -16,6 +16,7 @@ from django.db import transaction
 from lib.errors import Conflict, NotFound
 from lib.shells import shell_actor
 from registry import access, audit, epoch
+from registry.accounts.passwords import has_own_password
 from registry.authentication import TOKEN_PREFIX, digest
 from registry.choices import Right
 from registry.models import ApiToken, Membership
@@ -27,9 +28,8 @@ from registry.operations.people.token_limits import (
     checked,
     require_within,
 )
-from registry.own_passwords import has_own_password
 from registry.scopes import is_limited, scope_of
-from registry.told_accounts import token_facts
+from registry.trail.told.accounts import token_facts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,7 +118,7 @@ def rotate_token(
         token.refresh_from_db()
         if not token.is_live(at) or token.successors.exists():
             raise TokenNotLive(f"{token} has ended or was rotated before; issue a new one.")
-        limits = Limits(token.views, token.rights, token.networks)
+        limits = Limits(token.views, token.rights, token.networks, token.calls_per_minute)
         successor, text = _new(
             token.user, token.name, actor, at, made_for, token.project, checked(limits, None)
         )

@@ -12,16 +12,17 @@ from django.db import transaction
 from django.db.models import Q
 
 from lib.errors import Conflict, Invalid
-from registry import access, account_names, audit, epoch, locks
+from registry import access, audit, epoch, locks
+from registry.accounts import names as account_names
+from registry.accounts.hands import hands_of
+from registry.accounts.passwords import note_password
 from registry.choices import AccountKind, ProposalKind, Role
-from registry.hands import hands_of
 from registry.models import Account, Membership, Project
 from registry.operations.people.members import require_decides_nothing
 from registry.operations.people.passwords import note_password_changed
 from registry.operations.people.proposing import propose
-from registry.own_passwords import note_password
 from registry.proposals import ALONE, decides_anything
-from registry.told_accounts import ALL, MARKS, told
+from registry.trail.told.accounts import ALL, MARKS, told
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from registry.operations.registration.standing import Standing
     from registry.operations.registration.storing import Change
     from registry.reading.parsing import Definition, Problem
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
     from registry.spec.versions import Version
 
 
@@ -44,6 +44,8 @@ class Applied:
     draft: FeatureViewVersion | None = None
     #: False: it is registered as it was sent, and its source was not looked at.
     looked_at: bool = True
+    #: What the draft reads and nobody approved yet, as ``view@1.0.0``: it is not submitted before.
+    waits_for: tuple[str, ...] = ()
     #: The number a submission of the draft would have, where that is asked for.
     submitted: Version | None = None
     #: The fingerprint of what was sent, without what it embeds.
@@ -68,6 +70,8 @@ class Application:
     standing: Standing
     #: Whether the actor may change every view of the project, by a right on the project itself.
     may_change_all: bool = False
+    #: Whether nothing may be stored that counts at once, or that others wrote.
+    drafts_only: bool = False
     #: Whether to tell the consequences of each change.
     detailed: bool = False
     #: What is to be stored, in order.

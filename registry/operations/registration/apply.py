@@ -17,17 +17,20 @@ from registry import access, epoch, lifecycle
 from registry.choices import Action, Kind, Right, State
 from registry.looking import under_rights
 from registry.mask_keys import require_key, wants_key
-from registry.operations.lifecycle.reviews import check_submission, looked_at, submit_version
+from registry.operations.lifecycle.submissions import check_submission, looked_at, submit_version
 from registry.operations.registration.applied import Application, Applied
 from registry.operations.registration.catalog_objects import decide_data_source, decide_entity
 from registry.operations.registration.consequences import tell_consequences
+from registry.operations.registration.drafts_only import require_only_drafts
 from registry.operations.registration.feature_services import decide_feature_service
+from registry.operations.registration.following import dependent_views
 from registry.operations.registration.looking_ahead import look_ahead
 from registry.operations.registration.on_demand import decide_on_demand_view
 from registry.operations.registration.origins import note_origins, record_commit
+from registry.operations.registration.reading_order import in_reading_order
 from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
-from registry.operations.registration.view_drafts import decide_feature_view, dependent_views
+from registry.operations.registration.view_drafts import decide_feature_view
 from registry.reading.parsing import InvalidDefinitions
 from registry.spec.model import FeatureViewSpec
 
@@ -39,10 +42,10 @@ if TYPE_CHECKING:
 
     from registry.looking import Look, Looking
     from registry.models import FeatureViewVersion, Project
+    from registry.operations.registration.following import Moved
     from registry.operations.registration.origins import Commit
-    from registry.operations.registration.view_drafts import Moved
     from registry.reading.parsing import Definition
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
     from registry.spec.versions import Version
 
 DECIDE: dict[Kind, Callable[[Application, Definition], Applied | None]] = {
@@ -72,6 +75,7 @@ def apply_definitions(
     submit: bool = False,
     look_all: bool = False,
     detailed: bool = False,
+    drafts_only: bool = False,
     commit: Commit | None = None,
 ) -> list[Applied]:
     """Store ``definitions`` (or, with ``dry_run``, say what storing them would change).
@@ -79,30 +83,27 @@ def apply_definitions(
     What changes is decided by reading alone; only storing it waits for others, and others for it.
     ``editor_ids`` count as editors beside the actor: whoever made the token they came with.
     ``look_all``: look at the sources also of views that are registered as they are sent.
-    ``commit``: what the definitions are of, noted with each.
+    ``commit``: what the definitions are of, noted with each. ``drafts_only``: see that module.
     ``detailed``: tell the consequences of each change too. Who may only plan is told what somebody
     would be who may do it.
     :raises ActionNotPermitted: the actor may not register definitions here.
     :raises InvalidDefinitions: listing every problem with its place; nothing is stored.
+    :raises NotOnlyDrafts: with ``drafts_only``, something else would change.
     :raises RegisteredMeanwhile: somebody else's change needs a source to be looked at anew.
     """
-    needed = Right.PLAN_FEATUREVIEW if dry_run else Right.ADD_FEATUREVIEW
-    access.require_still(actor, needed, project)
-    only_plans = not access.can(actor, Right.ADD_FEATUREVIEW, project)
-    if not dry_run and any(map(_wants_key, definitions)):
-        require_key(project, actor, at)
+    only_plans = _require(definitions, project, actor, dry_run=dry_run, at=at)
     seeing = _Seeing(under_rights(look, actor, at=at))
     remembering = look_ahead(
         definitions, project=project, look=seeing, submit=submit, look_all=look_all
     )
 
     def decide() -> Application:
-        application = Application(
+        return _decide(definitions, submit, Application(
             project=project, actor=actor, editor_ids=editor_ids | {actor.pk}, at=at,
             look=remembering, standing=Standing(project), detailed=detailed,
+            drafts_only=drafts_only,
             may_change_all=only_plans or access.can(actor, Right.CHANGE_FEATUREVIEW, project),
-        )  # fmt: skip
-        return _decide(definitions, submit, application)
+        ))  # fmt: skip
 
     decided = decide()
     if dry_run:
@@ -115,6 +116,17 @@ def apply_definitions(
             decided = decide()
         _store(decided, submit, commit)
     return decided.applied
+
+
+def _require(
+    definitions: list[Definition], project: Project, actor: User, *, dry_run: bool, at: datetime
+) -> bool:
+    """Return whether the actor may do no more than plan."""
+    needed = Right.PLAN_FEATUREVIEW if dry_run else Right.ADD_FEATUREVIEW
+    access.require_still(actor, needed, project)
+    if not dry_run and any(map(_wants_key, definitions)):
+        require_key(project, actor, at)
+    return not access.can(actor, Right.ADD_FEATUREVIEW, project)
 
 
 def _store(decided: Application, submit: bool, commit: Commit | None) -> None:
@@ -163,13 +175,15 @@ def _decide(definitions: list[Definition], submit: bool, application: Applicatio
     application.applied = _apply(application, definitions)
     if application.problems:
         raise InvalidDefinitions(application.problems)
+    if application.drafts_only:
+        require_only_drafts(application)
     if submit:
         drafts = _drafts(application)
         # All at once: also those that follow what was sent.
         wanted = [looked_at(each) for each in drafts if each.spec.transform.is_stored]
         application.look(specs=wanted, project=application.project)
         for applied in application.applied:
-            if applied.draft is not None:
+            if applied.draft is not None and not applied.waits_for:
                 applied.submitted = _number_at_submission(application, applied.draft)
     if application.detailed:
         tell_consequences(application)
@@ -177,7 +191,8 @@ def _decide(definitions: list[Definition], submit: bool, application: Applicatio
 
 
 def _drafts(application: Application) -> list[FeatureViewVersion]:
-    return [each.draft for each in application.applied if each.draft is not None]
+    """Return those that are submitted together; others wait for what they read."""
+    return [each.draft for each in application.applied if each.draft and not each.waits_for]
 
 
 def _number_at_submission(application: Application, draft: FeatureViewVersion) -> Version:
@@ -211,7 +226,7 @@ def _said(application: Application, submit: bool) -> list[Applied]:
 def _apply(application: Application, definitions: list[Definition]) -> list[Applied]:
     changes: list[Applied] = []
     moved: Moved = {}
-    for definition in definitions:
+    for definition in in_reading_order(application, definitions):
         applied = DECIDE[definition.kind](application, definition)
         if applied is None:
             continue
@@ -225,7 +240,7 @@ def _apply(application: Application, definitions: list[Definition]) -> list[Appl
 
 def _submit(application: Application) -> None:
     for applied in application.applied:
-        if applied.draft is None:
+        if applied.draft is None or applied.waits_for:
             continue
         version = submit_version(
             version=applied.draft,

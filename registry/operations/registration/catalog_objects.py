@@ -13,7 +13,7 @@ from registry.spec.fingerprints import canonical_json, text_fingerprint
 if TYPE_CHECKING:
     from registry.operations.registration.applied import Application
     from registry.reading.parsing import Definition
-    from registry.spec.sources import Source
+    from registry.spec.sources.kinds import Source
 
 
 def decide_entity(application: Application, definition: Definition) -> Applied:

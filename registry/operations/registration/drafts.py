@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from registry.operations.registration.applied import Application
     from registry.operations.registration.standing import Standing
     from registry.spec.change import Change
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 def decide_draft(application: Application, spec: VersionSpec, *, editor_ids: set[int]) -> Applied:

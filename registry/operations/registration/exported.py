@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from lib.decoding import json_reader
 from registry.choices import SUBMITTED_STATES, Kind, State
 from registry.mask_keys import newest_identity
 from registry.models import DataSource, Entity, FeatureService, FeatureView
@@ -18,9 +17,10 @@ from registry.newest import heads_of
 from registry.operations.registration.view_drafts import resolved
 from registry.source_places import Places
 from registry.spec.fingerprints import content_fingerprint
-from registry.spec.model import FeatureServiceSpec, VersionSpec, on_demand_view
+from registry.spec.on_demand_views import on_demand_view
 from registry.spec.row_sql import laid_out
 from registry.spec.transforms import transform_of
+from registry.spec.version_spec import VersionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 #: What a definition that is sent is compared with: the highest of these.
 STANDING = tuple(state for state in SUBMITTED_STATES if state != State.RETIRED)
-_read_service = json_reader(FeatureServiceSpec)
 #: The kinds in the order in which they are applied; views of both kinds are rows of one.
 MODELS: tuple[type[Entity | DataSource | FeatureView | FeatureService], ...] = (
     Entity,
@@ -115,7 +114,7 @@ def catalog_rows(
 def _of_catalog(row: Entity | DataSource | FeatureService) -> Exported:
     if isinstance(row, FeatureService):
         assert row.current is not None  # noqa: S101 - those without are left out before
-        spec: Described = _read_service(row.current.spec_json)
+        spec: Described = row.current.spec
         return Exported(Kind.FEATURE_SERVICE, spec, str(row.current.version))
     kind = Kind.ENTITY if isinstance(row, Entity) else Kind.DATA_SOURCE
     return Exported(kind, row.spec)
@@ -138,10 +137,10 @@ class _Parts:
         """Return whether the version means today what it meant when it was written."""
         if spec.source is None:
             return True
-        source = self._sources[spec.view.source]
+        own, *joined = (self._places.of(self._sources[source.name]) for source in spec.all_sources)
         entities = [self._entities[name] for name in spec.view.entities]
         mask_key = self._mask_key if spec.has_hashes else ""
-        now = resolved(spec.view, self._places.of(source), entities, mask_key)
+        now = resolved(spec.view, own, entities, mask_key, joined, reads=spec.reads)
         return content_fingerprint(now) == content_fingerprint(spec.untaken)
 
 

@@ -17,11 +17,21 @@ from registry.operations.registration.applied import Applied
 from registry.operations.registration.references import Catalogue
 from registry.operations.registration.storing import ServiceChange
 from registry.reading.rules import MAX_REFERENCES
+from registry.spec.context import (
+    FORMATS,
+    BadTemplate,
+    named,
+    parse_template,
+    places_of,
+    takes,
+)
 from registry.spec.fingerprints import canonical_json, text_fingerprint
 from registry.spec.model import FeatureServiceSpec
 from registry.spec.references import Reference, parse_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from registry.operations.registration.applied import Application
     from registry.reading.parsing import Definition, Problem
 
@@ -51,11 +61,40 @@ def decide_feature_service(application: Application, definition: Definition) -> 
     if len(members) > MAX_REFERENCES:
         message = f"{len(members)} features; a service has at most {MAX_REFERENCES}, split it."
         problems.append(definition.problem(("features",), message))
+    if spec.context is not None and not problems and not _waits(application, spec):
+        problems += _context_problems(definition, spec.context, catalogue, list(members))
     application.problems += problems
     if problems:
         return None
     expanded = msgspec.structs.replace(spec, features=tuple(members))
     return _decide(application, definition, expanded, list(members.values()))
+
+
+def _waits(application: Application, spec: FeatureServiceSpec) -> bool:
+    """Tell whether some of its views cannot be stored, so that not all members are known."""
+    return any(parse_reference(each).view in application.refused_views for each in spec.features)
+
+
+def _context_problems(
+    definition: Definition, template: str, catalogue: Catalogue, members: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield which places of the template name no member, or in a format that it cannot have."""
+    references = [parse_reference(member) for member in members]
+    for place in places_of(parse_template(template)):
+        try:
+            reference = references[named([place.name], references)[place.name]]
+        except BadTemplate as exc:
+            yield definition.problem(("context",), exc.message)
+            continue
+        version, _ = catalogue.find(reference)
+        features = {each.name: each for each in version.spec.features}
+        if not takes(features[reference.feature].value_type, place.format):
+            kind = features[reference.feature].type
+            message = (
+                f"{{{place.name}:{place.format}}}: {reference} is a {kind}, which has no such"
+                f" format. There are {FORMATS}."
+            )
+            yield definition.problem(("context",), message)
 
 
 def _members(catalogue: Catalogue, reference: Reference) -> list[FeatureServiceMember]:

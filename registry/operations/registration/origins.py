@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lib.errors import Invalid
 from registry import audit
+from registry.choices import Kind
 from registry.models import Origin
+from registry.spec.fingerprints import view_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from registry.models import FeatureViewVersion
     from registry.operations.registration.applied import Application
+    from registry.spec.version_spec import VersionSpec
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _LOGIN = re.compile("://[^/]*@")
@@ -96,6 +100,18 @@ def note_origins(application: Application, commit: Commit) -> None:
         unique_fields=("project", "kind", "name"),
         update_fields=_COLUMNS,
     )
+
+
+def note_settled(version: FeatureViewVersion, before: VersionSpec, after: VersionSpec) -> None:
+    """Have a commit go on saying what it said of a draft, now that what that reads has numbers."""
+    if before.view == after.view:
+        return
+    Origin.objects.filter(
+        project=version.feature_view.project_id,
+        name=version.feature_view.name,
+        kind=Kind.FEATURE_VIEW,
+        fingerprint=view_fingerprint(before),
+    ).update(fingerprint=view_fingerprint(after))
 
 
 def _shown(path: str) -> str:

@@ -21,12 +21,11 @@ from registry.looking import get_looking
 from registry.models import FeatureViewVersion, FileRoot, Project
 from registry.operations.people.proposing import propose
 from registry.operations.registration.applied import Application
+from registry.operations.registration.following import views_over_root
 from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
-from registry.operations.registration.view_drafts import views_over_root
 from registry.proposals import ALONE
 from registry.reading.names import NAME
-from registry.spec.sources import RootedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -242,7 +241,7 @@ def _readers(root: FileRoot) -> list[str]:
     return [
         str(version)
         for version in versions.exclude(state__in=closed).select_related("feature_view")
-        if isinstance(version.spec.source, RootedSource) and version.spec.source.root == root.name
+        if root.name in version.spec.roots
     ]
 
 

@@ -33,7 +33,7 @@ from registry.spec.versions import FIRST, Version, parse_version
 if TYPE_CHECKING:
     from registry.models import BrokenGlass
     from registry.models.catalog import CatalogObject
-    from registry.spec.model import VersionSpec
+    from registry.spec.version_spec import VersionSpec
 
 #: What deciding never reads, and is large.
 _UNREAD = ("packet",)

@@ -23,7 +23,7 @@ from registry.models import (
     FeatureViewVersion,
     VersionEditor,
 )
-from registry.told_definitions import require_parts_as_told
+from registry.trail.told.definitions import require_parts_as_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from django.urls import reverse
 
-from materialization.admin.runs import profile_table
+from materialization.admin.profile_table import profile_table
 from materialization.models import MaterializationRun, MaterializationSchedule, StoredWindow
 from registry.models import AuditEntry
 from tests.factories import AT, make_ready, make_version

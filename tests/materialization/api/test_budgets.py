@@ -74,3 +74,11 @@ def test_a_view_that_is_not_there_has_no_budget(call, version):
     response = call("owner", "get", "feature-views/driver_hourli/budget")
 
     assert (response.status_code, "driver_hourly" in response.json()["detail"]) == (404, True)
+
+
+@pytest.mark.parametrize("path", ["budget", "versions/1.0.0/backfill"])
+def test_a_name_that_no_view_can_have_is_of_none(call, version, path):
+    response = call("owner", "get" if path == "budget" else "post", f"feature-views/a%00/{path}")
+
+    assert response.status_code == 404
+    assert "no feature view" in response.json()["detail"]

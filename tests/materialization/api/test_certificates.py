@@ -88,7 +88,7 @@ def test_who_sees_what_was_found_and_whose_rows_they_are(call, differing, who):
 @pytest.mark.parametrize(
     ("query", "count"),
     [("status=different", 1), ("status=equal", 0), ("feature_view=driver_hourly&kind=online", 1),
-     ("feature_view=other", 0)],
+     ("feature_view=driver_hourly@1.0.0", 1), ("feature_view=other", 0)],
 )  # fmt: skip
 def test_they_are_found_by_view_and_status(call, differing, query, count):
     assert call("consumer", "get", f"certificates?{query}").json()["count"] == count

@@ -8,6 +8,7 @@ import pytest
 from guardian.shortcuts import assign_perm
 from rest_framework.test import APIClient
 
+from materialization.api.runs import places_to_wait
 from materialization.models import MaterializationRun
 from registry.choices import State
 from registry.models import AuditEntry
@@ -97,6 +98,55 @@ def test_the_right_on_one_view_is_enough_to_name_it(call, cast, version):
     assert call("consumer", "post", "materialize-incremental", {"end_ts": END}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("path", "members", "waits"),
+    [
+        (path, members, waits)
+        for call in ("materialize", "materialize-incremental")
+        for path, members, waits in (
+            (call, {}, False),
+            (f"{call}?async=true", {"full_feature_names": False}, False),
+            (f"{call}?async=false", {}, True),
+            (call, {"full_feature_names": False}, True),
+        )
+    ]
+    + [("materialize", {"disable_event_timestamp": False}, True)],
+)
+def test_callers_of_feasts_server_and_who_says_so_get_the_answer_when_all_is_done(
+    call, cast, path, members, waits
+):
+    start = {} if "incremental" in path else {"start_ts": START}
+
+    response = call("operator", "post", path, {**start, "end_ts": END, **members})
+
+    # There is no version, so that nothing has to be done.
+    assert (response.status_code, response.json()) == (200 if waits else 202, {"runs": []})
+
+
+def test_runs_that_take_longer_than_anybody_waits_are_answered_as_they_are(call, version, settings):
+    settings.MATERIALIZE_WAIT_SECONDS = 0
+
+    response = call("operator", "post", "materialize-incremental?async=no", {"end_ts": END})
+
+    assert response.status_code == 202
+    assert response.json()["runs"][0]["status"] == "queued"
+
+
+@pytest.mark.parametrize(("threads", "places"), [(1, 0), (2, 1), (3, 1), (4, 2)])
+def test_of_the_threads_of_a_process_half_wait_at_most(threads, places):
+    there = places_to_wait(threads)
+
+    assert [there.acquire(blocking=False) for _ in range(4)].count(True) == places
+
+
+@pytest.mark.parametrize("said", ["perhaps", ""])
+def test_async_is_true_or_false(call, version, said):
+    response = call("operator", "post", f"materialize-incremental?async={said}", {"end_ts": END})
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_filter")
+    assert not MaterializationRun.objects.exists()
+
+
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_who_may_cancel_a_run(call, version, who):
     run_id = call("owner", "post", "materialize-incremental", {"end_ts": END}).json()["runs"][0]
@@ -162,6 +212,9 @@ def test_runs_are_found_by_view_and_status(call, version):
         return call("consumer", "get", f"runs?{query}").json()["count"]
 
     assert count("feature_view=driver_hourly&status=queued") == 1
+    assert count("feature_view=driver_hourly@1.0.0") == 1
+    other = call("consumer", "get", "runs?feature_view=driver_hourly@1.0.1")
+    assert (other.status_code, other.json()["code"]) == (404, "version_not_found")
     assert (count("feature_view=other"), count("status=succeeded")) == (0, 0)
 
 

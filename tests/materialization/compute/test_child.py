@@ -19,7 +19,13 @@ from materialization.compute.limits import EngineLimits
 from materialization.errors import EngineStopped
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
-from tests.materialization.engine_cases import END, at, heavy_spec, make_spec, write_parquet
+from tests.materialization.engine_cases import (
+    END,
+    at,
+    make_spec,
+    slow_spec,
+    write_parquet,
+)
 
 LIMITS = EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30)
 T = at("2024-03-01T12:00")
@@ -70,7 +76,7 @@ def test_the_environment_does_not_reach_the_child(rows, monkeypatch):
 
 
 def test_leaving_early_ends_the_child(tmp_path):
-    with start_child(job(tmp_path, heavy_spec(tmp_path)), LIMITS) as child:
+    with start_child(job(tmp_path, slow_spec(tmp_path)), LIMITS) as child:
         next(child.shares())
         assert is_alive(child.pid)
 
@@ -78,14 +84,14 @@ def test_leaving_early_ends_the_child(tmp_path):
 
 
 def test_a_killed_child_may_be_tried_again(tmp_path):
-    spec = heavy_spec(tmp_path)
+    spec = slow_spec(tmp_path)
     with pytest.raises(EngineStopped), start_child(job(tmp_path, spec), LIMITS) as child:
         os.kill(child.pid, signal.SIGKILL)
         child.report()
 
 
 def test_the_child_dies_with_its_parent(tmp_path):
-    spec = heavy_spec(tmp_path)
+    spec = slow_spec(tmp_path)
     read, write = os.pipe()
     parent = os.fork()
     if parent == 0:

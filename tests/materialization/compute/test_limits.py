@@ -24,8 +24,8 @@ from tests.materialization.engine_cases import (
     END,
     at,
     computed_rows,
-    heavy_spec,
     make_spec,
+    slow_spec,
     write_parquet,
 )
 from tests.servers import ROOT
@@ -100,7 +100,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def test_a_child_is_confined_before_it_touches_anything(tmp_path):
-    with start_child(job(tmp_path, heavy_spec(tmp_path)), LIMITS) as child:
+    with start_child(job(tmp_path, slow_spec(tmp_path)), LIMITS) as child:
         ends = time.monotonic() + 30
         adjusted = Path(f"/proc/{child.pid}/oom_score_adj")
         while adjusted.read_text().strip() != "1000" and time.monotonic() < ends:
@@ -135,7 +135,7 @@ print(*resource.getrlimit(resource.RLIMIT_DATA), *resource.getrlimit(resource.RL
 
 
 def test_a_child_that_the_system_kills_says_so_and_nothing_of_its_own(tmp_path):
-    spec = heavy_spec(tmp_path)
+    spec = slow_spec(tmp_path)
 
     with (
         pytest.raises(EngineStopped, match="killed, by the system for want of memory") as caught,

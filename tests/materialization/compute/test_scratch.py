@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from materialization.compute import scratch
-from materialization.edges import engine
+from materialization.edges.engines import engine
 from tests import servers
 
 LATER = 120

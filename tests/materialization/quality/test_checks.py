@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,8 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from materialization.compute.limits import EngineLimits
-from materialization.compute.session import open_session
 from materialization.errors import CheckUnusable
 from materialization.quality.checking import Checked, Counted, check_files
 from materialization.quality.expectations import Batch, judge
@@ -32,15 +29,6 @@ def view(kind="int64", *, of_view=None, **checks):
     feature = FeatureSpec(name="x", type=kind, checks=msgspec.convert(checks, Checks))
     view = msgspec.structs.replace(spec.view, features=(feature,), checks=of_view or ViewChecks())
     return msgspec.structs.replace(spec, view=view)
-
-
-@pytest.fixture(scope="module")
-def connection():
-    """A connection as the sandbox has one."""
-    with tempfile.TemporaryDirectory() as directory:
-        limits = EngineLimits(memory_limit_mb=256, threads=2)
-        with open_session(limits, directory=directory) as opened:
-            yield opened
 
 
 @pytest.fixture

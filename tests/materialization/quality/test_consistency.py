@@ -10,7 +10,9 @@ from django.core.management import CommandError, call_command
 
 from lib.connections import get_redis
 from materialization.choices import CertificateKind, CertificateStatus, RunKind
-from materialization.edges import engine, offline_store, online_store, whereabouts
+from materialization.edges.engines import engine
+from materialization.edges.sources import whereabouts
+from materialization.edges.stores import offline_store, online_store
 from materialization.finding.kinds import find_source
 from materialization.models import Alert, Certificate
 from materialization.quality.consistency.findings import (

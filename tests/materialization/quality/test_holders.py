@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import timedelta
 
 import duckdb
@@ -35,14 +34,6 @@ def view(*, ttl=None, kind="int64", keys=(("k", "int64"),)):
     return msgspec.structs.replace(
         spec, view=msgspec.structs.replace(spec.view, features=(feature,))
     )
-
-
-@pytest.fixture(scope="module")
-def connection():
-    with tempfile.TemporaryDirectory() as directory:
-        limits = EngineLimits(memory_limit_mb=256, threads=2)
-        with open_session(limits, directory=directory) as opened:
-            yield opened
 
 
 @pytest.fixture(scope="module")

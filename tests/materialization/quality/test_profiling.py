@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from datetime import UTC
 from decimal import Context, Decimal
 
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.limits import EngineLimits
-from materialization.compute.session import open_session
 from materialization.quality.profiles import QUANTILES, Profile
 from materialization.quality.profiling import SAMPLE_ROWS, profile_files
 from materialization.stores.columns import stored_schema
@@ -28,15 +26,6 @@ T = at("2024-01-01T00:00")
 
 def view(kind):
     return make_spec(features=[("x", kind)])
-
-
-@pytest.fixture(scope="module")
-def connection():
-    """A connection as the sandbox has one."""
-    with tempfile.TemporaryDirectory() as directory:
-        limits = EngineLimits(memory_limit_mb=256, threads=2)
-        with open_session(limits, directory=directory) as opened:
-            yield opened
 
 
 @pytest.fixture

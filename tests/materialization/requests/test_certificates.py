@@ -10,7 +10,7 @@ from django.core.management import call_command
 from lib.connections import get_redis
 from lib.errors import Unavailable
 from materialization.choices import CertificateKind, CertificateStatus
-from materialization.edges import whereabouts
+from materialization.edges.sources import whereabouts
 from materialization.finding.kinds import find_source
 from materialization.models import Alert, Certificate, MaterializationRun
 from materialization.requests.certificates import (

@@ -7,7 +7,8 @@ from django.db import connection
 
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
-from materialization.requests.runs import cancel_run, request_run, request_runs
+from materialization.requests.cancelling import cancel_run
+from materialization.requests.runs import request_run, request_runs
 from materialization.runner.ending import Ending, end_run
 from materialization.runner.run import claim
 from registry import audit

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from lib.connections import get_redis
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.models import (
     MaterializationRun,
     MaterializationSchedule,
@@ -46,8 +46,19 @@ class Cost(NamedTuple):
 
 
 def cost_of(act: Callable[[], object]) -> Cost:
-    """Return what doing it again takes: what is compiled once is not counted."""
-    act()
+    """Return what doing it takes once it takes the same twice.
+
+    What is compiled, closed or cleaned up once, in this process or Redis, is not counted.
+    """
+    cost = taken(act)
+    for _ in range(5):
+        before, cost = cost, taken(act)
+        if cost[::2] == before[::2]:
+            break
+    return cost
+
+
+def taken(act: Callable[[], object]) -> Cost:
     steps = 0
 
     def count() -> None:

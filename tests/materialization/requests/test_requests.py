@@ -7,15 +7,11 @@ from django.contrib.auth.models import User
 
 from lib.seen import ChangedMeanwhile
 from materialization.choices import RunKind
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.due import add_schedules
-from materialization.requests.runs import (
-    NotMaterializable,
-    RunInProgress,
-    cancel_run,
-    request_run,
-)
+from materialization.requests.runs import NotMaterializable, RunInProgress, request_run
 from materialization.requests.schedules import BadSchedule, change_schedule
 from materialization.windows import BadWindow
 from registry.access import ActionNotPermitted

@@ -15,12 +15,13 @@ from lib.connections import RedisUnreachable, get_redis
 from lib.errors import Conflict
 from lib.rates import Rate
 from materialization.choices import LIVE_STATUSES, RunStatus
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.requests import due, reloads, sweep
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.expiring import WALK_EVERY
 from materialization.requests.pausing import pause_run
-from materialization.requests.runs import cancel_run, request_run
+from materialization.requests.runs import request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending, end_run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from decimal import Decimal
+from itertools import chain, repeat
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from materialization.runner.ending import MAX_ATTEMPTS
 from registry.choices import EvidencePart, EvidenceStatus, State
 from registry.evidence import sealed
 from registry.models import Evidence
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from tests.factories import AT, DEFINITIONS, VIEW, make_version, verbs_of
 from tests.materialization.run_world import HOUR, ROWS, write_rows
 
@@ -75,6 +76,24 @@ def test_a_submission_has_the_profile_of_the_rows_it_would_make(submitted):
     assert (trips["min"], trips["max"]) == (10, 30)
     assert len(values["sample"]) == 4
     assert {row["driver_id"] for row in values["sample"]} == {1001, 1002, 1003}
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_all_computations_of_a_submission_have_so_much_time_together(submitted, settings, late):
+    """Others wait for the worker: the clock is past it when the first computation is looked at."""
+    end = AT + timedelta(seconds=settings.EVIDENCE_MAX_SECONDS + late)
+    clock = chain([AT, AT], repeat(end))  # claimed, and begun
+    (evidence,) = submitted.evidence.all()
+
+    assay_submission(evidence_id=evidence.pk, worker="worker-1", clock=lambda: next(clock))
+
+    evidence.refresh_from_db()
+    states = {name: found["state"] for name, found in evidence.parts.items()}
+    assert states[EvidencePart.PROFILE] == ("not_computed" if late else "computed")
+    if late:
+        why = evidence.parts[EvidencePart.PROFILE]["why"]
+        assert "took longer than 1,800 s" in why
+        assert "raise EVIDENCE_MAX_SECONDS" in why
 
 
 def test_what_there_is_nothing_to_compare_with_says_so(submitted):
@@ -170,7 +189,7 @@ def test_a_base_that_cannot_be_computed_leaves_the_rest(cast, sources):
 
 
 def test_what_was_withdrawn_is_not_computed(submitted, cast):
-    reviews.withdraw_version(version=submitted, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=submitted, actor=cast.author, at=AT)
 
     evidence = Evidence.objects.get(version=submitted)
     assay_submission(evidence_id=evidence.pk, worker="worker-1", clock=lambda: AT)
@@ -214,7 +233,7 @@ def test_an_outage_is_tried_again_and_told_in_the_end(submitted, monkeypatch):
     def away(*_):
         raise Unavailable("the store is away.")
 
-    monkeypatch.setattr(assaying, "find_source", away)
+    monkeypatch.setattr(assaying, "find_rows", away)
     for _ in range(MAX_ATTEMPTS - 1):
         assert assayed(submitted).status == EvidenceStatus.WAITING
 

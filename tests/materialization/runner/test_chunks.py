@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.chunks import read_chunks
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import MaterializationRun
 from materialization.queries import coverage, table_at
 from materialization.requests.sweep import sweep

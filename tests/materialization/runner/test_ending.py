@@ -8,7 +8,7 @@ import pytest
 
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
-from materialization.requests.runs import cancel_run
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.sweep import sweep
 from materialization.runner import ending
 from materialization.runner.ending import Ending, end_run

@@ -9,7 +9,7 @@ import pytest
 from lib.connections import RedisUnreachable, get_redis
 from materialization.choices import RunStatus
 from materialization.models import MaterializationRun
-from materialization.requests.runs import RunFinished, cancel_run
+from materialization.requests.cancelling import RunFinished, cancel_run
 from materialization.runner import ending, loading
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending

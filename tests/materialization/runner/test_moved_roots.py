@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from registry.choices import State
 from registry.models import FeatureViewVersion, FileRoot
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import reviews, submissions
 from registry.operations.registration.roots import assign_root, move_root
 from tests.factories import make_project, make_version, seen
 from tests.materialization.run_world import (
@@ -56,7 +56,7 @@ def test_what_is_approved_for_the_new_place_reads_it(version, cast, settings, el
             root=FileRoot.objects.get(), path=str(elsewhere), actor=cast.superuser, at=AT
         )
         draft = drafts[0].draft
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
+        submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
         reviews.approve_version(version=draft, packet_hash=seen(draft), actor=cast.steward, at=AT)
 
         assert materialize(draft).status == "succeeded"
@@ -72,8 +72,8 @@ def test_a_draft_of_before_the_move_is_not_submitted_over_the_new_place(
     draft = make_version(cast, state=State.DRAFT)
     FileRoot.objects.update(path=str(elsewhere))
 
-    with pytest.raises(reviews.SourceProblems, match="in another place"):
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
+    with pytest.raises(submissions.SourceProblems, match="in another place"):
+        submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look_at_sources)
 
 
 def test_two_projects_read_the_same_path_each_under_its_own_root(cast, settings, elsewhere):

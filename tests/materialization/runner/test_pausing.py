@@ -12,13 +12,14 @@ import pytest
 from materialization.api.serializers import run_output
 from materialization.chunks import read_chunks, written_chunks
 from materialization.disclosure import Disclosure
-from materialization.edges import offline_store, online_store
+from materialization.edges.stores import offline_store, online_store
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.outlook import outlook
 from materialization.queries import coverage, table_at
+from materialization.requests.cancelling import RunPublishing, cancel_run
 from materialization.requests.losses import TableBusy, accept_loss
 from materialization.requests.pausing import pause_run, resume_run
-from materialization.requests.runs import RunInProgress, RunPublishing, cancel_run
+from materialization.requests.runs import RunInProgress
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
 from materialization.runner.heartbeat import Heartbeat, RunPaused

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from materialization.errors import SourceUnavailable
 from registry.reading.parsing import InvalidDefinitions
 from tests.factories import apply

@@ -6,7 +6,7 @@ import pytest
 
 from lib.connections import RedisUnreachable
 from materialization.models import MaterializationRun
-from materialization.requests.runs import RunPublishing, cancel_run
+from materialization.requests.cancelling import RunPublishing, cancel_run
 from materialization.runner import run as runner
 from materialization.runner.heartbeat import Heartbeat, LeaseLost, RunCancelled
 from tests.factories import verbs_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import Alert, MaterializationRun, Quarantine
 from materialization.queries import table_at
 from materialization.requests.losses import accept_loss

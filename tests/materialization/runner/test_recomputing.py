@@ -10,8 +10,9 @@ import pytest
 
 from materialization.models import MaterializationRun
 from materialization.queries import newest_sequence
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.recomputing import request_backfill
-from materialization.requests.runs import RunInProgress, cancel_run
+from materialization.requests.runs import RunInProgress
 from materialization.runner import run as runner
 from materialization.windows import BadWindow
 from tests import factories

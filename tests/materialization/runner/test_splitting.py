@@ -15,8 +15,8 @@ import pytest
 from materialization.chunks import Chunk, read_chunks, written_chunks
 from materialization.compute import scratch
 from materialization.models import MaterializationRun
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.pausing import pause_run
-from materialization.requests.runs import cancel_run
 from materialization.requests.sweep import sweep
 from materialization.runner import run as runner
 from materialization.runner import splitting

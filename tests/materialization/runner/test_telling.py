@@ -18,13 +18,14 @@ from referencing import Registry, Resource
 from featurestore_project.celery import app
 from materialization.choices import RunStatus
 from materialization.openlineage import EventType, Told, event, run_id
-from materialization.requests.runs import cancel_run
+from materialization.requests.cancelling import cancel_run
 from materialization.runner import telling
 from materialization.tasks import tell_lineage
-from registry.spec.model import VersionSpec
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.spec.sources.base import SourceColumn, SourceSchema
+from registry.spec.version_spec import VersionSpec
 from tests.factories import AT, DEFINITIONS, make_version
 from tests.materialization.run_world import ROWS, ask, committed, materialize, write_rows
+from tests.registry.operations.test_reads import rides
 
 pytestmark = pytest.mark.django_db
 
@@ -253,6 +254,20 @@ def test_a_masked_form_is_told_as_one(cast):
         name: [each["transformations"][0]["masking"] for each in field["inputFields"]]
         for name, field in fields.items()
     } == {"conv_rate": [False], "acc_rate": [False], "hashed": [True]}
+
+
+def test_what_is_read_of_another_view_is_an_input_of_the_name_it_has_as_an_output(cast):
+    make_version(cast)
+    spec = make_version(cast, text=rides()).spec
+
+    seen = event(EventType.COMPLETE, told(1), spec, at=AT)
+
+    require_valid(seen)
+    assert [each["name"] for each in seen["inputs"]] == ["rides.rides", "rides.driver_hourly"]
+    lineage = seen["outputs"][0]["facets"]["columnLineage"]["fields"]["worth"]["inputFields"]
+    assert [(each["name"], each["field"]) for each in lineage] == [
+        ("rides.rides", "price"), ("rides.driver_hourly", "conv_rate"),
+    ]  # fmt: skip
 
 
 def test_an_event_that_is_not_as_specified_is_found(version):

@@ -16,7 +16,8 @@ from materialization.sources.files import Whereabouts
 from materialization.stores.columns import INSTANT
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.checks import Checks, Expectations, ViewChecks
-from registry.spec.model import FeatureSpec, FeatureViewSpec, ScheduleSpec, VersionSpec
+from registry.spec.model import FeatureSpec, FeatureViewSpec, ScheduleSpec
+from registry.spec.version_spec import VersionSpec
 from tests.materialization.engine_cases import SHARED, at, compute_here, make_spec, write_parquet
 
 ENGINE = ENGINES["duckdb"](EngineLimits(memory_limit_mb=256, threads=1, timeout_s=30))
@@ -57,6 +58,25 @@ def test_dates_that_stand_for_none_are_named_by_column_and_number(tmp_path):
 
     assert first.startswith("2 rows have a date in 'event' that stands for none")
     assert second.startswith("2 rows have a date in 'created' that stands for none")
+
+
+def test_a_wide_source_is_looked_at_to_its_last_column(tmp_path):
+    names = [f"x{number}" for number in range(150)]
+    first, second = rows("1", "2")
+    wide = [{**first, **dict.fromkeys(names, "7")}, {**second, **dict.fromkeys(names, "8")}]
+    wide[1] |= {"x3": "nine", "x149": "ten"}
+    schema = pa.schema([*SCHEMA, *((name, pa.string()) for name in names)])
+    write_parquet(tmp_path, wide, schema)
+
+    features = [(name, "int64") for name in names]
+    report = look(make_spec(created="created", features=features), tmp_path)
+
+    assert [path for path, _ in report.problems] == [
+        ("features", 3, "name"),
+        ("features", 149, "name"),
+    ]
+    assert list(report.examples.values()) == ["'nine'", "'ten'"]
+    assert report.rows == 2
 
 
 def ticking(*, ttl=None, every="1h", windows=("3h",), **view):
@@ -358,3 +378,53 @@ def test_checks_that_the_engine_cannot_read_are_named_where_they_stand(tmp_path)
     assert found["features", 0, "checks", "regex"] == "'[a-z' is no regex of RE2: missing ]: [a-z."
     assert "invalid perl operator" in found["features", 0, "checks", "warn", "regex"]
     assert "it gives a VARCHAR" in found["checks", "conditions", "a_text"]
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (
+            timedelta(),
+            ["1 of 2 rows have a time in 'event'", "2 of 2 rows have a time in 'created'"],
+        ),
+        (timedelta(hours=1), ["1 of 2 rows have a time in 'created'"]),
+        (timedelta(hours=3), []),
+    ],
+)
+def test_rows_that_lie_ahead_are_counted_for_each_time(tmp_path, after, said):
+    write_parquet(tmp_path, rows("1", "2.5", late=timedelta(hours=1)), SCHEMA)
+    spec, where = make_spec(created="created"), Whereabouts(root=str(tmp_path))
+
+    (report,) = looks.look([spec], where=where, engine=ENGINE, at=T + after)
+
+    found = [each for each in report.warnings if "lies ahead" in each]
+    assert len(found) == len(said)
+    for each, words in zip(found, said, strict=True):
+        assert words in each
+        assert f"(after {T + after:%Y-%m-%d %H:%M:%S} UTC): they wait for the run" in each
+    assert report.problems == []
+
+
+USED_AGAIN = "SELECT k, event, upper(note) AS tag, tag || '!' AS x FROM rows"
+PLAIN = "SELECT k, event, upper(note) AS x FROM rows"
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+@pytest.mark.parametrize(("sql", "named"), [(USED_AGAIN, "'tag'"), (PLAIN, "")])
+def test_a_name_that_rows_to_come_may_have_too_is_refused_while_there_are_none(
+    tmp_path, sql, named, ending
+):
+    file = tmp_path / f"rows.{ending}"
+    spec = make_spec(file.name, keys=[("k", "string")], features=[("x", "string")], sql=sql)
+    file.write_text("\n" if ending == "jsonl" else "[]")
+
+    problems = look(spec, tmp_path).problems
+
+    if named:
+        [(path, message)] = problems
+        assert path == ("sql",)
+        assert f"nothing tells whether {named} is one of theirs" in message
+    else:
+        assert problems == []
+    file.write_text('{"k": "a", "event": "2024-05-01", "note": "n"}')
+    assert look(spec, tmp_path).problems == []

@@ -18,7 +18,7 @@ from materialization.sandbox import places
 from materialization.sources.files import Whereabouts
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec
 
 ENGINE = ENGINES["duckdb"](LIMITS)

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from materialization.compute.jobs import ComputeJob, Envelope, Report
+from materialization.compute.jobs import ComputeJob, Envelope
+from materialization.compute.reports import Report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sandbox import repeats, staging
 from materialization.sources.files import resolve_source
@@ -118,7 +119,9 @@ def test_the_files_that_had_them_are_gone(tmp_path):
     job = ComputeJob(spec=spec_of(), source=source, window_end=END, staging=str(folder))
     said = io.StringIO()
 
-    sandbox_run.run(Envelope(job, LIMITS, str(tmp_path)), told=io.BytesIO(), report=said)
+    sandbox_run.run(
+        Envelope(job, LIMITS, str(tmp_path)), asked=io.BytesIO(), told=io.BytesIO(), report=said
+    )
 
     computed = msgspec.json.decode(said.getvalue(), type=Report).computed
     assert sorted(map(str, folder.rglob("*.parquet"))) == sorted(computed.files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from materialization.compute.jobs import Counters
+from materialization.compute.reports import Counters
 from materialization.errors import EngineStopped
 from materialization.sandbox.splitting import parts_of
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from materialization.compute.duckdb_engine import DuckDBEngine
-from materialization.compute.jobs import ComputeJob, Envelope, Reading, Report, SplitJob
+from materialization.compute.jobs import ComputeJob, Envelope, Reading, SplitJob
 from materialization.compute.questions import FOUND_EVENT, JoinQuestion, Timing
+from materialization.compute.reports import Report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sandbox import splitting, staging
 from materialization.sources.files import resolve_source
@@ -53,7 +54,9 @@ def source_of(tmp_path, *, lasting=ROWS, late=lambda n: 0, times=1):
 
 def reported(tmp_path, job, field):
     said = io.StringIO()
-    sandbox_run.run(Envelope(job, LIMITS, str(tmp_path)), told=io.BytesIO(), report=said)
+    sandbox_run.run(
+        Envelope(job, LIMITS, str(tmp_path)), asked=io.BytesIO(), told=io.BytesIO(), report=said
+    )
     report = msgspec.json.decode(said.getvalue(), type=Report)
     assert report.error is None
     return getattr(report, field)

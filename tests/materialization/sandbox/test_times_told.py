@@ -90,7 +90,7 @@ def test_no_unit_is_proposed_for_days_without_dashes(tmp_path):
         compute_here(spec("rows.csv"), tmp_path)
 
     for words in (problem, str(caught.value)):
-        assert "write it as 1997-01-31" in words
+        assert "write them as 1997-01-31, or have the view's `sql` make times of them" in words
         assert "unit: s" not in words
 
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from lib.connections import get_redis
 from lib.instants import MICROSECOND, to_us
 from materialization.choices import DIFFERS, AlertKind, CertificateKind, CertificateStatus
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from materialization.models import Alert, Certificate
 from materialization.quality.consistency.findings import DIFFERENT, EXTRA, MISSING, read_examples
 from materialization.requests.certificates import request_certificate

@@ -14,8 +14,8 @@ from lib.connections import get_redis
 from lib.errors import Conflict
 from materialization.choices import LIVE_STATUSES
 from materialization.models import MaterializationRun
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.pausing import pause_run
-from materialization.requests.runs import cancel_run
 from tests.materialization.run_world import committed, fresh
 from tests.materialization.soak.faults import Backup, killed_at, meanwhile
 from tests.materialization.soak.people import People

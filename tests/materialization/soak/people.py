@@ -11,10 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from lib.errors import Conflict, Invalid
 from materialization.choices import UNFINISHED_STATUSES
 from materialization.models import MaterializationRun, Quarantine
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.pausing import pause_run, resume_run
 from materialization.requests.quarantine import discard_rows, release_rows
 from materialization.requests.recomputing import request_backfill
-from materialization.requests.runs import cancel_run, request_run
+from materialization.requests.runs import request_run
 from registry.operations.lifecycle.releases import retire_version
 from tests.materialization.run_world import HOUR, committed, fresh
 from tests.materialization.soak.sources import places

@@ -21,7 +21,7 @@ from materialization.choices import (
     RunKind,
     RunStatus,
 )
-from materialization.edges import engine
+from materialization.edges.engines import engine
 from materialization.models import Certificate, MaterializationRun, TableCare
 from materialization.queries import coverage, end_of
 from materialization.requests.rebuilding import ask_for_reloads, rebuild
@@ -31,7 +31,8 @@ from materialization.runner.caring import care_for_tables
 from materialization.runner.certifying import certify
 from serving.edges import online_limits
 from serving.historical.entity_frame import EntityFrame
-from serving.historical.training_set import JoinedFeature, ViewPart, join_features
+from serving.historical.features import JoinedFeature
+from serving.historical.training_set import ViewPart, join_features
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
 from tests import factories

@@ -7,12 +7,16 @@ import gzip
 import socket
 import time
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from lib.errors import Invalid, Unavailable
-from materialization.compute.jobs import ComputeJob
+from materialization.compute.jobs import ComputeJob, LookJob
 from materialization.compute.session import open_session
 from materialization.compute.staging import staged
 from materialization.errors import (
@@ -25,9 +29,9 @@ from materialization.errors import (
     SourceTooLarge,
     SourceUnavailable,
 )
-from materialization.finding import bucket as bucket_module
-from materialization.finding import bucket_listing
+from materialization.finding import bucket_listing, bucket_pages, copying, pieces
 from materialization.finding.bucket import BucketFinder
+from materialization.finding.bucket_storage import opened
 from materialization.finding.fetching import Wanted
 from materialization.sources.kinds import open_source
 from tests.buckets import KEY, SECRET, Bucket, make_source, storage_that_answers
@@ -128,7 +132,7 @@ def test_a_plan_copies_some_whole_objects_and_says_so(bucket, tmp_path, monkeypa
     for name in ("a", "b", "c"):
         bucket.put(f"lake/{name}.csv", ROWS)
     found = BucketFinder().find(make_source(), bucket.link())
-    monkeypatch.setattr(bucket_module, "LOOK_BYTES", 2 * len(ROWS))
+    monkeypatch.setattr(copying, "LOOK_BYTES", 2 * len(ROWS))
 
     fetched = bucket.fetch(found, Wanted(most_rows=10), str(tmp_path), lambda: None)
 
@@ -144,11 +148,64 @@ def test_a_plan_copies_no_large_object_where_there_is_a_smaller_one(
     for name, times in (("a", 100), ("b", 1), ("c", 50)):
         bucket.put(f"lake/{name}.csv", ROWS * times)
     found = BucketFinder().find(make_source(), bucket.link())
-    monkeypatch.setattr(bucket_module, "LOOK_BYTES", most)
+    monkeypatch.setattr(copying, "LOOK_BYTES", most)
 
     fetched = bucket.fetch(found, Wanted(most_rows=10), str(tmp_path), lambda: None)
 
     assert (list(fetched.files), fetched.is_part) == (copied, True)
+
+
+def big_text(rows):
+    lines = (f'{number},2024-01-01T10:00:00,"{number}\n"\n' for number in range(rows))
+    return f"k,event,x\n{''.join(lines)}"
+
+
+def big_json(rows):
+    return "".join(f'{{"k":"{n}","event":"2024-01-01","x":"1"}}\n' for n in range(rows)).encode()
+
+
+def big_parquet(rows):
+    sink = pa.BufferOutputStream()
+    given = {"k": [str(n) for n in range(rows)], "event": ["2024-01-01"] * rows, "x": ["1"] * rows}
+    pq.write_table(pa.table(given), sink, row_group_size=500)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", lambda: big_text(5000)),
+        ("a.csv.gz", lambda: gzip.compress(big_text(5000).encode())),
+        ("a.jsonl", lambda: big_json(5000)),
+        ("a.jsonl.zst", lambda: pa.compress(big_json(5000), "zstd", asbytes=True)),
+        ("a.parquet", lambda: big_parquet(5000)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_plan_looks_at_the_beginning_where_every_object_is_large(
+    bucket, tmp_path, monkeypatch, name, content
+):
+    bucket.put(f"lake/{name}", content())
+    monkeypatch.setattr(copying, "LOOK_BYTES", 100)
+    monkeypatch.setattr(copying, "HEAD_BYTES", 20_000)
+    monkeypatch.setattr(pieces, "_CHUNK", 10_000)
+    spec = make_spec(keys=[("k", "string")], features=[("x", "string")])
+    spec = msgspec.structs.replace(spec, source=make_source(name))
+    job = LookJob((spec,), BucketFinder().find(spec.source, bucket.link()))
+    temp = tmp_path / "temp"
+    temp.mkdir()
+
+    with (
+        staged(job, LIMITS, bucket.fetch, lambda: None) as here,
+        open_session(LIMITS, directory=str(temp), only=here.job.source.paths) as connection,
+    ):
+        relation = open_source(connection, spec, here.job.source).relation
+        rows = connection.execute(f"SELECT k FROM {relation}").fetchall()
+        size = sum(Path(path).stat().st_size for path in here.job.source.paths)
+
+    assert 100 < len(rows) < 4000
+    assert sorted(int(k) for (k,) in rows) == list(range(len(rows)))
+    assert size <= 20_000 + 5_000  # and a footer, of Parquet
 
 
 def test_more_than_one_reading_may_take_is_refused_before_it_is_copied(bucket, tmp_path):
@@ -238,7 +295,7 @@ def test_a_disk_without_room_is_no_fault_of_the_storage(bucket, tmp_path):
 
 
 def test_an_object_that_grew_is_not_copied_to_its_end(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(bucket_module, "_CHUNK", 100)
+    monkeypatch.setattr(copying, "_CHUNK", 100)
     bucket.put("lake/a.csv", ROWS)
     found = BucketFinder().find(make_source(), bucket.link())
     bucket.put("lake/a.csv", ROWS * 1000)
@@ -264,10 +321,102 @@ def test_looking_has_an_end(bucket, monkeypatch):
         names(bucket, "*.csv")
 
 
+def test_a_folder_is_seen_a_page_at_a_time_and_its_names_are_those_of_the_client(
+    bucket, monkeypatch
+):
+    keys = ["a.csv", "b c+d.csv", "ä&<.csv", "deep/x.csv", "deeper/x/y.csv", "%41.csv"]
+    for key in keys:
+        bucket.put(f"lake/{key}", ROWS)
+    link, storage = bucket.link(), opened(bucket.link())
+    theirs = storage.get_file_info(FileSelector("far/lake"))
+    monkeypatch.setattr(bucket_pages, "PAGE", 2)
+
+    ours = list(bucket_pages.names_in(storage, link, "far/lake", watch=bool))
+
+    wanted = {(i.path, i.type, i.size) for i in theirs if i.base_name}
+    assert {(i.path, i.type, i.size) for i in ours} == wanted
+    assert [i.path for i in bucket_pages.names_in(storage, link, "far", watch=bool)] == ["far/lake"]
+    assert list(bucket_pages.names_in(storage, link, "far/lake/nowhere", watch=bool)) == []
+
+
+def test_names_that_xml_cannot_say_are_names(bucket):
+    bucket.put("lake/a\x01b.csv", ROWS)
+    bucket.put("lake/c.csv", ROWS)
+    link = bucket.link()
+
+    found = bucket_pages.names_in(opened(link), link, "far/lake", watch=bool)
+
+    assert [info.base_name for info in found] == ["a\x01b.csv", "c.csv"]
+
+
+def test_pages_without_names_end_as_well(bucket, monkeypatch):
+    page = ET.Element("ListBucketResult")
+    ET.SubElement(page, "NextContinuationToken").text = "on"
+    asked = []
+
+    def without_end(*of):
+        asked.append(of)
+        assert len(asked) < 9
+        return page
+
+    monkeypatch.setattr(bucket_pages, "_asked", without_end)
+    monkeypatch.setattr(bucket_listing, "_LISTING_SECONDS", 0.0)
+
+    with pytest.raises(SourceFolderTooLarge, match="took too long"):
+        names(bucket, "*.csv")
+
+
+def test_a_bound_is_seen_before_all_names_of_a_folder_are_here(bucket, monkeypatch):
+    for number in range(9):
+        bucket.put(f"lake/{number}.csv", ROWS)
+    asked = []
+    real = bucket_pages._asked
+    monkeypatch.setattr(bucket_pages, "_asked", lambda *of: asked.append(of) or real(*of))
+    monkeypatch.setattr(bucket_pages, "PAGE", 2)
+    monkeypatch.setattr(bucket_listing, "MAX_ENTRIES", 3)
+
+    with pytest.raises(SourceFolderTooLarge, match="met too many names"):
+        names(bucket, "*.csv")
+    assert len(asked) == 2
+
+    monkeypatch.setattr(bucket_listing, "MAX_ENTRIES", 100)
+    monkeypatch.setattr(bucket_listing, "_LISTING_SECONDS", 0.0)
+    with pytest.raises(SourceFolderTooLarge, match="took too long.* answers slowly.* try again"):
+        names(bucket, "*.csv")
+    assert len(asked) == 3
+
+
+def test_a_connection_without_a_key_takes_that_of_the_environment(bucket, monkeypatch):
+    bucket.put("lake/a.csv", ROWS)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+    found = BucketFinder().find(make_source(), bucket.link(access_key_id=""))
+
+    assert [part.name for part in found.parts()] == ["lake/a.csv"]
+
+
+def test_a_list_that_tells_milliseconds_is_of_the_same_object(bucket, tmp_path, monkeypatch):
+    """As MinIO does, whose answers about one object have whole seconds."""
+    bucket.put("lake/a.csv", ROWS)
+    real = bucket_pages._infos
+
+    def with_milliseconds(page, folder):
+        for info in real(page, folder):
+            shift = 123 * 10**6 if info.type == FileType.File else 0
+            kept = info.mtime_ns + shift if shift else None
+            yield FileInfo(info.path, info.type, mtime_ns=kept, size=info.size)
+
+    monkeypatch.setattr(bucket_pages, "_infos", with_milliseconds)
+    found = BucketFinder().find(make_source(), bucket.link())
+
+    assert bucket.fetch(found, Wanted(), str(tmp_path), lambda: None).files
+
+
 @pytest.mark.parametrize(
     ("status", "code", "kind", "says"),
     [
-        (403, "AccessDenied", Invalid, "its keys may not read that"),
+        (403, "AccessDenied", Invalid, "its keys may not do that"),
         (403, "InvalidAccessKeyId", Invalid, "the storage does not know its access key"),
         (403, "SignatureDoesNotMatch", Invalid, "its secret key is not that of its access key"),
         (404, "NoSuchBucket", Invalid, "there is no such bucket"),

@@ -24,7 +24,9 @@ from materialization.errors import (
 from materialization.finding.kinds import find_source
 from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import open_source
-from registry.spec.sources import DeltaSource, FileSource, SourceColumn, SourceSchema, TimeColumn
+from registry.spec.sources.base import SourceColumn, SourceSchema, TimeColumn
+from registry.spec.sources.delta import DeltaSource
+from registry.spec.sources.files import FileSource
 from tests.delta_tables import actions_of, commit, delete_by_vector, live_adds
 from tests.materialization.engine_cases import LIMITS, make_spec
 

@@ -10,7 +10,8 @@ from materialization.errors import (
     SourceOutsideRoots,
 )
 from materialization.sources.files import Whereabouts, resolve_source
-from registry.spec.sources import FileSource, TimeColumn
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.files import FileSource
 from tests.unreadable import entered, unreadable
 
 

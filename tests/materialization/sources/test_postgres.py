@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
-from materialization.compute import staging
+from materialization.compute import wanted as wanting
 from materialization.compute.duckdb_engine import DuckDBEngine
 from materialization.compute.look import look
 from materialization.errors import (
@@ -230,6 +230,9 @@ def test_what_is_asked_for_by_time_is_what_comes_and_rows_without_one(warehouse,
     assert asked() == [1, 2, 3, 4]
     assert asked(until=second) == [1, 2, 4]
     assert asked(after=second) == [2, 3, 4]  # the instant itself may come: the sandbox decides
+    assert asked(since=second, by_arrival=True) == [2, 3, 4]
+    assert asked(after=second.replace(day=3), since=second) == [3, 4]
+    assert asked(since=second, most_rows=9) == [1, 2, 3, 4]  # a look takes any
     assert asked(after=datetime(2024, 1, 2, 12, tzinfo=UTC), until=second.replace(day=4)) in (
         [3, 4],
         [2, 3, 4],  # a day is asked for whole
@@ -270,7 +273,7 @@ def test_of_many_rows_some_are_looked_at_and_that_is_said(warehouse, monkeypatch
     spec = replace(make_spec(features=[("k", "int64")], keys=[("k", "int64")]), source=source)
 
     def looked(most):
-        monkeypatch.setattr(staging, "LOOK_ROWS", most)
+        monkeypatch.setattr(wanting, "LOOK_ROWS", most)
         made = DuckDBEngine(LIMITS, fetch=warehouse.fetch)
         (seen,) = look([spec], where=warehouse.link(), engine=made)
         return seen

@@ -17,7 +17,8 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.stores.columns import computed_schema, stored_schema
 from materialization.stores.offline import DeltaOfflineStore
-from materialization.stores.offline_protocol import OfflineStoreUnavailable, TableAt
+from materialization.stores.offline_protocol import OfflineStoreUnavailable
+from materialization.stores.offline_values import TableAt
 from tests.materialization.engine_cases import make_spec
 from tests.materialization.store_cases import SPEC, US, T, batch, commit, row
 
@@ -95,7 +96,7 @@ def test_a_store_may_lie_under_any_folder_that_can_be_named(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a[1]", "a^b", "a|b", "a%20b", "a\\b", "a\tb"])
 def test_a_store_that_would_lose_its_files_or_end_the_process_is_refused(tmp_path, name):
-    with pytest.raises(OfflineStoreUnavailable, match="Set OFFLINE_STORE to one without it"):
+    with pytest.raises(OfflineStoreUnavailable, match="set OFFLINE_STORE to one without it"):
         DeltaOfflineStore(tmp_path / name)
 
 

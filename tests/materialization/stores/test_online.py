@@ -32,15 +32,11 @@ from materialization.stores.online import RedisOnlineStore
 from materialization.stores.online_protocol import Marker, Walked
 from registry.epoch import epoch_keys
 from registry.models.feature_view import new_uid
-from registry.spec.model import (
-    EntitySpec,
-    FeatureSpec,
-    FeatureViewSpec,
-    JoinKey,
-    VersionSpec,
-)
-from registry.spec.sources import FileSource, TimeColumn
+from registry.spec.model import EntitySpec, FeatureSpec, FeatureViewSpec, JoinKey
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.files import FileSource
 from registry.spec.value_types import parse_type
+from registry.spec.version_spec import VersionSpec
 from tests import servers
 from tests.materialization.store_cases import INSTANT, INT, TEXT, TRIPS, load, trips
 

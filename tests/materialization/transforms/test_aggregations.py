@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from materialization.errors import SourceTrimmed
 from materialization.ticks import first_tick
+from materialization.transforms.aggregation.computing import register
 from materialization.transforms.aggregation.exact_sums import (
     bins_sql,
     extent_sql,
@@ -24,7 +25,6 @@ from materialization.transforms.aggregation.exact_sums import (
     total_of,
 )
 from materialization.transforms.aggregation.rounding import EXACTLY, exactly, layered, mean_sql
-from materialization.transforms.aggregation.run import register
 from registry.spec.model import ScheduleSpec
 from tests.materialization.aggregation_cases import (
     BASE,
@@ -273,7 +273,7 @@ def of_bins(values, count=None, *, one=True, exactly=exactly):
         bins = one_bin(number, least, greatest) if one else None
         bins = numbered_bins(numbers) if bins is None else bins
         sums = "".join(f", sum({each.scaled('x')}) AS b{i}" for i, each in enumerate(bins))
-        value = total_of("t", [(each, f"b{i}") for i, each in enumerate(bins)], count)
+        value = total_of("t", [(each.power, f"b{i}") for i, each in enumerate(bins)], count)
         rows = f"(SELECT count(*) AS n{sums} FROM given)"
         query = f"SELECT {value.sql} FROM {layered(rows, [value.layers])}"
         return connection.execute(query).fetchall()[0][0]

@@ -119,6 +119,21 @@ def test_a_value_that_does_not_fit_is_named_by_its_feature():
         run(view(("share", "int64", "n_sum_1h / 2")), [row(0.5, 1)])
 
 
+def test_an_aggregate_that_does_not_fit_is_told_to_be_declared_as_what_it_is():
+    means = AggregationSpec(column="n", functions=("mean",), windows=("3h",))
+    spec = make_spec(
+        features=[("n_mean_3h", "int64")],
+        keys=(("a", "string"), ("b", "string")),
+        created="created",
+        aggregations=(means,),
+        schedule=EVERY,
+    )
+    said = "column 'n_mean_3h': a value is not an int64. Its function gives it: declare a type"
+
+    with pytest.raises(SourceValueInvalid, match=said):
+        run(spec, [row(0.5, 1), row(0.5, 2)])
+
+
 def test_an_expression_that_fails_on_a_tick_is_named_by_its_feature():
     big = "CAST(n_count_3h AS INTEGER) * 2000000000"
 

@@ -8,14 +8,20 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialization.errors import SourceUnreadable, SourceValueInvalid, UnknownColumn
 from materialization.stores.columns import INSTANT, computed_schema
-from tests.materialization.engine_cases import END, at, compute_here, make_spec, write_parquet
+from tests.materialization.engine_cases import (
+    END,
+    at,
+    compute_here,
+    make_spec,
+    wreck,
+    write_parquet,
+)
 
 T = at("2024-03-01T12:00")
 US = timedelta(microseconds=1)
@@ -61,15 +67,6 @@ def test_of_a_sorted_file_only_the_row_groups_of_the_window_are_read(tmp_path, c
 
     assert sorted(table["k"].to_pylist()) == list(range(31 if start else 0, 36))
     assert counters.rows == table.num_rows
-
-
-def wreck(path, group: int, *, column: int) -> None:
-    """Overwrite one column's pages in one row group with nonsense."""
-    found = pq.ParquetFile(path).metadata.row_group(group).column(column)
-    first = found.dictionary_page_offset or found.data_page_offset
-    with path.open("r+b") as file:
-        file.seek(first)
-        file.write(b"\xff" * found.total_compressed_size)
 
 
 def test_rows_without_a_key_or_an_event_time_are_left_out_and_counted(tmp_path):

@@ -15,10 +15,10 @@ from registry.admin.audit import latest_deeds, readable_entries
 from registry.admin.base import site
 from registry.admin.filters import column_filter
 from registry.choices import State
-from registry.deeds import deed_of, subject_of
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.people import projects
+from registry.trail.deeds import deed_of, subject_of
 from tests.factories import AT, VIEW, apply, make_ready, make_version, want_approvals
 
 pytestmark = pytest.mark.django_db
@@ -34,8 +34,11 @@ LISTS = (
     "materialization_materializationschedule",
     "materialization_alert",
     "materialization_alertchannel",
+    "materialization_streampart",
+    "materialization_deadletter",
     "registry_featuretable",
     "serving_dataset",
+    "serving_historicaljob",
 )
 MEMBERS = ("owner", "author", "steward", "operator", "consumer", "auditor", "superuser")
 
@@ -201,7 +204,7 @@ def test_a_step_that_does_not_fit_is_a_message(as_, waiting, action):
 def test_a_decision_is_on_what_the_page_showed(as_, cast, waiting):
     shown = as_("steward").get(page_url(waiting)).text
     assert f'name="packet_hash" value="{waiting.packet_hash}"' in shown
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     apply(VIEW.replace("Conversion rate", "Something else"), cast, submit=True)
 
     for action in ("approve", "reject"):

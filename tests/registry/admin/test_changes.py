@@ -467,14 +467,17 @@ def test_a_token_is_limited_on_the_form_and_says_so_on_its_page(as_, cast):
     asked = {
         "name": "narrow", "user": cast.owner.pk, "project": cast.project.pk, "days": 7,
         "rights": ["read_online"], "networks": "10.1.0.0/16, 127.0.0.1", "views": "",
+        "calls_per_minute": 60,
     }  # fmt: skip
 
     assert "shown this once" in client.post(url("registry_apitoken_add"), asked).text
 
     token = ApiToken.objects.get(name="narrow")
     assert (token.rights, token.networks) == (["read_online"], ["10.1.0.0/16", "127.0.0.1/32"])
+    assert token.calls_per_minute == 60
     page = client.get(url("registry_apitoken_change", token.pk)).text
     assert "10.1.0.0/16, 127.0.0.1/32" in page
+    assert "<dd>60</dd>" in page
     assert "Last used" in page
     refused = client.post(url("registry_apitoken_add"), asked | {"networks": "here"})
     assert "write networks as" in refused.text

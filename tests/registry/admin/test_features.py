@@ -139,10 +139,11 @@ def test_what_people_wrote_is_no_part_of_the_page(as_, version):
         assert bad not in page
 
 
-def test_what_is_computed_at_the_request_is_not_said_to_be_read_from_a_store(as_, version):
+def test_what_is_computed_at_the_request_is_read_with_what_the_request_brings(as_, version):
     page = as_("consumer").get(of("feature", "share:part"), follow=True).text
 
-    assert "get_online_features" not in page
+    assert "get_online_features" in page
+    assert "&#x27;driver_id&#x27;: 1001, &#x27;total&#x27;: 1.5" in page
     assert "kind: FeatureService" in page
     assert "conv_rate / " in page
 

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from registry.choices import State
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from tests.factories import AT, look, make_version
 
 pytestmark = pytest.mark.django_db
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 def test_who_did_it_is_asked_once_however_long_the_history(client, cast):
     version = make_version(cast, state=State.IN_REVIEW)
     for _ in range(3):
-        reviews.withdraw_version(version=version, actor=cast.author, at=AT)
-        reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+        submissions.withdraw_version(version=version, actor=cast.author, at=AT)
+        submissions.submit_version(version=version, actor=cast.author, at=AT, look=look)
     client.force_login(cast.steward)
 
     with CaptureQueriesContext(

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from registry import logins
-from registry.excess import record_excess
+from registry.accounts import logins
 from registry.models import AuditEntry
+from registry.trail.excess import record_excess
 from tests.factories import AT
 
 HERE, ELSEWHERE = "10.0.0.7", "10.0.0.8"

@@ -15,7 +15,7 @@ from django.utils import timezone
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from registry import openid
+from registry.accounts import openid
 from registry.choices import AccountKind, Role
 from registry.models import Account, AuditEntry, Identity, Membership
 from registry.operations.people import members, passwords, users

@@ -186,3 +186,15 @@ def test_another_token_is_asked_for_from_its_page(as_, cast, account):
     assert (form["user"].value(), form["project"].value()) == (account.user_id, cast.project.pk)
     for odd in ("x", "9" * 40, "٣", "-1"):
         assert as_("owner").get(f"/admin/registry/apitoken/add/?user={odd}").status_code == 200
+
+
+def test_how_often_its_tokens_may_call_is_said_and_lifted_on_its_page(as_, account):
+    client = as_("owner")
+
+    for sent, kept, shown in ((30, 30, "30, each token"), ("", None, "as many as any token")):
+        client.post(page(account, "edit"), {"description": "Scores", "calls_per_minute": sent})
+        account.refresh_from_db()
+        assert account.calls_per_minute == kept
+        assert shown in client.get(page(account)).text
+    refused = client.post(page(account, "edit"), {"calls_per_minute": -1})
+    assert refused.status_code == 422

@@ -20,6 +20,7 @@ features:
   - "driver_hourly:conv_rate"
   - "driver_hourly@1.0.0:acc_rate"
   - "driver_hourly@2.0.0:acc_rate"
+context: "<b>converts</b> {conv_rate:.2f}"
 """
 
 
@@ -63,6 +64,8 @@ def test_page_and_api_say_the_same(as_, service):
     assert "2 members deprecated" in page
     assert "<strong>Arrival</strong> times" in page
     assert "feature_service=&#x27;eta_model&#x27;" in page
+    assert "&lt;b&gt;converts&lt;/b&gt; {conv_rate:.2f}" in page
+    assert answer["context"] == "<b>converts</b> {conv_rate:.2f}"
     assert [each["health"] for each in answer["health"]] == [
         "deprecated", "deprecated", "not_ready",
     ]  # fmt: skip

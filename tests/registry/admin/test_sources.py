@@ -8,8 +8,8 @@ from django.urls import reverse
 from registry.choices import State
 from registry.contracts import contract_of
 from registry.models import DataSource
-from registry.operations.lifecycle import reviews
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.operations.lifecycle import submissions
+from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests import factories
 from tests.factories import ENTITY, SOURCE, VIEW, Report, apply, make_version
 
@@ -32,7 +32,7 @@ def source(cast, settings, monkeypatch):
     monkeypatch.setitem(SEEN, "schema", SCHEMA)
     settings.SOURCE_LOOK = "tests.registry.admin.test_sources.look"
     draft = make_version(cast, state=State.DRAFT)
-    reviews.submit_version(version=draft, actor=cast.author, at=factories.AT, look=look)
+    submissions.submit_version(version=draft, actor=cast.author, at=factories.AT, look=look)
     return DataSource.objects.get()
 
 
@@ -73,7 +73,7 @@ def test_others_do_not_have_sources_looked_at(as_, source, who, status):
 def test_versions_that_took_it_for_something_else_are_named(cast, source, monkeypatch):
     monkeypatch.setitem(SEEN, "schema", MOVED)
     draft = make_version(cast, state=State.DRAFT, text=VIEW.replace("ttl: 2d", "ttl: 3d"))
-    reviews.submit_version(version=draft, actor=cast.author, at=factories.AT, look=look)
+    submissions.submit_version(version=draft, actor=cast.author, at=factories.AT, look=look)
 
     contract = contract_of(source)
 

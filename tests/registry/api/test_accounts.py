@@ -10,10 +10,10 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
+from registry.accounts.passwords import has_own_password
 from registry.choices import AccountKind
 from registry.models import AuditEntry, Proposal
 from registry.operations.people import passwords
-from registry.own_passwords import has_own_password
 from tests import factories
 from tests.factories import make_user
 

@@ -101,6 +101,7 @@ def test_a_feature_view_says_its_versions_and_features(reader):
         "tags": {"domain": "people", "tier": "gold"},
         "entities": ["driver"],
         "source": "driver_stats",
+        "sources": [],
         "online": True,
         "ttl": None,
         "schedule": None,
@@ -118,7 +119,13 @@ def test_a_feature_view_says_its_versions_and_features(reader):
             }
         ],
         "features": [
-            {"name": "home_zip", "type": "string", "sensitivity": "restricted", "description": ""}
+            {
+                "name": "home_zip",
+                "type": "string",
+                "sensitivity": "restricted",
+                "description": "",
+                "unit": "",
+            }
         ],
     }
 
@@ -139,6 +146,7 @@ def test_a_feature_service_says_what_it_expanded(reader):
         "owner": "",
         "tags": {"domain": "maps"},
         "problems": [],
+        "context": None,
     }
 
 

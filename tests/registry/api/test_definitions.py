@@ -58,6 +58,7 @@ def test_yaml_becomes_drafts_and_the_answer_says_which(api, cast):
 
 def change(kind, name):
     empty = {"class": None, "version": None, "state": None, "reasons": [], "warnings": []}
+    empty["waits_for"] = []
     return {"kind": kind, "name": name, "change": "created", **empty}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry import entries, search
+from registry.catalogue import entries, search
 from registry.spec.search_words import fold, words_in
 from tests.factories import VIEW, apply, make_ready, make_version
 
@@ -71,8 +71,9 @@ def test_one_row_a_feature_as_the_version_that_speaks_for_its_view_has_it(find, 
         "feature_view": "driver_hourly", "version": "1.0.0", "state": "approved",
         "is_default": True, "break_glass": None, "type": "float32", "sensitivity": "internal",
         "description": "Conversion rate", "owner": "rides", "tags": [], "entities": ["driver"],
-        "source": "driver_stats", "columns": ["conv_rate"], "mask": None, "encoding": None,
-        "inputs": [], "freshness": "no_promise", "matched": "exact",
+        "source": "driver_stats", "columns": ["conv_rate"], "unit": "",
+        "mask": None, "encoding": None, "inputs": [], "freshness": "no_promise",
+        "matched": "exact",
     }  # fmt: skip
 
 

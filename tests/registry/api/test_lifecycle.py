@@ -12,7 +12,7 @@ from guardian.shortcuts import assign_perm
 from registry import approval, lifecycle
 from registry.choices import Action, State
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations.lifecycle import glass, releases, reviews
+from registry.operations.lifecycle import glass, releases, submissions
 from registry.operations.people import tokens
 from tests import factories
 from tests.factories import (
@@ -160,7 +160,9 @@ def test_an_editors_try_to_approve_is_in_the_projects_own_trail(api, cast):
 def test_a_right_on_one_view_is_no_right_on_another(api, cast):
     draft = make_version(cast, state=State.DRAFT)
     assign_perm("approve_featureview", cast.operator, draft.feature_view)
-    version = reviews.submit_version(version=draft, actor=cast.author, at=AT, look=factories.look)
+    version = submissions.submit_version(
+        version=draft, actor=cast.author, at=AT, look=factories.look
+    )
     other = VIEW.replace("driver_hourly", "driver_daily")
     make_version(cast, state=State.IN_REVIEW, text=other)
     client = api(cast.operator)

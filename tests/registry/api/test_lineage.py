@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry import lineage
-from registry.lineage import Key
+from registry.lineage import Link
+from registry.lineage_graph import Key
 from registry.operations.lifecycle import releases
 from registry.spec.references import Reference
 from tests.factories import AT, VIEW, apply, make_ready, make_version
@@ -144,8 +145,9 @@ def test_steps_come_in_pages_and_are_bounded(trace):
         ("feature-view/driver_hourl", 404, "driver_hourly"),
         ("features/x", 404, "feature"),
         ("feature/%00", 404, "there is no feature"),
+        ("dataset/a%00@1", 404, "there is no dataset"),
         ("column/../../x", 404, ""),
-        ("feature/share:part?depth=11", 422, "1 to 10"),
+        ("feature/share:part?depth=51", 422, "1 to 50"),
         ("feature/share:part?depth=x", 422, "whole number"),
         (f"feature/share:part?depth=0010{'9' * 5000}", 422, "whole number"),
         ("feature/share:part?direction=up", 422, "upstream"),
@@ -161,7 +163,7 @@ def test_what_there_is_not_is_named(api, cast, trace, path, status, words):
 def test_apps_above_add_what_reads_features(trace, cast, monkeypatch):
     reader = Key("dataset", "churn_2026")
     feature = Reference("share", None, "part")
-    monkeypatch.setattr(lineage, "_links", {"dataset": lambda project, view: [(feature, reader)]})
+    monkeypatch.setattr(lineage, "_links", {"dataset": lambda *_: [Link(feature, reader, {})]})
 
     assert steps(trace("feature/share:part", direction="downstream"))[1:] == [
         (1, "dataset", "churn_2026"),

@@ -119,10 +119,10 @@ def test_where_a_provider_knows_people_no_password_is_taken(ana, settings):
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({"new_password": "short"}, "bad_password"),
-        ({"new_password": GIVEN}, "bad_password"),
-        ({"new_password": OWN * 100}, "bad_password"),
-        ({"new_password": f"{OWN}\0"}, "bad_password"),
+        ({"new_password": "short"}, "invalid_password"),
+        ({"new_password": GIVEN}, "invalid_password"),
+        ({"new_password": OWN * 100}, "invalid_password"),
+        ({"new_password": f"{OWN}\0"}, "invalid_password"),
         ({"new_password": OWN, "days": 100_000}, "invalid_token_request"),
         ({"new_password": OWN, "token_name": ""}, "invalid_token_request"),
     ],

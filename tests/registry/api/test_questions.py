@@ -78,6 +78,7 @@ def test_lists_are_of_a_feature_a_view_or_a_state(api, cast, question):
 
     assert count() == count(feature="driver_hourly") == count(state="open") == 1
     assert count(feature="driver_hourly:conv_rate") == 1
+    assert count(feature="driver_hourly@1.0.0:conv_rate") == 1
     assert count(feature="driver_hourly:acc_rate") == count(state="closed") == 0
     assert client.get(URL, {"state": "lost"}).status_code == 422
 

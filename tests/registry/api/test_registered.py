@@ -9,7 +9,7 @@ import pytest
 
 from registry.choices import State
 from registry.models import AuditEntry, FeatureViewVersion, Origin
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import reviews, submissions
 from tests import factories
 from tests.factories import AT, DEFINITIONS, ENTITY, SOURCE, VIEW, apply, approve, seen
 
@@ -103,7 +103,7 @@ def test_a_view_is_in_step_once_it_is_approved_and_drifts_with_what_is_submitted
     apply(SHARE, cast)
     assert listed()["driver_hourly"]["standing"] == "in_step"  # nobody submitted it yet
     draft = FeatureViewVersion.objects.get(state=State.DRAFT)
-    reviews.submit_version(version=draft, actor=cast.author, at=AT, look=factories.look)
+    submissions.submit_version(version=draft, actor=cast.author, at=AT, look=factories.look)
 
     found = listed()["driver_hourly"]
     assert (found["standing"], found["version"], found["state"]) == (

@@ -10,13 +10,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from registry import token_uses
+from registry.accounts import token_uses
+from registry.accounts.passwords import reads_as_own
 from registry.authentication import find_token
 from registry.choices import State
 from registry.models import ApiToken, AuditEntry
 from registry.operations.people import passwords
 from registry.operations.people.tokens import Limits, NotYourToken, issue_token
-from registry.own_passwords import reads_as_own
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -366,3 +366,19 @@ def test_nonsense_is_refused_and_not_said_again(owner, cast, asked):
 
     assert answer.status_code in (404, 422)
     assert len(answer.content) < 2000
+
+
+def test_a_token_and_an_account_may_have_limits_of_calls(api, cast, churn):
+    owner = api(cast.owner)
+
+    made = issue(owner, calls_per_minute=60)
+    changed = owner.post(f"{ACCOUNTS}/churn", {"calls_per_minute": 600}).json()
+    lifted = owner.post(f"{ACCOUNTS}/churn", {"calls_per_minute": 0}).json()
+
+    assert made["calls_per_minute"] == 60
+    assert api(token=made["token"]).get("/api/v1/whoami").json()["limits"]["calls_per_minute"] == 60
+    assert (changed["calls_per_minute"], lifted["calls_per_minute"]) == (600, None)
+    for path, body in ((f"{ACCOUNTS}/churn", {}), (TOKENS, {"name": "x"})):
+        refused = owner.post(path, {**body, "calls_per_minute": -1})
+        assert refused.status_code == 422
+        assert "whole number" in refused.json()["detail"]

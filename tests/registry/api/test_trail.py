@@ -13,7 +13,7 @@ from registry import audit
 from registry.choices import State
 from registry.models import AuditEntry
 from registry.operations.lifecycle import reviews
-from registry.trail_export import cell
+from registry.trail.export import cell
 from tests.factories import AT, make_version, seen
 
 pytestmark = pytest.mark.django_db

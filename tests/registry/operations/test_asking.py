@@ -10,7 +10,7 @@ from registry import reviewers
 from registry.access import ActionNotPermitted
 from registry.choices import Role, State
 from registry.models import AuditEntry, FeatureViewVersion
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.lifecycle.asking import CannotReview, NothingToAsk, ask_reviewers
 from registry.operations.people import members
 from registry.operations.people.projects import BadPolicy, change_project
@@ -69,8 +69,8 @@ def test_the_owner_of_the_view_is_asked_where_they_may(cast):
 def test_whom_somebody_named_is_asked_again_at_the_next_submission(cast):
     version = waiting(cast, **{"owner: rides": "owner: second_steward"})
     ask(version, ["steward"], cast.author)
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=factories.look)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=factories.look)
 
     assert asked(version) == ["steward"]
 
@@ -78,7 +78,7 @@ def test_whom_somebody_named_is_asked_again_at_the_next_submission(cast):
 def test_a_submission_may_say_whom_it_asks(cast):
     make_version(cast, state=State.DRAFT)
     draft = FeatureViewVersion.objects.get()
-    reviews.submit_version(
+    submissions.submit_version(
         version=draft, actor=cast.author, at=AT, look=factories.look, reviewers=["steward"]
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from registry.choices import State
 from registry.models import AuditEntry, Review
-from registry.models.feature_view import StateChanged
+from registry.models.feature_view_version import StateChanged
 from registry.operations.lifecycle.bulk import NotInBulk, approve_in_bulk
 from tests import factories
 from tests.factories import AT, VIEW, make_version

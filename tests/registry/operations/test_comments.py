@@ -11,7 +11,7 @@ from registry.access import ActionNotPermitted
 from registry.approval import approvals_given
 from registry.choices import Fate, Role, State
 from registry.models import AuditEntry, FeatureViewVersion, Review, ReviewComment
-from registry.operations.lifecycle import commenting, reviews
+from registry.operations.lifecycle import commenting, reviews, submissions
 from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread
 from registry.operations.lifecycle.steps import BadComment
 from registry.operations.people import members, users
@@ -50,7 +50,7 @@ def send_back(version, actor, **options):
 def submit_anew(version, cast, text):
     factories.apply(text, cast)
     version.refresh_from_db()
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=factories.look)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=factories.look)
     return FeatureViewVersion.objects.get(pk=version.pk)
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, transaction
 
 from lib.errors import Conflict
-from registry import audit, epoch, spreading, verifying
+from registry import audit, epoch, spreading
 from registry.choices import Role, State
 from registry.models import (
     AuditEntry,
@@ -23,11 +23,12 @@ from registry.models import (
     Project,
     ReviewComment,
 )
-from registry.operations.lifecycle import after_glass, glass, releases, reviews
+from registry.operations.lifecycle import after_glass, glass, releases, reviews, submissions
 from registry.operations.lifecycle.commenting import add_comment, resolve_thread
 from registry.operations.people import members
 from registry.reviewers import asked_now
 from registry.spec.fingerprints import content_fingerprint
+from registry.trail import verifying
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -152,7 +153,7 @@ def test_one_of_two_submissions_gets_the_number(committed_cast):
 
     results = together(
         *[
-            lambda: reviews.submit_version(
+            lambda: submissions.submit_version(
                 version=fresh(version), actor=cast.author, at=AT, look=look
             )
         ]
@@ -169,7 +170,9 @@ def test_an_edit_never_lands_in_what_was_submitted(committed_cast):
     edited = VIEW.replace("Conversion rate", "Share")
 
     together(
-        lambda: reviews.submit_version(version=fresh(version), actor=cast.author, at=AT, look=look),
+        lambda: submissions.submit_version(
+            version=fresh(version), actor=cast.author, at=AT, look=look
+        ),
         lambda: apply(edited, cast, actor=cast.owner),
     )
 

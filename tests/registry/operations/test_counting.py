@@ -8,11 +8,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from registry import reviewers
+from registry.accounts.hands import HandMayNotDecide
 from registry.approval import agreed, approvals_given, standing
 from registry.choices import AccountKind, Role, State
-from registry.hands import HandMayNotDecide
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.people import members, users
 from tests.factories import (
     AT,
@@ -82,7 +82,7 @@ def test_nobody_approves_what_a_puppet_of_theirs_wrote(cast, is_vouched):
     who = cast.owner if is_vouched else cast.superuser
     give_role(cast.project, puppet, Role.AUTHOR, who, at=AT + timedelta(hours=1))
     version = next(each.draft for each in apply(DEFINITIONS, cast, actor=puppet) if each.draft)
-    version = reviews.submit_version(version=version, actor=puppet, at=AT, look=look)
+    version = submissions.submit_version(version=version, actor=puppet, at=AT, look=look)
 
     if is_vouched:
         assert approve(version, cast.superuser).state == State.APPROVED

@@ -18,8 +18,8 @@ from registry.evidence import (
     sealed,
 )
 from registry.models import Evidence, Review
-from registry.models.feature_view import StateChanged
-from registry.operations.lifecycle import reviews
+from registry.models.feature_view_version import StateChanged
+from registry.operations.lifecycle import reviews, submissions
 from registry.operations.lifecycle.voices import PacketHashMissing
 from registry.operations.people import projects
 from registry.operations.people.projects import BadPolicy
@@ -94,7 +94,7 @@ def test_a_decision_before_the_evidence_binds_the_packet(cast, waiting):
 
 def test_another_submission_has_evidence_of_its_own(cast, waiting):
     arrive(waiting)
-    reviews.withdraw_version(version=waiting, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=waiting, actor=cast.author, at=AT)
     again = make_version(cast, state=State.IN_REVIEW, text=DEFINITIONS.replace("2d", "3d"))
 
     assert again.pk == waiting.pk

@@ -8,15 +8,17 @@ import pytest
 from django.db import transaction
 
 from lib.errors import Forbidden
-from registry import audit, verifying
+from registry import audit
 from registry.access import ActionNotPermitted, ServiceAccountMayNotDecide
+from registry.accounts.hands import HandMayNotDecide
+from registry.accounts.passwords import PasswordNotYourOwn
+from registry.accounts.voices import TokenMayNotDecide
 from registry.choices import Look, Role, State, Verdict
 from registry.glass import GlassNotConfirmed, cautions, mark_of
-from registry.hands import HandMayNotDecide
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, BrokenGlass, FeatureViewVersion, Review
-from registry.models.feature_view import StateChanged
-from registry.operations.lifecycle import after_glass, glass, releases, reviews
+from registry.models.feature_view_version import StateChanged
+from registry.operations.lifecycle import after_glass, glass, releases, submissions
 from registry.operations.lifecycle.after_glass import GlassYourOwn, NothingToLookAt
 from registry.operations.lifecycle.glass import (
     BadEnd,
@@ -27,9 +29,8 @@ from registry.operations.lifecycle.packets import BaseNotApproved
 from registry.operations.lifecycle.steps import BadComment
 from registry.operations.lifecycle.voices import AlreadyReviewed, PacketHashMissing
 from registry.operations.people import members, tokens
-from registry.own_passwords import PasswordNotYourOwn
 from registry.queries import VersionNotReady, served_version
-from registry.voices import TokenMayNotDecide
+from registry.trail import verifying
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -81,7 +82,7 @@ def waiting(cast, text=DEFINITIONS, *, by=None):
     by = by or cast.owner
     applied = apply(text, cast, actor=by)
     draft = next(each.draft for each in applied if each.draft is not None)
-    reviews.submit_version(version=draft, actor=by, at=AT, look=look)
+    submissions.submit_version(version=draft, actor=by, at=AT, look=look)
     return fresh(draft)
 
 
@@ -575,9 +576,9 @@ def test_a_glass_by_sql_weakens_no_protection_and_is_one_of_its_view(cast):
     with refused("a glass never weakens a protection"), transaction.atomic():
         forged(version, cast.owner).save()
 
-    reviews.withdraw_version(version=version, actor=cast.owner, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.owner, at=AT)
     apply(CHANGED, cast, actor=cast.owner)
-    reviews.submit_version(version=fresh(version), actor=cast.owner, at=AT, look=look)
+    submissions.submit_version(version=fresh(version), actor=cast.owner, at=AT, look=look)
     break_it(fresh(version), cast.owner)
     second = waiting(cast, VIEW.replace("ttl: 2d", "ttl: 4d"))
     with refused("one broken glass of a view at a time"), transaction.atomic():

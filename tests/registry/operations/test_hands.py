@@ -12,10 +12,12 @@ from guardian.shortcuts import assign_perm
 from lib.shells import at_shell
 from registry import approval
 from registry.access import ActionNotPermitted
+from registry.accounts.hands import HandMayNotDecide
+from registry.accounts.passwords import PasswordNotYourOwn
+from registry.accounts.voices import TokenMayNotDecide
 from registry.approval import NotAskedAtSubmit
 from registry.choices import AccountKind, Action, EvidencePart, Role, State
 from registry.evidence import EvidenceMissing, computed, sealed
-from registry.hands import HandMayNotDecide
 from registry.models import (
     ApiToken,
     AuditEntry,
@@ -27,10 +29,8 @@ from registry.models import (
     Project,
 )
 from registry.operations.deciding import accept_proposal
-from registry.operations.lifecycle import reviews
+from registry.operations.lifecycle import submissions
 from registry.operations.people import members, passwords, projects, users
-from registry.own_passwords import PasswordNotYourOwn
-from registry.voices import TokenMayNotDecide
 from tests.factories import (
     AT,
     DEFINITIONS,
@@ -56,7 +56,7 @@ def by_superuser(cast) -> FeatureViewVersion:
     """What a superuser wrote and submitted, waiting for review."""
     apply(DEFINITIONS, cast, actor=cast.superuser)
     version = FeatureViewVersion.objects.get()
-    return reviews.submit_version(version=version, actor=cast.superuser, at=AT, look=look)
+    return submissions.submit_version(version=version, actor=cast.superuser, at=AT, look=look)
 
 
 def set_password(user: User, password: str, *, by: User, at=AT) -> User:
@@ -127,7 +127,7 @@ def version_of(cast, actor: User, *, at=AT) -> FeatureViewVersion:
     """Return what somebody wrote at some time and submitted."""
     apply(DEFINITIONS, cast, actor=actor)
     version = FeatureViewVersion.objects.select_related("feature_view__project").get()
-    return reviews.submit_version(version=version, actor=actor, at=at, look=look)
+    return submissions.submit_version(version=version, actor=actor, at=at, look=look)
 
 
 def test_a_password_of_ones_own_decides_again(cast):
@@ -196,7 +196,7 @@ def test_an_account_that_the_author_let_in_alone_does_not_approve(cast):
     user = puppet(cast, by=cast.superuser)
     draft = make_version(cast, state=State.DRAFT)
     apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
-    version = reviews.submit_version(
+    version = submissions.submit_version(
         version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
     )
 
@@ -211,7 +211,7 @@ def test_nor_does_one_that_was_let_in_by_an_account_the_author_let_in(cast):
     second = make_user("second")
     give_role(cast.project, second, Role.STEWARD, first)
     apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.superuser)
-    version = reviews.submit_version(
+    version = submissions.submit_version(
         version=FeatureViewVersion.objects.get(pk=draft.pk), actor=cast.author, at=AT, look=look
     )
     members.revoke_role(project=cast.project, user=first, role=Role.OWNER, actor=cast.owner, at=AT)
@@ -234,8 +234,8 @@ def test_a_superuser_whom_the_author_made_one_does_not_approve(cast, by_superuse
 
     with pytest.raises((HandMayNotDecide, NotAskedAtSubmit)):
         approve(by_superuser, raised)
-    reviews.withdraw_version(version=by_superuser, actor=cast.superuser, at=AT)
-    again = reviews.submit_version(
+    submissions.withdraw_version(version=by_superuser, actor=cast.superuser, at=AT)
+    again = submissions.submit_version(
         version=by_superuser, actor=cast.superuser, at=AT.replace(hour=13), look=look
     )
     with pytest.raises(HandMayNotDecide, match="by the word of superuser alone"):
@@ -246,7 +246,7 @@ def test_a_right_given_at_the_shell_is_nobodys_word(cast):
     draft = make_version(cast, state=State.DRAFT)
     user = make_user("stored")
     assign_perm("approve_featureview", user, draft.feature_view)
-    version = reviews.submit_version(version=draft, actor=cast.author, at=AT, look=look)
+    version = submissions.submit_version(version=draft, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(HandMayNotDecide, match="stored at the shell of the server"):
         approve(version, user)
@@ -356,8 +356,10 @@ def test_who_got_the_right_after_submit_does_not_decide_until_it_is_submitted_ag
     with pytest.raises(NotAskedAtSubmit, match="consumer could not approve"):
         approve(version, cast.consumer)
 
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
-    reviews.submit_version(version=version, actor=cast.author, at=AT.replace(hour=13), look=look)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.submit_version(
+        version=version, actor=cast.author, at=AT.replace(hour=13), look=look
+    )
     assert approve(version, cast.consumer).state == State.APPROVED
 
 
@@ -401,10 +403,12 @@ def change_policy(cast, *, usual: int, evidence: tuple[str, ...] = (), at=AT) ->
 def test_a_policy_lowered_between_withdraw_and_submit_does_not_count(cast):
     change_policy(cast, usual=2)
     version = make_version(cast, state=State.IN_REVIEW)
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     change_policy(cast, usual=1)
     version = FeatureViewVersion.objects.select_related("feature_view__project").get()
-    reviews.submit_version(version=version, actor=cast.author, at=AT.replace(hour=13), look=look)
+    submissions.submit_version(
+        version=version, actor=cast.author, at=AT.replace(hour=13), look=look
+    )
 
     assert approval.approvals_required(version) == 2
     assert approve(version, cast.steward).state == State.IN_REVIEW

@@ -8,7 +8,7 @@ from registry.choices import State
 from registry.models import FeatureViewVersion
 from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import InvalidDefinitions, parse_files
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests.factories import AT, DEFINITIONS, SOURCE, VIEW, Report, make_version
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from registry.models import AuditEntry, MaskKey
 from registry.reading.parsing import InvalidDefinitions
 from registry.remembered import sensitivities, sensitivities_now
 from registry.spec.hash_keys import hash_keys
-from registry.verifying import findings
+from registry.trail.verifying import findings
 from tests import factories
 from tests.factories import ENTITY, SOURCE, VIEW, approve, make_version
 

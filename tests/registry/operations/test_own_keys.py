@@ -8,13 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from lib.shells import at_shell
+from registry.accounts.passwords import PasswordNotYourOwn, has_own_password
+from registry.accounts.voices import TokenMayNotDecide, require_own_voice
 from registry.choices import Role
 from registry.models import ApiToken, AuditEntry, Identity
 from registry.operations.people import members, passwords
 from registry.operations.people.identities import link_identity
 from registry.operations.people.tokens import issue_token, rotate_token
-from registry.own_passwords import PasswordNotYourOwn, has_own_password
-from registry.voices import TokenMayNotDecide, require_own_voice
 from tests.factories import AT, give_role, make_user
 
 pytestmark = pytest.mark.django_db

@@ -13,6 +13,7 @@ from django.urls import reverse
 from lib.errors import AssayError
 from registry import access, epoch
 from registry.access import ActionNotPermitted
+from registry.accounts.passwords import PasswordNotYourOwn, has_own_password
 from registry.choices import AccountKind, ProposalState, Right, Role, State
 from registry.models import AuditEntry, FileRoot, Membership, Project, Proposal
 from registry.models.names import pseudonym_of
@@ -28,7 +29,6 @@ from registry.operations.deciding import (
 from registry.operations.people import members, passwords, projects, users
 from registry.operations.people.proposing import ProposedAlready, SecondPersonTakenAway
 from registry.operations.registration import roots
-from registry.own_passwords import PasswordNotYourOwn, has_own_password
 from registry.proposals import ALONE, OPEN_FOR
 from tests.factories import AT, approve, give_role, make_project, make_user, make_version, token_for
 

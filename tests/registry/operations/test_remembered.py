@@ -201,6 +201,74 @@ def test_what_was_lowered_is_not_settled_for_what_is_made_of_more(cast, restrict
     assert approval.approvals_required(submitted(cast, other)) == 2
 
 
+SITE = """
+kind: DataSource
+name: {name}
+type: http
+connection: {by}
+path: {path}
+parameters: {{of: {of}}}
+schema: {{driver_id: int64, event_timestamp: timestamp, conv_rate: float32, acc_rate: float32, avg_daily_trips: int32}}
+event_timestamp: event_timestamp
+"""  # noqa: E501 - one line of YAML
+PRIVATE = {"name": "priv", "by": "shop", "path": "hr/cards", "of": "all"}
+PUBLIC = {"name": "pub", "by": "shop", "path": "cards/masked", "of": "all"}
+#: Where the view is led after its columns were lowered, and what it reads by then.
+LED = {
+    "another source": ("priv", PRIVATE),
+    "the source to another address": ("pub", PRIVATE | {"name": "pub"}),
+    "the source to another answer": ("pub", PUBLIC | {"of": "hr"}),
+    "the source to another connection": ("pub", PUBLIC | {"by": "other"}),
+}
+
+
+@pytest.fixture
+def shop(cast, settings, tmp_path):
+    lines = 'kind = "http"\nurl = "https://{}.example.com/v1"\ntoken = "t"\nprojects = ["rides"]\n'
+    path = tmp_path / "connections.toml"
+    path.write_text("".join(f"[{name}]\n{lines.format(name)}" for name in ("shop", "other")))
+    path.chmod(0o600)
+    settings.CONNECTIONS_FILE = str(path)
+
+
+@pytest.mark.parametrize("way", LED)
+def test_what_was_lowered_of_one_address_is_not_settled_for_another(cast, shop, way):
+    agreed(cast, text(ENTITY, SITE.format(**PRIVATE), RESTRICTED.replace("driver_stats", "priv")))
+    beside = SITE.format(**PUBLIC | {"name": "beside", "by": "other"})
+    other = RESTRICTED.replace("driver_stats", "beside").replace("driver_hourly", "driver_beside")
+    agreed(cast, text(ENTITY, beside, other))
+    lower = OTHER.replace("driver_stats", "pub")
+    assert agreed(cast, text(ENTITY, SITE.format(**PUBLIC), lower)).packet["guard"]
+
+    name, place = LED[way]
+    moved = submitted(cast, SITE.format(**place) + "---\n" + OTHER.replace("driver_stats", name))
+
+    assert [each.feature for each in lowered(cast.project, moved.spec)] == ["avg_daily_trips"]
+    assert (moved.packet["guard"], approval.approvals_required(moved)) == (True, 2)
+
+
+def test_what_was_lowered_is_settled_at_the_address_it_was_lowered_for(cast, shop):
+    agreed(cast, text(ENTITY, SITE.format(**PRIVATE), RESTRICTED.replace("driver_stats", "priv")))
+    lower = OTHER.replace("driver_stats", "pub")
+    assert agreed(cast, text(ENTITY, SITE.format(**PUBLIC), lower)).packet["guard"]
+
+    called = SITE.format(**PUBLIC | {"name": "again"})
+    moved = submitted(cast, called + "---\n" + lower.replace("source: pub", "source: again"))
+
+    assert (moved.packet["guard"], approval.approvals_required(moved)) == (False, 1)
+
+
+def test_a_source_that_is_led_to_a_file_that_was_agreed_on_settles_nothing_by_its_name(
+    cast, restricted
+):
+    plain = COPIES.replace("path: driver_stats", "path: trips")
+    assert not agreed(cast, text(ENTITY, plain, OF_COPIES)).packet["guard"]
+
+    moved = submitted(cast, text(COPIES, OF_COPIES))
+
+    assert (moved.packet["guard"], approval.approvals_required(moved)) == (True, 2)
+
+
 CODED = "{name: trips, column: avg_daily_trips, type: int64, encode: {steps: [%s]}}"
 RAW = f"{TRIPS} type: int32, sensitivity: internal}}"
 BUCKETS = "{step: bucketize, edges: [50]}"
@@ -345,6 +413,20 @@ def test_a_column_that_becomes_sensitive_says_which_views_go_on_reading_it(cast)
     assert said in planned.reasons
     assert said in version.packet["reasons"]
     assert not version.packet["guard"]
+
+
+def test_a_sensitive_feature_of_another_column_says_which_views_go_on_reading_that(cast):
+    agreed(cast, text(ENTITY, SOURCE, OTHER))
+    agreed(cast, RESTRICTED)
+
+    made = SQL.format("CAST(conv_rate AS INT) AS avg_daily_trips", "")
+    version = submitted(cast, RESTRICTED + made)
+
+    said = [each for each in version.packet["reasons"] if each.endswith("goes on doing so")]
+    assert said == [
+        "feature avg_daily_trips: driver_daily@1.0.0:conv_rate reads the column"
+        " driver_stats.conv_rate as internal, and goes on doing so"
+    ]
 
 
 def test_what_stays_as_sensitive_as_it_was_says_no_more_of_other_views(cast):

@@ -11,8 +11,8 @@ from registry.access import ActionNotPermitted, ServiceAccountMayNotDecide
 from registry.choices import Role, State
 from registry.lifecycle import CommentNeeded, EditorMayNotDecide, TransitionNotAllowed
 from registry.models import AuditEntry, FeatureViewVersion, Project
-from registry.models.feature_view import StateChanged
-from registry.operations.lifecycle import releases, reviews
+from registry.models.feature_view_version import StateChanged
+from registry.operations.lifecycle import releases, reviews, submissions
 from registry.operations.lifecycle.packets import BaseNotApproved
 from registry.operations.lifecycle.voices import AlreadyReviewed
 from registry.operations.people import members, projects, users
@@ -84,7 +84,7 @@ def test_whoever_edited_it_cannot_approve_it_whatever_their_rights(cast, who):
     apply(DEFINITIONS, cast)
     apply(VIEW.replace("Conversion rate", "x"), cast, actor=getattr(cast, who))
     version = FeatureViewVersion.objects.get()
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
         reviews.approve_version(
@@ -95,7 +95,7 @@ def test_whoever_edited_it_cannot_approve_it_whatever_their_rights(cast, who):
 def test_whoever_made_the_token_that_wrote_it_cannot_approve_it(cast):
     apply(DEFINITIONS, cast, editor_ids=frozenset({cast.steward.pk}))
     version = FeatureViewVersion.objects.get()
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
         reviews.approve_version(
@@ -114,7 +114,7 @@ def test_rejecting_does_not_wipe_the_list_of_editors(cast):
     )
     give_role(cast.project, cast.author, Role.STEWARD, cast.owner)
     author = User.objects.get(pk=cast.author.pk)
-    reviews.submit_version(version=version, actor=cast.owner, at=AT, look=look)
+    submissions.submit_version(version=version, actor=cast.owner, at=AT, look=look)
 
     with pytest.raises(EditorMayNotDecide):
         reviews.approve_version(version=version, packet_hash=seen(version), actor=author, at=AT)
@@ -180,7 +180,7 @@ def test_every_step_not_in_the_table_is_refused(state, action):
 
 
 def submit(version, actor):
-    return reviews.submit_version(version=version, actor=actor, at=AT, look=look)
+    return submissions.submit_version(version=version, actor=actor, at=AT, look=look)
 
 
 def approve(version, actor):
@@ -194,7 +194,7 @@ def loaded(version):
 def test_an_approval_is_of_what_was_looked_at(cast):
     version = make_version(cast, state=State.IN_REVIEW)
     looked_at = loaded(version)
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     apply(VIEW.replace("Conversion rate", "Something else"), cast, submit=True)
 
     with pytest.raises(StateChanged, match="changed since it was loaded"):
@@ -219,7 +219,7 @@ def test_submitting_again_unchanged_asks_everybody_again(cast):
         version=version, packet_hash=seen(version), actor=cast.second_steward, at=AT, comment="Why?"
     )
     later = AT.replace(hour=13)
-    reviews.submit_version(version=version, actor=cast.author, at=later, look=look)
+    submissions.submit_version(version=version, actor=cast.author, at=later, look=look)
 
     approve(version, cast.second_steward)
     assert version.state == State.IN_REVIEW
@@ -242,7 +242,7 @@ def test_a_small_step_from_what_nobody_approved_does_not_carry_it_along(cast):
     with pytest.raises(BaseNotApproved, match="which is draft"):
         approve(small, cast.steward)
 
-    reviews.withdraw_version(version=small, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=small, actor=cast.author, at=AT)
     submit(small, cast.author)
     assert (small.number, small.change_class) == ("2.0.1", "major")
     assert approve(small, cast.steward).state == State.APPROVED
@@ -256,7 +256,7 @@ def test_a_base_that_was_approved_with_another_content_does_not_count(cast):
         state=State.IN_REVIEW,
         text=VIEW.replace("acc_rate", "accept").replace("Conversion rate", "Share"),
     )
-    reviews.withdraw_version(version=large, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=large, actor=cast.author, at=AT)
     apply(VIEW.replace("acc_rate", "other") + 'based_on: "1.0.0"', cast)
     approve(submit(loaded(large), cast.author), cast.steward)
 
@@ -339,7 +339,7 @@ def test_rights_taken_while_a_step_waits_for_its_turn_are_gone(cast):
         return [Report()]
 
     with pytest.raises(ActionNotPermitted):
-        reviews.submit_version(version=version, actor=cast.author, at=AT, look=slow)
+        submissions.submit_version(version=version, actor=cast.author, at=AT, look=slow)
     assert loaded(version).state == State.DRAFT
 
 
@@ -370,7 +370,7 @@ def test_what_says_the_same_has_nothing_to_review(cast):
         audit.record(actor=cast.author, subject=other, at=AT, **told)
     submit(draft, cast.author)
 
-    with pytest.raises(reviews.NothingToReview):
+    with pytest.raises(submissions.NothingToReview):
         submit(other, cast.author)
 
 
@@ -380,8 +380,8 @@ def test_files_that_no_longer_fit_are_found_at_submit(cast):
     def broken(*, specs, project, unseen=()):
         return [Report(problems=[(("source", "path"), "nothing matches driver_stats.parquet.")])]
 
-    with pytest.raises(reviews.SourceProblems, match="nothing matches"):
-        reviews.submit_version(version=draft, actor=cast.author, at=AT, look=broken)
+    with pytest.raises(submissions.SourceProblems, match="nothing matches"):
+        submissions.submit_version(version=draft, actor=cast.author, at=AT, look=broken)
     assert loaded(draft).state == State.DRAFT
 
 
@@ -389,12 +389,12 @@ def test_who_may_not_submit_makes_nobody_read_files(cast):
     draft = make_version(cast, state=State.DRAFT)
 
     with pytest.raises(ActionNotPermitted):
-        reviews.submit_version(version=draft, actor=cast.consumer, at=AT, look=None)
+        submissions.submit_version(version=draft, actor=cast.consumer, at=AT, look=None)
 
 
 def test_an_editor_of_the_withdrawn_version_stays_one(cast):
     version = make_version(cast, state=State.IN_REVIEW)
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     apply(VIEW.replace("Conversion rate", "Share"), cast, actor=cast.owner)
     submit(loaded(version), cast.author)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import reviews
-from registry.spec.sources import SourceColumn, SourceSchema
+from registry.operations.lifecycle import submissions
+from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests.factories import AT, DEFINITIONS, VIEW, Report, apply
 
 pytestmark = pytest.mark.django_db
@@ -44,9 +44,9 @@ def test_it_is_embedded_at_submit_and_belongs_to_the_data(cast):
     version = loaded()
 
     assert version.spec.schema.types == TYPES
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     before = version.data_fingerprint
-    reviews.submit_version(
+    submissions.submit_version(
         version=version, actor=cast.author, at=AT, look=seeing(conv_rate="DOUBLE")
     )
     assert version.spec.schema.types["conv_rate"] == "DOUBLE"

@@ -7,7 +7,7 @@ from django.db.models import ProtectedError
 
 from registry.choices import State
 from registry.models import FeatureViewVersion
-from registry.operations.lifecycle import releases, reviews
+from registry.operations.lifecycle import releases, reviews, submissions
 from registry.operations.lifecycle.numbers import VersionTaken, give_number
 from registry.reading.parsing import InvalidDefinitions
 from tests.factories import AT, DEFINITIONS, VIEW, apply, look, make_version, seen
@@ -24,7 +24,7 @@ def test_a_rejected_version_keeps_its_number(cast):
     reviews.reject_version(
         version=version, packet_hash=seen(version), actor=cast.steward, at=AT, comment="no"
     )
-    reviews.submit_version(version=version, actor=cast.author, at=AT, look=look)
+    submissions.submit_version(version=version, actor=cast.author, at=AT, look=look)
 
     assert version.number == "1.0.0"
 
@@ -32,8 +32,8 @@ def test_a_rejected_version_keeps_its_number(cast):
 def test_a_number_once_taken_is_never_given_again(cast):
     make_version(cast, state=State.IN_REVIEW)
     second = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("acc_rate", "accept"))
-    reviews.withdraw_version(version=second, actor=cast.author, at=AT)
-    reviews.submit_version(version=second, actor=cast.author, at=AT, look=look)
+    submissions.withdraw_version(version=second, actor=cast.author, at=AT)
+    submissions.submit_version(version=second, actor=cast.author, at=AT, look=look)
 
     assert second.number == "2.0.0"
 
@@ -43,13 +43,13 @@ def test_a_number_given_up_is_not_given_to_another(cast):
     words = VIEW.replace("Conversion rate", "Share")
     version = make_version(cast, state=State.IN_REVIEW, text=words)
     assert version.number == "1.0.1"
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     apply(VIEW.replace("acc_rate", "accept"), cast, submit=True)
     assert loaded(version).number == "2.0.0"
 
     other = make_version(cast, state=State.IN_REVIEW, text=words + 'based_on: "1.0.0"')
     assert other.number == "1.0.2"
-    reviews.withdraw_version(version=other, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=other, actor=cast.author, at=AT)
     with pytest.raises(InvalidDefinitions, match="driver_hourly@1.0.1 was given already"):
         apply(words + 'based_on: "1.0.0"\nversion: "1.0.1"', cast)
 
@@ -101,7 +101,7 @@ def test_whoever_is_second_to_take_a_free_number_is_told(cast):
 def test_a_version_keeps_every_number_it_was_given(cast):
     make_version(cast)
     version = make_version(cast, state=State.IN_REVIEW, text=VIEW.replace("Conversion", "The"))
-    reviews.withdraw_version(version=version, actor=cast.author, at=AT)
+    submissions.withdraw_version(version=version, actor=cast.author, at=AT)
     apply(VIEW.replace("acc_rate", "accept"), cast, submit=True)
 
     assert [str(each) for each in version.numbers.order_by("pk")] == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.reading.parsing import InvalidDefinitions, parse_files
-from registry.spec.sources import PostgresSource
+from registry.spec.sources.postgres import PostgresSource
 
 SOURCE = """
 kind: DataSource

@@ -10,7 +10,7 @@ from registry.choices import Kind
 from registry.reading.parsing import parse_files
 from registry.reading.writing import written
 from registry.spec.encode_steps import Standard
-from tests.registry.reading.test_rules import ENTITY, KEY, SUM, feature, problems
+from tests.registry.reading.test_rules import ENTITY, KEY, feature, problems
 
 ENCODE, STEPS, FIT = "features[0].encode", "features[0].encode.steps", "features[0].encode.fit"
 TYPE = "features[0].type"
@@ -30,6 +30,14 @@ def bucketed(fit=None, **parameters):
     return encoded({"step": "bucketize", **parameters}, kind="int64", fit=fit)
 
 
+def aggregated(*steps, fit=None, **more):
+    functions = ["sum", "mean", {"function": "last_k", "k": 2}]
+    aggregations = [{"column": "a", "functions": functions, "windows": ["3d"]}]
+    view = {"aggregations": aggregations, "schedule": {"every": "1h"}}
+    kind = more.pop("type", "float64")
+    return encoded(*steps, kind=kind, fit=fit, **more) | view
+
+
 @pytest.mark.parametrize(
     "definition",
     [
@@ -44,6 +52,7 @@ def bucketed(fit=None, **parameters):
         encoded({"step": "bucketize", "edges": [1, 2.5]}, kind="int32"),
         encoded({"step": "bucketize", "bins": 4, "by": "width"}, kind="int64", fit=RANGE),
         encoded({"step": "impute", "by": "mean"}, "quantile", fit=RANGE),
+        encoded({"step": "quantile", "output": "normal"}, fit=RANGE),
         encoded({"step": "impute", "value": "none"}, "ordinal", kind="int64", fit=RANGE),
         encoded({"step": "impute", "value": ""}, "tfidf", kind="list<float64>", fit=RANGE),
         encoded({"step": "impute", "value": "none"}, kind="string"),
@@ -51,6 +60,9 @@ def bucketed(fit=None, **parameters):
         target(label="y", smooth=10, folds=3),
         encoded({"step": "target", "label": "y", "smooth": "auto"}, "standard", fit=RANGE),
         encoded({"step": "impute", "by": "most_frequent"}, "ordinal", kind="int64", fit=RANGE),
+        aggregated("log", column="a_sum_3d"),
+        aggregated("standard", column="a_mean_3d", type="float32", fit=RANGE),
+        aggregated({"step": "target", "label": "a_mean_3d"}, column="a_sum_3d", fit=RANGE),
     ],
 )
 def test_an_encoding_that_is_well_written(definition):
@@ -133,10 +145,21 @@ def test_an_encoding_that_is_well_written(definition):
         (encoded("target", fit=RANGE), f"{STEPS}[0]", "'target' has parameters"),
         (encoded("log", mask="hash"), ENCODE, "x has a mask"),
         (
-            encoded("log", column="a_sum_3d") | {"aggregations": SUM, "schedule": {"every": "1h"}},
+            aggregated("log", column="a_last_k_2_3d"),
             ENCODE,
-            "x is an aggregate",
+            "x: last_k gives a list, and steps take one value",
         ),
+        (
+            aggregated({"step": "target", "label": "a"}, column="a_sum_3d", fit=RANGE),
+            STEPS,
+            "its label 'a' is no output of the aggregations that is one value",
+        ),
+        (
+            aggregated({"step": "target", "label": "a_last_k_2_3d"}, column="a_sum_3d", fit=RANGE),
+            STEPS,
+            "is one value",
+        ),
+        (aggregated("log", column="a_sum_3d", type="int64"), TYPE, "log gives numbers"),
         (ENTITY | {"join_keys": [{**KEY, "encode": {}}]}, "join_keys[0].encode", "unknown key"),
     ],
 )

@@ -87,6 +87,13 @@ def calling(function):
             "expected text, got a number; write it as in cu",
         ),
         (TWO, 7, "features[1].name", "3", "expected text, got a number"),
+        (
+            SOURCE.replace("path: x.csv", "path: 500"),
+            4,
+            "path",
+            "500",
+            'expected text, got a number; put it in quotes, as in "500".',
+        ),
         (VIEW + "tags: {a: b, c: 1}", 6, "tags.c", "1", "got a number; put it in quotes."),
         (VIEW + SUM, 6, "aggregations[0].functions[1]", "summ", "Valid: sum, count, mean"),
         (VIEW + SUM.replace("summ", "avg"), 6, "aggregations[0].functions[1]", "avg", "'mean'?"),
@@ -127,7 +134,7 @@ def calling(function):
             "got text; write it as in {every: 1h}",
         ),
         (VIEW + "ttl: 30", 6, "ttl", "30", "expected text, got a number; write it as in 30d."),
-        (SOURCE.replace("file", "kafka"), 3, "type", "kafka", "Valid: file, "),
+        (SOURCE.replace("file", "kinesis"), 3, "type", "kinesis", "Valid: file, "),
         (
             SOURCE.replace("t\n", "{column: t, unit: h}"),
             5,
@@ -207,7 +214,10 @@ def test_all_mistakes_of_one_document_come_at_once():
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        (SOURCE.replace("type: file\npath: x.csv", "type: kafka\npath: x.xlsx"), ["type", "path"]),
+        (
+            SOURCE.replace("type: file\npath: x.csv", "type: kinesis\npath: x.xlsx"),
+            ["type", "path"],
+        ),
         (SOURCE.replace("event_timestamp: t", "created_timestamp: t"), ["event_timestamp"]),
         (VIEW.replace("source", "sorce") + "sql: SELECT x FROM s", ["sorce"]),
         (VIEW.replace("features", "feature") + SUM.replace(", summ", ""), ["schedule", "feature"]),

@@ -16,6 +16,7 @@ SOURCE = {
     "path": "data/*.parquet",
     "event_timestamp": "t",
 }
+TABLE = SOURCE | {"type": "delta", "path": "lake/t", "connection": "lake"}
 FEATURE = {"name": "x", "type": "int64"}
 VIEW = {
     "kind": "FeatureView",
@@ -119,6 +120,31 @@ def test_a_name_that_cannot_be_one(definition, name):
 
 
 @pytest.mark.parametrize(
+    ("function", "kind", "few"),
+    [
+        ("mean", "int64", "whole"),
+        ("stddev", "int32", "whole"),
+        ({"function": "percentile", "p": 50}, "int64", "whole"),
+        ("mean", "decimal(10,2)", "a decimal of so many digits"),
+        ({"function": "approx_percentile", "p": 50}, "float32", "a float32"),
+        ({"function": "approx_percentile", "p": 50}, "int64", None),
+        ("mean", "float64", None),
+        ("sum", "int64", None),
+    ],
+)
+def test_what_a_function_gives_is_of_the_declared_type(function, kind, few):
+    name = function if isinstance(function, str) else f"{function['function']}_50"
+    aggregations = [{"column": "a", "functions": [function], "windows": ["3d"]}]
+    features = [{"name": "a", "column": f"a_{name}_3d", "type": kind}]
+    found = problems(
+        VIEW | {"aggregations": aggregations, "schedule": {"every": "1h"}, "features": features}
+    )
+
+    said = f"{name.removesuffix('_50')} gives a float64, and few of those are {few}; write float64."
+    assert found == ([] if few is None else [("features[0].type", said)])
+
+
+@pytest.mark.parametrize(
     ("definition", "key", "says"),
     [
         (ENTITY | {"join_keys": []}, "join_keys", "at least one"),
@@ -143,6 +169,8 @@ def test_a_name_that_cannot_be_one(definition, name):
         (SOURCE | {"path": "s3://bucket/x.csv"}, "path", "leaves its root"),
         (SOURCE | {"path": "**/a/**/*.csv"}, "path", "** more than once"),
         (SOURCE | {"path": "x" * 497 + ".csv"}, "path", "501 characters"),
+        (TABLE | {"root": "sales"}, "root", "leave one out"),
+        (TABLE | {"connection": "s3://far/lake"}, "connection", "names no connection"),
         (SOURCE | {"created_timestamp": "t"}, "created_timestamp", "leave it out"),
         (VIEW | {"entities": []}, "entities", "at least one entity"),
         (VIEW | {"entities": ["e", "e"]}, "entities[1]", "stands twice"),
@@ -265,6 +293,16 @@ def test_a_name_that_cannot_be_one(definition, name):
         ),
         (aggregated(ttl="59m"), "ttl", "shorter than a tick"),
         (aggregated(sql="SELECT * FROM s"), "sql", "not both"),
+        (
+            aggregated(aggregations=[SUM[0] | {"windows": []}]),
+            "aggregations[0].windows",
+            "is empty",
+        ),
+        (
+            aggregated(aggregations=[SUM[0] | {"functions": []}]),
+            "aggregations[0].functions",
+            "is empty",
+        ),
         (
             aggregated(aggregations=[SUM[0] | {"windows": ["3 days"]}]),
             "aggregations[0].windows[0]",
@@ -390,3 +428,10 @@ def test_a_type_is_read_and_written(text, written):
 def test_a_type_that_is_none(text):
     with pytest.raises(UnknownType):
         parse_type(text)
+
+
+@pytest.mark.parametrize("unit", ["x" * 33, " USD", "a\nb", "a\u202eb"])
+def test_a_unit_is_a_few_characters_that_can_be_read(unit):
+    found = problems(VIEW | {"features": [FEATURE | {"unit": unit}]})
+
+    assert [key for key, message in found if "USD or km/h" in message] == ["features[0].unit"]

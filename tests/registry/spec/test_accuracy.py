@@ -9,7 +9,7 @@ from registry.choices import ChangeClass
 from registry.reading.parsing import parse_objects
 from registry.spec.change import classify
 from registry.spec.fingerprints import canonical_json, data_fingerprint, metadata_fingerprint
-from registry.spec.model import load_version_spec
+from registry.spec.version_spec import load_version_spec
 from tests.materialization.aggregation_cases import make_view
 from tests.materialization.temporal_cases import temporal
 from tests.registry.reading.test_rules import SUM, VIEW, problems

@@ -12,7 +12,8 @@ from registry.spec.fingerprints import (
     data_fingerprint,
     metadata_fingerprint,
 )
-from registry.spec.model import EntitySpec, VersionSpec
+from registry.spec.model import EntitySpec
+from registry.spec.version_spec import VersionSpec
 
 BASE = msgspec.convert(
     {
@@ -83,6 +84,7 @@ FEATURES = msgspec.to_builtins(BASE)["view"]["features"]
         (("view", "features", 0, "checks", "not_null"), None, ChangeClass.GUARD),
         (("view", "features", 0, "checks", "min"), 1, ChangeClass.PATCH),
         (("view", "description"), "words", ChangeClass.PATCH),
+        (("view", "features", 0, "unit"), "km/h", ChangeClass.PATCH),
         (("view", "schedule"), {"every": "1h"}, ChangeClass.PATCH),
         (("view", "features"), FEATURES[::-1], ChangeClass.PATCH),
         (("source", "description"), "words", ChangeClass.PATCH),
@@ -174,6 +176,15 @@ def test_words_do_not_touch_the_data_fingerprint():
     assert content_fingerprint(words) != content_fingerprint(BASE)
 
 
+def test_a_table_under_a_root_is_what_it_was_before_some_lay_in_buckets():
+    source = msgspec.to_builtins(BASE.source) | {"type": "delta", "path": "lake/t"}
+    under_a_root = edited(("source",), source)
+    in_a_bucket = edited(("source",), source | {"connection": "lake"})
+
+    assert "connection" not in under_a_root.source.decides()
+    assert data_fingerprint(under_a_root) != data_fingerprint(in_a_bucket)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
@@ -217,6 +228,7 @@ def test_one_type_written_in_two_ways_is_no_change_of_data():
     ("path", "value", "which"),
     [
         (("view", "description"), "words", {"metadata"}),
+        (("view", "features", 0, "unit"), "km/h", {"metadata"}),
         (("view", "schedule"), {"every": "1h"}, {"metadata"}),
         (("view", "ttl"), "60d", {"metadata"}),
         (("view", "features", 0, "checks", "min"), 1, {"data"}),

@@ -9,16 +9,18 @@ import msgspec
 import pytest
 
 from registry.reading.parsing import parse_files
-from registry.spec.lineage import Origin, SourceField, origins_of, source_fields
-from registry.spec.model import FeatureSpec, VersionSpec, stored_view
+from registry.spec.lineage import Origin, origins_of, source_fields
+from registry.spec.model import FeatureSpec
+from registry.spec.on_demand_views import stored_view
 from registry.spec.references import parse_reference
-from registry.spec.sources import SourceColumn, SourceSchema
-from registry.spec.sql_lineage import EVERY, lineage_of_select
+from registry.spec.sources.base import SourceColumn, SourceSchema
+from registry.spec.sql_lineage import EVERY, SourceField, lineage_of_select
+from registry.spec.version_spec import VersionSpec
 
 KNOWN = ("id", "amount", "Country", "bonus", "card")
 
 
-def traced(sql: str, known=KNOWN) -> dict[str, set[str]]:
+def traced(sql: str, known=KNOWN) -> dict[str, set[str | SourceField]]:
     return {name: set(made_of) for name, made_of in lineage_of_select(sql, known).given.items()}
 
 

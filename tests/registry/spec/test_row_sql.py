@@ -9,8 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from registry.spec.row_sql import MAX_LENGTH, BadSql, check_expression, check_row_sql
+from registry.spec.row_sql import (
+    MAX_LENGTH,
+    BadSql,
+    check_expression,
+    check_row_sql,
+)
 from registry.spec.sql_functions import BARE_FUNCTIONS, NAMED_FUNCTIONS
+from registry.spec.sql_times import days_moved
 
 
 def check(sql: str) -> str:
@@ -322,3 +328,50 @@ def test_a_place_in_an_expression_is_one_in_what_its_author_wrote(sql, said):
 def test_two_expressions_by_brackets_that_are_ours_are_refused():
     with pytest.raises(BadSql, match="write one scalar expression"):
         check_expression("x > 0) AS y, (z")
+
+
+@pytest.mark.parametrize(
+    ("sql", "days"),
+    [
+        ("SELECT paid FROM s", 0),
+        ("SELECT s.paid FROM s", 0),
+        ("SELECT paid AS paid FROM s", 0),
+        ("SELECT * FROM s", 0),
+        ("SELECT s.*, x AS y FROM s", 0),
+        ("SELECT * EXCLUDE (x) FROM s", 0),
+        ("SELECT * EXCLUDE (paid) FROM s", None),
+        ("SELECT * REPLACE (paid + INTERVAL 1 DAY AS paid) FROM s", None),
+        ("SELECT paid + INTERVAL 1 DAY AS paid FROM s", None),
+        ("SELECT x AS paid FROM s", None),
+        ("SELECT s.x.paid FROM s", None),
+        ("SELECT x FROM s", None),
+        ("SELECT PAID FROM s", 0),
+        ("SELECT S.Paid FROM s", 0),
+        ("SELECT R.paid AS Paid FROM s AS r", 0),
+        ("SELECT * EXCLUDE (Paid) FROM s", None),
+        ("SELECT * REPLACE (paid AS loaded) FROM s", 0),
+        ("SELECT * RENAME (paid AS loaded) FROM s", None),
+        ("SELECT * RENAME (loaded AS paid) FROM s", None),
+        ("SELECT *, x AS paid FROM s", None),
+        ("SELECT paid::TIMESTAMPTZ AS paid FROM s", 1),
+        ("SELECT CAST(paid AS TIMESTAMP) AS paid FROM s", 1),
+        ("SELECT s.paid AT TIME ZONE 'UTC' AS Paid FROM s", 1),
+        ("SELECT (paid AT TIME ZONE 'UTC') AT TIME ZONE 'Asia/Manila' AS paid FROM s", 2),
+        ("SELECT CAST(paid AT TIME ZONE 'Asia/Manila' AS DATE) AS paid FROM s", 3),
+        ("SELECT * REPLACE (paid::TIMESTAMPTZ AS paid) FROM s", 1),
+        ("SELECT paid AT TIME ZONE zone AS paid FROM s", None),
+        ("SELECT date_trunc('hour', paid) AS paid FROM s", 1),
+        ("SELECT * REPLACE (datetrunc('Month', paid::TIMESTAMP) AS paid) FROM s", 32),
+        ("SELECT date_trunc('century', paid) AS paid FROM s", None),
+        ("SELECT date_trunc(unit, paid) AS paid FROM s", None),
+        ("SELECT date_trunc('day', x) AS paid FROM s", None),
+        ("SELECT timezone('Asia/Manila', paid) AS paid FROM s", 1),
+        ("SELECT Timezone(zone, paid) AS paid FROM s", None),
+        ("SELECT TRY_CAST(paid AS TIMESTAMP) AS paid FROM s", None),
+        ("SELECT paid::VARCHAR::TIMESTAMP AS paid FROM s", None),
+        ("SELECT x::TIMESTAMPTZ AS paid FROM s", None),
+        ("SELECT coalesce(x, paid) AS paid FROM s", None),
+    ],
+)
+def test_how_far_a_time_is_from_that_of_the_source(sql, days):
+    assert days_moved(check_row_sql(sql, source="s"), "paid") == days

@@ -11,10 +11,12 @@ from registry.choices import Role
 from registry.models import AuditEntry
 from registry.operations.lifecycle.releases import mark_table_ready, retire_version
 from registry.operations.people import grants, members, tokens
+from registry.operations.people.passwords import note_password_changed
 from registry.operations.people.token_limits import Limits
 from serving.datasets import checks
 from serving.models import Dataset
 from tests import factories
+from tests.serving.callers import refusal
 from tests.serving.datasets_world import URL, Caller, make, verify
 from tests.serving.historical_world import commit, stored_view
 from tests.serving.online_world import committed
@@ -45,17 +47,9 @@ def made(client, cast, drivers):
     return make(NOON + DAY)
 
 
-def somebody(client, cast, who):
-    return Caller(client, None if who == "anonymous" else getattr(cast, who))
-
-
-def refusal(who):
-    return {"anonymous": 401, "outsider": 404}.get(who, 403)
-
-
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_who_may_have_one_made(client, cast, drivers, who):
-    response = somebody(client, cast, who).post(body=ASKED)
+    response = Caller.named(client, cast, who).post(body=ASKED)
 
     assert response.status_code == (202 if who in MAY else refusal(who))
     assert Dataset.objects.count() == (who in MAY)
@@ -64,7 +58,7 @@ def test_who_may_have_one_made(client, cast, drivers, who):
 
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_who_may_download_and_verify_it_and_what_trace_it_leaves(client, cast, made, who):
-    caller = somebody(client, cast, who)
+    caller = Caller.named(client, cast, who)
 
     downloaded, verified = caller.get("/churn/1/download"), caller.post("/churn/1/verify")
 
@@ -79,7 +73,7 @@ def test_who_may_download_and_verify_it_and_what_trace_it_leaves(client, cast, m
 @pytest.mark.parametrize("who", EVERYBODY)
 @pytest.mark.parametrize("path", ["", "/churn/1", "/churn/1/manifest"])
 def test_who_is_told_of_it(client, cast, made, who, path):
-    response = somebody(client, cast, who).get(path)
+    response = Caller.named(client, cast, who).get(path)
 
     assert response.status_code == (200 if who in SEE else refusal(who))
 
@@ -206,3 +200,39 @@ def test_so_many_checks_of_a_project_wait(client, cast, made, monkeypatch):
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_checks_waiting")
     # The one that is under way is given still.
     assert caller.post("/churn/1/verify").json()["id"] == first.json()["id"]
+
+
+@pytest.fixture
+def granted(client, cast):
+    """A grant to the consumer, who has asked for a dataset of what takes it."""
+    text = factories.DEFINITIONS.replace("sensitivity: internal", "sensitivity: confidential")
+    with committed():
+        version = factories.make_version(cast, text=text)
+        factories.approve(version, cast.second_steward)
+        version.refresh_from_db()
+        grant = factories.give_grant(cast, cast.consumer, view="driver_hourly")
+    commit(version, [{"driver_id": 1001, "event": NOON, "avg_daily_trips": 3}])
+    with committed():
+        mark_table_ready(table=version.table, at=NOON, kept_for=None)
+    assert Caller(client, cast.consumer).post(body=ASKED).status_code == 202
+    return grant
+
+
+def test_a_grant_that_ended_before_a_worker_began_ends_the_dataset(cast, granted):
+    with committed():
+        grants.revoke_grant(grant=granted, by=grants.Hand(cast.steward), at=timezone.now())
+
+    made = make(timezone.now())
+
+    assert (made.status, made.error_code) == ("failed", "grant_needed")
+    assert "driver_hourly@1.0.0:avg_daily_trips" in made.error
+
+
+def test_by_what_the_asker_came_was_looked_at_when_they_asked(cast, granted):
+    """A worker has no token to judge by: the account's password may be another's by then."""
+    cast.consumer.set_password("another one's")
+    cast.consumer.save()
+    with committed():
+        note_password_changed(user=cast.consumer, actor=cast.superuser, at=timezone.now())
+
+    assert make(timezone.now()).status == "done"

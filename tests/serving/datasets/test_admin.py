@@ -75,6 +75,36 @@ def test_who_has_the_button_and_sees_values(as_, made, who):
     assert made.manifest_hash[:12] in client.get(LIST).content.decode()
 
 
+@pytest.mark.parametrize("who", [*MAY, "steward", "operator", "auditor"])
+def test_who_ends_it_by_a_form_that_asks_why(as_, made, who):
+    client = as_(who)
+    may = who in {"consumer", "steward", "owner", "superuser"}
+
+    page = page_of(client, made)
+    with committed():
+        client.post(url(made, "end"), {"reason": "Replaced"})
+
+    assert ("End this dataset" in page) is may
+    assert Dataset.objects.get().status == ("ended" if may else "done")
+    after = page_of(client, made)
+    assert (f"by {who}: Replaced" in after) is may
+    assert "End this dataset" not in after
+    assert ("Compute again" in after) is (who == "author")
+
+
+def test_the_form_says_that_it_was_downloaded_and_asks_for_that(as_, cast, made):
+    Caller(Client(), cast.author).rows()
+    client = as_("consumer")
+    assert "It was downloaded 1 time," in page_of(client, made)
+
+    client.post(url(made, "end"), {"reason": "Replaced"})
+    assert Dataset.objects.get().status == "done"
+    with committed():
+        client.post(url(made, "end"), {"reason": "Replaced", "despite_downloads": "on"})
+
+    assert Dataset.objects.get().status == "ended"
+
+
 def test_outsiders_see_nothing(as_, made):
     client = as_("outsider")
 

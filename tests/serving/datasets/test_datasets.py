@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from materialization.edges import offline_store
+from materialization.edges.stores import offline_store
 from materialization.models import FileHold
 from materialization.queries import held_files, table_at
 from registry.models import AuditEntry
 from serving.datasets.manifest import hash_of
 from serving.models import Dataset
+from tests.buckets import Bucket
 from tests.serving.datasets_world import Caller, make, verify
 from tests.serving.historical_world import commit, stored_view
 
@@ -69,6 +70,73 @@ def test_a_dataset_is_made_by_a_worker_and_its_rows_are_those_of_the_join(caller
         ("dataset.made", "churn@1"),
         ("dataset.downloaded", "churn@1"),
     ]
+
+
+def test_a_dataset_in_a_bucket_is_made_downloaded_and_equal_on_any_machine(
+    client, cast, storage, settings, tmp_path
+):
+    settings.OFFLINE_BUCKET = Bucket(storage).as_store
+    version = stored_view(cast, [row(1001, NOON, 3), row(1002, NOON, 7)], at=NOON)
+    caller = Caller(client, cast.consumer)
+    caller.post(body=ASKED)
+    made = make(NOON + DAY)
+    commit(version, [row(1001, NOON + HOUR, 99, created=NOON + HOUR)], sequence=2)
+    settings.OFFLINE_STORE = tmp_path / "another"
+
+    assert caller.rows()["avg_daily_trips"].to_pylist() == [7, 3, 3, None]
+    assert verify(caller, NOON + 2 * DAY)["verdict"] == "equal"
+    assert made.rows == 4
+    assert list((tmp_path / "another").rglob("rows-*.parquet"))  # copies, to be sent from there
+
+
+def flip(file: Path) -> None:
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 3] ^= 1
+    file.write_bytes(whole)
+
+
+def test_no_dataset_is_made_of_a_copy_that_is_not_its_file(client, cast, storage, settings):
+    settings.OFFLINE_BUCKET = Bucket(storage).as_store
+    version = stored_view(cast, [row(1001, NOON, 3), row(1002, NOON, 7)], at=NOON)
+    caller = Caller(client, cast.consumer)
+    caller.post(body=ASKED)
+    first = make(NOON + DAY)
+    (copy,) = map(Path, offline_store().snapshot(table_at(version.table)).files)
+    whole = copy.read_bytes()
+
+    flip(copy)
+    caller.post(body=ASKED)
+    second = make(NOON + DAY)  # which finds what the file is in the first's hold
+
+    assert (second.status, second.error) == ("done", "")
+    assert (second.content_hash, copy.read_bytes()) == (first.content_hash, whole)
+    flip(copy)
+    Dataset.objects.filter(pk=second.pk).update(status="queued")
+    third = make(NOON + DAY)  # an attempt that finds everything noted
+
+    assert (third.status, third.attempt) == ("done", 2)
+    assert (third.content_hash, copy.read_bytes()) == (first.content_hash, whole)
+
+
+def test_the_rest_of_a_download_is_asked_for(caller, client):
+    caller.post(body=ASKED)
+    make(NOON + DAY)
+    whole = caller.get("/churn/1/download")
+    file, tag = whole.getvalue(), whole["ETag"]
+
+    rest = caller.get("/churn/1/download", {"Range": "bytes=100-", "If-Range": tag})
+    behind = caller.get("/churn/1/download", {"Range": f"bytes={len(file)}-"})
+    same = caller.get("/churn/1/download", {"If-None-Match": tag})
+
+    assert (rest.status_code, rest.getvalue()) == (206, file[100:])
+    assert rest["Content-Range"] == f"bytes 100-{len(file) - 1}/{len(file)}"
+    assert (behind.status_code, behind["Content-Range"]) == (416, f"bytes */{len(file)}")
+    assert behind.json()["code"] == "range_not_satisfiable"
+    assert same.status_code == 304
+    told = AuditEntry.objects.filter(verb__startswith="dataset.download").order_by("pk")
+    assert [(entry.verb.partition(".")[2], entry.data.get("from_byte")) for entry in told] == [
+        ("downloaded", None), ("download_resumed", 100),
+    ]  # fmt: skip
 
 
 def test_the_manifest_says_what_the_rows_are_made_of(caller, cast, drivers):
@@ -157,6 +225,23 @@ def test_a_table_whose_old_file_was_changed_is_named_and_the_rows_that_differ_ar
     assert (found["rows_differing"], found["columns"]) == (1, {"avg_daily_trips": 1})
     assert found["first"] == [0]  # the frame's first row, of driver 1002
     assert AuditEntry.objects.filter(verb="dataset.differed").count() == 1
+
+
+def test_a_held_file_of_other_times_is_not_opened(caller, drivers):
+    commit(drivers, [row(1001, NOON + 5 * DAY, 9)], sequence=2)
+    caller.post(body=ASKED)
+    make(NOON + 6 * DAY)
+    known = offline_store().snapshot(table_at(drivers.table)).known
+    [later] = [Path(file.uri) for file in known if file.first_event > NOON + DAY]
+    later.write_bytes(b"no Parquet")
+
+    check = verify(caller, NOON + 7 * DAY)
+
+    assert (check["status"], check["verdict"]) == ("done", "different")
+    assert check["found"]["changed"] == [
+        f"{later.name} of table {drivers.table} is another file than was read"
+    ]
+    assert check["found"]["rows_differing"] == 0
 
 
 @pytest.mark.parametrize("file", ["frame.parquet", "rows-1.parquet"])

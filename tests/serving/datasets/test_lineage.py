@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from serving.datasets.lineage import find
 from tests import factories
 from tests.serving.datasets_world import Caller, make
 from tests.serving.historical_world import stored_view
@@ -54,11 +55,52 @@ def test_a_dataset_leads_back_to_its_sources(client, cast, made):
     assert (-3, "data-source", "driver_stats") in found
 
 
+@pytest.mark.parametrize("name", ["a\0@1", "@1", "Churn@1", "churn@1\0", "churn@9999999999"])
+def test_a_name_that_no_dataset_can_have_is_not_asked_of_the_database(
+    cast, name, django_assert_num_queries
+):
+    with django_assert_num_queries(0):
+        assert find(cast.project, name) is None
+
+
 def test_a_feature_leads_to_the_datasets_that_have_it(client, cast, made):
     path = "feature/driver_hourly:conv_rate"
     assert (1, "dataset", "churn@1") in steps(client, cast, path, direction="downstream")
     other = "feature/driver_hourly:acc_rate"
     assert "dataset" not in {kind for _, kind, _ in steps(client, cast, other)}
+
+
+def test_of_a_name_the_newest_is_there_and_the_older_are_counted(client, cast, caller, made):
+    for _ in range(2):
+        caller.post(body=ASKED)
+        make(NOON + timedelta(days=1))
+    caller.post(body={**ASKED, "name": "other"})
+    make(NOON + timedelta(days=1))
+    path = "feature/driver_hourly:conv_rate"
+
+    found = steps(client, cast, path, direction="downstream")
+
+    named = sorted(name for _, kind, name in found if kind == "dataset")
+    assert named == ["churn@3", "other@1"]
+    headers = {"Authorization": f"Bearer {factories.token_for(cast.consumer)}"}
+    answer = client.get(f"/api/v1/projects/rides/lineage/{path}", headers=headers).json()
+    said = {each["name"]: each for each in answer["results"]}
+    assert [(said[each]["older"], said[each]["status"]) for each in named] == [
+        (2, "done"), (0, "done"),
+    ]  # fmt: skip
+    # An older one that is asked about leads to its sources all the same.
+    older = steps(client, cast, "dataset/churn@1", direction="upstream")
+    assert (-3, "data-source", "driver_stats") in older
+
+
+def test_one_that_was_ended_is_there_where_it_is_asked_about(client, cast, caller, made):
+    with committed():
+        caller.post("/churn/1/end", body={"reason": "Replaced"})
+
+    found = steps(client, cast, "dataset/churn@1", direction="upstream")
+    assert (-3, "data-source", "driver_stats") in found
+    path = "feature/driver_hourly:conv_rate"
+    assert "dataset" not in {kind for _, kind, _ in steps(client, cast, path)}
 
 
 def test_what_is_not_made_is_not_there(client, cast, caller):
@@ -77,3 +119,14 @@ def test_the_packet_of_a_change_names_the_datasets_that_keep_its_view(client, ca
         )
 
     assert second.packet["kept_in"] == ["dataset churn@1: driver_hourly@1.0.0"]
+
+
+def test_the_packet_counts_older_ones(client, cast, caller, made):
+    caller.post(body=ASKED)
+    make(NOON + timedelta(days=1))
+    with committed():
+        second = factories.make_version(
+            cast, text=factories.DEFINITIONS.replace("Conversion rate", "Share of rides")
+        )
+
+    assert second.packet["kept_in"] == ["dataset churn@2 (and 1 older): driver_hourly@1.0.0"]

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from materialization.edges import look_at_sources, offline_store
+from materialization.edges.looks import look_at_sources
+from materialization.edges.stores import offline_store
 from materialization.queries import held_files, table_at
 from tests.factories import make_cast, make_version
 from tests.materialization.run_world import AT, HOUR, committed, fresh, materialize, write_rows
@@ -60,6 +61,19 @@ def test_it_is_made_of_held_events_whatever_care_and_later_runs_do(client, cast,
     view = made.manifest["views"][0]
     assert [file["name"].partition("/")[0] for file in view["files"]] == ["__part=events"]
     assert verify(caller, AT + 200 * HOUR)["verdict"] == "equal"
+
+
+def test_its_manifest_says_which_late_rows_no_run_reads_for_event_timing(client, cast, sources):
+    write_rows(sources, [(1, AT, AT, 0.5, 1)])
+    with committed():
+        materialize(make_version(cast, text=TEXT, look=look_at_sources))
+    Caller(client, cast.consumer).post(body={**ASKED, "timing": "event"})
+
+    made = make(AT + 100 * HOUR)
+
+    assert "may lack rows that arrived more than its longest window" in str(
+        made.manifest["warnings"]
+    )
 
 
 def run_often(version, sources, rows, *, first):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +17,7 @@ from registry.models import AuditEntry
 from serving import tasks
 from serving.choices import WorkStatus
 from serving.models import Dataset
-from tests.serving.datasets_world import Caller, make
+from tests.serving.datasets_world import Caller, make, verify
 from tests.serving.historical_world import commit, stored_view
 from tests.serving.online_world import committed
 
@@ -158,7 +160,9 @@ def test_two_workers_of_one_dataset_read_the_files_that_the_first_held(
     dataset, hold = Dataset.objects.get(), FileHold.objects.get()
     assert len(seen[0]) == 1  # held before a byte was read
     assert (dataset.attempt, dataset.written_by) == (2, 2)
-    assert dataset.manifest["views"][0]["files"] == hold.files
+    read = dataset.manifest["views"][0]["files"]
+    assert [file["name"] for file in read] == hold.names
+    assert [file["sha256"] for file in read] == [file["sha256"] for file in hold.files]
     assert [part.hold for part in dataset.parts.all()] == [hold]
     assert "another attempt has it" in caplog.text
     assert "unexpected" not in caplog.text
@@ -193,6 +197,32 @@ def test_a_file_that_went_before_it_was_held_has_the_next_attempt_look_again(
     assert make(NOON).status == "queued"
     assert FileHold.objects.count() == 0
     assert make(NOON + HOUR).status == "done"
+
+
+def test_what_another_dataset_noted_of_a_file_is_not_computed_again(
+    asked, client, cast, drivers, monkeypatch
+):
+    states, seen = DeltaOfflineStore.file_states, []
+
+    def noted(self, at, names):
+        seen.append(list(names))
+        return states(self, at, names)
+
+    monkeypatch.setattr(DeltaOfflineStore, "file_states", noted)
+    first = make(NOON)
+    row = {"driver_id": 1001, "event": NOON + timedelta(minutes=1), "avg_daily_trips": 9}
+    commit(drivers, [row], sequence=2)
+    caller = Caller(client, cast.consumer)
+    caller.post(body=ASKED)
+    second = make(NOON + HOUR)
+
+    before, after = (each.manifest["views"][0]["files"] for each in (first, second))
+    assert len(after) == 2
+    assert before[0] in after
+    assert seen == [[before[0]["name"]], [each["name"] for each in after if each not in before]]
+    # A check takes nobody's word.
+    assert verify(caller, NOON + HOUR, number=2)["verdict"] == "equal"
+    assert len(seen[2]) == 2
 
 
 def test_a_hold_that_no_dataset_has_is_ended(asked, drivers):
@@ -235,6 +265,33 @@ def test_files_that_no_row_names_are_swept_after_a_day(asked):
     assert not alone.exists()
     assert all(file.exists() for file in of_another_database)
     assert sorted(each.name for each in of_it.iterdir()) == ["frame.parquet", "rows-1.parquet"]
+
+
+def test_what_a_killed_worker_was_writing_is_swept(asked):
+    """Nothing of its own runs at a kill -9: a draft stays, which no name leads to."""
+    root = settings.OFFLINE_STORE / "_datasets"
+    code = (
+        "import pathlib, sys\n"
+        "from materialization.stores.kept_files import LocalFileKeeper\n"
+        f"with LocalFileKeeper({str(root)!r}).writing('{asked.uid}/rows-1.parquet') as path:\n"
+        "    pathlib.Path(path).write_bytes(b'PAR1')\n"
+        "    print('written', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdout.readline() == b"written\n"
+    writer.kill()
+    writer.communicate()
+    died(asked, attempt=1, at=NOON)
+    Dataset.objects.update(status=WorkStatus.QUEUED)
+    assert make(NOON + HOUR, worker="w2").status == "done"
+    assert [name for name in kept_files() if name.startswith(".rows-1.parquet.")]
+
+    swept(timezone.now() + timedelta(days=2))
+
+    assert kept_files() == ["frame.parquet", "rows-2.parquet"]
 
 
 def test_of_what_waits_nothing_is_swept(asked, sent):

@@ -188,31 +188,6 @@ def test_views_of_other_keys_are_refused_naming_both(client, token, cast, driver
     assert says in response.json()["detail"]
 
 
-TEMPORAL = """
-kind: FeatureView
-name: driver_windows
-entities: [driver]
-source: driver_stats
-accuracy: temporal
-aggregations: [{column: rating, functions: [count], windows: [1d]}]
-features: [{name: rating_count_1d, type: int64}]
-schedule: {every: 1h}
-start: 2026-01-01
-"""
-
-
-def test_a_temporal_view_needs_a_frame_for_now(client, token, cast):
-    text = "\n---\n".join((factories.ENTITY, factories.SOURCE, TEMPORAL))
-    stored_view(cast, [], at=NOON, text=text)
-    sent = {"features": ["driver_windows:*"], "all_entities": {"at": "2026-01-01"}}
-
-    response = ask(client, token, sent)
-
-    assert response.status_code == 422
-    says = "driver_windows@1.0.0 is exact at any instant (accuracy: temporal)"
-    assert says in response.json()["detail"]
-
-
 def test_a_key_that_is_called_as_a_feature_is_refused(client, token, drivers):
     views = {"driver_hourly": {"join_keys": {"driver_id": "avg_daily_trips"}}}
     sent = {"features": TRIPS, "views": views, "all_entities": {"at": "2026-01-01"}}

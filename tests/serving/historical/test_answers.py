@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
+from lib.media_types import ARROW, CSV, JSON, PARQUET
 from serving.historical.answers import ANSWERS, UnwritableColumn
-from serving.historical.media_types import ARROW, CSV, JSON, PARQUET
+from serving.historical.features import JoinedFeature
 from serving.historical.plain_columns import decoded
-from serving.historical.training_set import JoinedFeature, PartAnswer, TrainingSet
+from serving.historical.training_set import PartAnswer, TrainingSet
 from tests.serving.historical_world import written
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -267,6 +267,16 @@ def test_only_who_may_read_offline_reads_and_each_read_leaves_a_trace(
     )
 
 
+def test_the_weights_of_accept_are_obeyed(client, token, drivers):
+    accept = f"text/csv;q=0.1, {ARROW};q=0.8, application/json;q=0.5"
+
+    assert ask(client, token, body(), accept=accept)["Content-Type"] == ARROW
+    assert (
+        ask(client, token, body(), accept="*/*, text/csv;q=0")["Content-Type"] == "application/json"
+    )
+    assert ask(client, token, body(), accept="text/csv;q=0").status_code == 406
+
+
 def test_without_a_token_nothing_is_said(client, drivers):
     assert ask(client, None, body()).status_code == 401
 
@@ -342,7 +352,6 @@ def test_refusals_name_the_value_and_what_is_valid(client, token, drivers, sent,
             "'now' is not one of the timings, known and event.",
         ),
         (b"a\n", "text/csv", "", "feature_service"),
-        (b"a", "application/xml", "", "application/xml"),
     ],
 )
 def test_bad_uploads_are_refused(client, token, drivers, raw, content_type, query, says):
@@ -351,6 +360,31 @@ def test_bad_uploads_are_refused(client, token, drivers, raw, content_type, quer
     assert (response.status_code, says in response.json()["detail"]) == (422, True), (
         response.content
     )
+
+
+def test_a_frame_of_another_media_type_is_a_415_that_names_what_is_read(client, token, drivers):
+    response = ask(client, token, b"a", content_type="application/xml")
+
+    said = response.json()
+    assert (response.status_code, said["code"]) == (415, "unsupported_media_type")
+    assert "application/xml" in said["detail"]
+    assert "text/csv" in said["detail"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/csv", PARQUET], ids=["header alone", "a type that says nothing"]
+)
+def test_a_frame_without_rows_is_answered_without_rows(client, token, drivers, kind):
+    empty = pa.table(
+        {name: pa.array([], pa.float64()) for name in ("driver_id", "event_timestamp")}
+    )
+    body = b"driver_id,event_timestamp,other\n" if kind == "text/csv" else parquet(empty)
+    query = "?features=driver_hourly:*"
+
+    response = ask(client, token, body, content_type=kind, query=query, accept="text/csv")
+
+    assert response.status_code == 200, response.content
+    assert len(response.content.splitlines()) == 1
 
 
 def test_every_type_is_answered_as_json_has_it_and_csv_as_text(client, token, cast):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import ipc
 
-from serving.historical.media_types import ARROW, CSV, PARQUET
+from lib.media_types import ARROW, CSV, PARQUET
 from serving.historical.typed_columns import BadEntityFrame
 from serving.historical.uploads import FrameTooLarge, decode_upload
 from serving.limits import ReadLimits, TooManyColumns

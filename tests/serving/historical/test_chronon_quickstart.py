@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from materialization.edges import look_at_sources
+from materialization.edges.looks import look_at_sources
 from tests.factories import make_cast, make_version
 from tests.materialization.run_world import committed, materialize
 from tests.serving.historical_world import answer, ask

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.media_types import CSV
 from registry.spec.value_types import parse_type
-from serving.historical.forms import read_upload
-from serving.historical.media_types import CSV
+from serving.historical.forms import numbers_left_as_text, read_upload
 from serving.historical.training_set import TrainingSet
 from serving.historical.typed_columns import BadEntityValue
 from serving.values import KeyColumn
@@ -72,6 +72,29 @@ def test_numbers_written_as_we_write_them_are_numbers(cells, expected):
 )
 def test_what_a_number_is_not_written_as_stays_text(cells):
     assert column_of(cells).to_pylist() == [cell.replace('""', "") for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        (["0.5", "1e-05"], True),
+        (["1.0", "", "2.5"], True),
+        (["1.10", "-.5"], True),
+        (["0.5", "2.25"], False),
+        (["1", "2"], False),
+        (["007", "008"], False),
+        (["12345678901234567890", "1"], False),
+        (["1e-05", "a"], False),
+        (["e", "."], False),
+        (["", ""], False),
+    ],
+)
+def test_numbers_that_stay_text_are_told(cells, named):
+    body = "\n".join(["k,other,1e5", *(f"1,{cell},1.0" for cell in cells), ""]).encode()
+
+    said = numbers_left_as_text(read_upload(body, CSV, limits=LIMITS), {"k", "1e5"})
+
+    assert [each.partition(" of the CSV")[0] for each in said] == ["column 'other'"] * named
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from lib.media_types import CSV, PARQUET
 from registry.spec.value_types import parse_type
 from serving.historical.entity_frame import entity_frame, require_columns
 from serving.historical.forms import ArrowFrame, read_columns, read_upload
-from serving.historical.media_types import CSV, PARQUET
 from serving.historical.typed_columns import BadEntityFrame, instants, typed_key
-from serving.historical.uploads import TooManyRows
+from serving.limits import TooManyRows
 from serving.values import BadKeyValue, KeyColumn
 from tests.serving.historical.test_api import parquet
 from tests.serving.historical_world import LIMITS
@@ -134,6 +134,18 @@ def test_keys_of_another_value_are_refused(declared, sent, kind, says):
         typed_key(chunked(sent, kind), KeyColumn("k", parse_type(declared), "v"))
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
+)
+@pytest.mark.parametrize("others", ["", ",label"])
+def test_a_csv_frame_that_commas_do_not_separate_says_so(delimiter, word, others):
+    header = delimiter.join(("driver_id", "event_timestamp"))
+    body = f"{header}{others}\n{delimiter.join(('1', '2026-03-01'))}{others and ',1'}\n".encode()
+
+    with pytest.raises(BadEntityFrame, match=f"separated by {word}; CSV .* commas"):
+        entity_frame(read_upload(body, CSV, limits=LIMITS), [INT])
+
+
 def test_a_missing_key_names_its_view_and_the_nearest_column():
     with pytest.raises(BadEntityFrame, match="a join key of spend.*Did you mean 'custmer_id'"):
         require_columns(["custmer_id"], [KeyColumn("customer_id", parse_type("int64"), "spend")])
@@ -162,14 +174,22 @@ def test_two_columns_of_one_name_are_refused():
 
 def test_unequal_lengths_name_the_columns_and_their_lengths():
     with pytest.raises(BadEntityFrame, match=r"a: 1, b: 2"):
-        read_columns({"a": [1], "b": [1, 2]}, max_rows=10)
+        read_columns({"a": [1], "b": [1, 2]}, limits=LIMITS)
 
 
 def test_numbers_too_large_for_any_column_are_refused():
-    sent = read_columns({"driver_id": [1], "event_timestamp": [0], "a": [2**70]}, max_rows=10)
+    sent = read_columns({"driver_id": [1], "event_timestamp": [0], "a": [2**70]}, limits=LIMITS)
 
     with pytest.raises(BadEntityFrame, match="column 'a'"):
         entity_frame(sent, [INT])
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string(), pa.bool_()])
+def test_times_that_are_all_null_are_called_that_and_not_of_another_type(kind):
+    frame = pa.table({"driver_id": pa.array([None], kind), "event_timestamp": pa.nulls(1, kind)})
+
+    with pytest.raises(BadEntityFrame, match="null in row 0"):
+        entity_frame(ArrowFrame(frame), [INT])
 
 
 def test_an_empty_body_and_an_empty_csv_are_refused():
@@ -203,7 +223,7 @@ def test_csv_keys_are_read_as_declared_and_codes_stay_text():
 
 def test_one_name_declared_with_two_types_is_each_of_them_and_shown_as_the_first():
     keys = [KeyColumn("k", parse_type(kind), kind) for kind in ("bytes", "string")]
-    sent = read_columns({"k": ["AP8="], "event_timestamp": ["2026-03-01"]}, max_rows=10)
+    sent = read_columns({"k": ["AP8="], "event_timestamp": ["2026-03-01"]}, limits=LIMITS)
 
     frame = entity_frame(sent, keys)
 

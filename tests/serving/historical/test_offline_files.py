@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pandas
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from guardian.shortcuts import assign_perm
@@ -18,6 +20,7 @@ from registry.choices import Right
 from registry.models import AuditEntry
 from registry.operations.lifecycle.releases import deprecate_version, retire_version
 from tests import factories
+from tests.buckets import SECRET, Bucket
 from tests.serving.historical_world import commit, stored_view
 from tests.serving.online_world import committed
 
@@ -81,6 +84,7 @@ def test_the_answer_says_all_that_reading_by_oneself_takes(client, token, driver
         "delta_version": 2,
         "rows": 3,
         "warnings": [],
+        "expires_at": None,
         "columns": [
             {"name": "driver_id", "type": "int64"},
             {"name": "event_timestamp", "type": "timestamp"},
@@ -99,6 +103,22 @@ def test_the_answer_says_all_that_reading_by_oneself_takes(client, token, driver
     assert [table.num_rows for table in tables] == [2, 1]
     assert tables[0].column_names == stored_schema(drivers.spec).names
     assert Path(files[0]["uri"]).is_absolute()
+
+
+def test_files_in_a_bucket_are_read_by_addresses_that_end(client, token, cast, storage, settings):
+    settings.OFFLINE_BUCKET = Bucket(storage).as_store
+    stored_view(cast, [row(NOON), row(NOON + timedelta(hours=1), 1002)], at=NOON)
+
+    found = ask(client, token, **VIEW).json()
+
+    (file,) = found["files"]
+    with urllib.request.urlopen(file["uri"]) as answer:  # noqa: S310 - our own server's
+        rows = pq.read_table(pa.BufferReader(answer.read()))
+    assert rows.num_rows == found["rows"] == 2
+    ends = datetime.fromisoformat(found["expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=55) < ends <= timedelta(hours=1)
+    (entry,) = listings()
+    assert not [each for each in (SECRET, "Signature") if each in str(entry.data)]
 
 
 def test_readers_of_parquet_take_the_paths_as_they_are(client, token, drivers):

@@ -17,17 +17,14 @@ from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.questions import Timing
 from materialization.stores.columns import stored_schema
-from registry.spec.model import (
-    EntitySpec,
-    FeatureSpec,
-    FeatureViewSpec,
-    JoinKey,
-    VersionSpec,
-)
-from registry.spec.sources import FileSource, TimeColumn
+from registry.spec.model import EntitySpec, FeatureSpec, FeatureViewSpec, JoinKey
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.files import FileSource
+from registry.spec.version_spec import VersionSpec
 from serving.historical.entity_frame import entity_frame
+from serving.historical.features import JoinedFeature
 from serving.historical.forms import ArrowFrame
-from serving.historical.training_set import JoinedFeature, ViewPart, join_features
+from serving.historical.training_set import ViewPart, join_features
 from serving.values import KeyColumn
 from tests.oracle import latest_known
 

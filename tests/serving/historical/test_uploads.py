@@ -162,6 +162,17 @@ def test_explain_warns_only_of_timings_that_differ(client, token, drivers):
     assert "Assay-Warnings" not in response
 
 
+@pytest.mark.parametrize(("kind", "first"), [(pa.string_view(), "a"), (pa.binary_view(), b"a")])
+def test_categories_as_polars_sends_them_come_back(client, token, drivers, kind, first):
+    words = pa.array(["b", "a"]).cast(kind)
+    column = pa.DictionaryArray.from_arrays(pa.array([1], pa.uint32()), words)
+
+    response = upload(client, token, arrow(frame(category=column)))
+
+    assert response.status_code == 200, response.content
+    assert ipc.open_stream(response.content).read_all()["category"].to_pylist() == [first]
+
+
 MANY = pa.table(
     {
         "driver_id": range(1000, 1040),
@@ -248,3 +259,11 @@ def test_whatever_is_damaged_decodes_within_its_limits_or_is_told(tmp_path, medi
     assert said["rows"] + said.get("unreadable", 0) + said.get("limit", 0) == 300
     assert said["rows"] > 5
     assert said["unreadable"] > 10
+
+
+def test_numbers_of_a_csv_that_stay_text_are_told_in_every_form(client, token, drivers):
+    body = b"driver_id,event_timestamp,price\n1001,2026-03-01T12:00:00Z,1e-05\n"
+
+    for form in FORMS:
+        said = json.loads(upload(client, token, body, CSV, accept=form)["Assay-Warnings"])
+        assert ["column 'price' of the CSV" in each for each in said] == [True]

@@ -10,12 +10,14 @@ import pytest
 from django.db import connection
 
 from registry import epoch
+from registry.deprecation import Deprecation
 from serving.edges import online_limits
 from serving.online import watching
 from serving.online.plan_cache import KeptPlan, PlanCache
 from serving.online.plans import Question, ReadPlan
 from serving.online.read import get_online_features
 from serving.online.request import OnlineRequest
+from serving.usage.noting import Reading
 from tests import factories
 from tests.factories import AT
 from tests.serving.online_world import loaded_view
@@ -28,7 +30,26 @@ def question(token: str) -> Question:
 def plan(features: int) -> KeptPlan:
     column: Any = None
     read = ReadPlan(
-        1, "p", 1, (), (), AT, AT, (), (), (), (column,) * features, (), (), (), (), online_limits()
+        1,
+        "p",
+        1,
+        (),
+        (),
+        AT,
+        AT,
+        (),
+        (),
+        (),
+        (column,) * features,
+        (),
+        (),
+        (),
+        (),
+        (),
+        (),
+        online_limits(),
+        Deprecation(),
+        Reading("p", "person", "", ()),
     )
     return KeptPlan(read, (b"epoch",), ("epoch",), "server")
 

@@ -178,6 +178,8 @@ def test_a_view_more_costs_a_plan_two_queries_more(token, versions, settings, no
         queries("driver_hourly:*", "driver_daily:acc_rate"),
     )
 
-    assert one == 8
+    # Among them which of the views are computed at the request: those hold their inputs' facts too;
+    # and the pseudonym under which a reader's reads are noted.
+    assert one == 10
     # The view, and what its features were approved as; what `view:*` stands for is asked first.
     assert two == one + 3

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from lib.connections import get_redis
-from materialization.edges import online_store
+from materialization.edges.stores import online_store
 from tests import factories
 from tests.serving.online_world import ask, columns, load, loaded_view
 

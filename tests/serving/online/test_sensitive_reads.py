@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from registry.deeds import deed_of
-from registry.excess import record_excess
 from registry.models import AuditEntry
+from registry.trail.deeds import deed_of
+from registry.trail.excess import record_excess
 from serving.online.watching import WATCH
 from tests import factories
 from tests.serving import online_world

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from registry import token_uses
+from registry.accounts import token_uses
 from registry.models import ApiToken
 from registry.operations.people.tokens import Limits, issue_token
 from serving.online.door import OnlineFirst
@@ -73,6 +73,25 @@ def test_a_kept_plan_answers_no_other_network(client, make):
 
     answer = ask(client, token, REQUEST)
     assert (answer.status_code, answer.json()["code"]) == (401, "token_from_elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [("127.0.0.1", 200), ("10.0.0.1", 401), ("127.0.0.1, 10.0.0.1", 401), ("", 401), ("x", 401)],
+)
+def test_whom_a_call_is_passed_on_for_has_to_be_in_the_networks_too(client, make, said, status):
+    token = make(networks=["127.0.0.1"])
+    client.defaults["HTTP_ASSAY_ASKED_FROM"] = said
+
+    for _ in ("cold", "warm"):
+        assert ask(client, token, REQUEST).status_code == status
+
+
+def test_who_says_where_others_are_comes_from_where_they_come(client, make):
+    token = make(networks=["10.0.0.0/8"])
+    client.defaults["HTTP_ASSAY_ASKED_FROM"] = "10.0.0.1"
+
+    assert ask(client, token, REQUEST).status_code == 401
 
 
 def test_the_short_way_looks_at_the_network_too(behind, make):

@@ -14,5 +14,10 @@ COUNT = AggregateFunction(
     takes=as_it_is, state=Totals(adds=False), finish=count_name, gives="HUGEINT", empty="0"
 )
 COUNT_DISTINCT = AggregateFunction(
-    takes=as_it_is, state=Islands(), finish=lambda call: call.name, gives="HUGEINT", empty="0"
+    takes=as_it_is,
+    state=Islands(),
+    finish=lambda call: call.name,
+    gives="HUGEINT",
+    empty="0",
+    compares=True,
 )

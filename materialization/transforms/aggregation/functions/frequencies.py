@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
 
 
-def _most_frequent(call: Call) -> str:
-    return f"min({{'less': -n, 'x': x}}, {call.parameters['k']})"
-
-
 def _values(call: Call) -> str:
     return f"list_transform({call.name}, lambda each: each.x)"
 
@@ -31,14 +27,14 @@ def _as_json(call: Call) -> str:
 
 TOP_K = AggregateFunction(
     takes=as_item,
-    state=Tallies(_most_frequent),
+    state=Tallies(),
     finish=_values,
     gives="{}[]",
     parameters=("k",),
 )
 HISTOGRAM = AggregateFunction(
     takes=as_text,
-    state=Tallies(_most_frequent),
+    state=Tallies(),
     finish=_as_json,
     gives="VARCHAR",
     parameters=("k",),

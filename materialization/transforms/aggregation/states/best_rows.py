@@ -1,9 +1,8 @@
 # ruff: noqa: S608 - only numbers and our own names are written into the SQL
 """The newest or oldest few rows inside, from the few of each node of the candidates' tree. [pure]
 
-Not for one row (``extremes``), nor for what needs all rows inside (``rows_again``). A node keeps as
-many as are asked for, a candidate chooses among those of the nodes above it: rows × log(candidates
-of a key), however many rows a window holds.
+Not for one row (``extremes``). A node keeps as many as are asked for, a candidate chooses among
+those of the nodes above it: rows × log(candidates of a key), however many rows a window holds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 - only numbers and our own names are written into the SQL
 """Rows by their age, and the newest so far. [pure]
 
-Not for the oldest inside, which leaves first (``extremes``), nor for several (``rows_again``). Rows
+Not for the oldest inside, which leaves first (``extremes``), nor for several (``best_rows``). Rows
 of a key are ordered once, by event, created time and value, so that what is kept from tick to tick
 is a number; its row is looked up in the end.
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.exact_sums import total_of
-from materialization.transforms.aggregation.function import Column, State
+from materialization.transforms.aggregation.function import Amount, Column, State
 from materialization.transforms.aggregation.rounding import Staged, mean_sql
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from materialization.transforms.aggregation.exact_sums import Found
     from materialization.transforms.aggregation.function import Call
+
+#: Of the whole numbers that are added: integers of a source, of 64 bits with or without a sign.
+_MOST_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,21 @@ class Totals(State):
         return self.adds and call.argument.type == "DOUBLE"
 
     def prepared(self, call: Call) -> dict[str, str]:
-        if not self.splits(call) or call.found is None:
+        found = _doubles(call) if self.adds else None
+        if found is None:
             return {}
-        return {f"{call.value}_{end}": amount for end, amount in _split(call.value, call.found)}
+        return {f"{call.value}_{end}": amount for end, amount in _split(call.value, found)}
 
     def running(self, call: Call) -> dict[str, Column]:
-        columns = counted(call)
-        if self.adds:
-            for end, amount in _summands(call):
-                columns[f"{call.shared}_{end}"] = moved(call.window, amount)
-        return columns
+        added = {name: moved(call.window, each.sql) for name, each in self.amounts(call).items()}
+        return {**added, **counted(call)}
+
+    def amounts(self, call: Call) -> dict[str, Amount]:
+        added = _summands(call) if self.adds else ()
+        return {
+            count_name(call): Amount(is_counted(call), 1),
+            **{f"{call.shared}_{end}": amount for end, amount in added},
+        }
 
     def holds(self, call: Call) -> str:
         return f"{count_name(call)} > 0"
@@ -52,9 +60,14 @@ def moved(window: int, amount: str) -> Column:
 
 def counted(call: Call) -> dict[str, Column]:
     """Return the running number of values inside."""
-    column = moved(call.window, f"CAST({call.value} IS NOT NULL AS INTEGER)")
+    column = moved(call.window, is_counted(call))
     # Adding up is quicker of small numbers.
     return {count_name(call): column._replace(change=f"CAST({column.change} AS BIGINT)")}
+
+
+def is_counted(call: Call) -> str:
+    """Return what a row adds to the number of values."""
+    return f"CAST({call.value} IS NOT NULL AS INTEGER)"
 
 
 def count_name(call: Call) -> str:
@@ -63,21 +76,21 @@ def count_name(call: Call) -> str:
 
 def total(call: Call) -> Staged:
     """Return the sum of the values inside, in the argument's type."""
-    if call.found is not None:
-        return _of_doubles(call, call.found, None)
+    if (found := _doubles(call)) is not None:
+        return _of_doubles(call, found, None)
     return Staged((), f"{call.shared}_s")
 
 
 def mean(call: Call) -> Staged:
     """Return the double nearest to the mean of the values inside."""
-    if call.found is not None:
-        return _of_doubles(call, call.found, count_name(call))
+    if (found := _doubles(call)) is not None:
+        return _of_doubles(call, found, count_name(call))
     return Staged((), mean_sql(f"{call.shared}_s", call.argument.type, count_name(call)))
 
 
 def _of_doubles(call: Call, found: Found, count: str | None) -> Staged:
     stem = call.shared
-    sums = [(each, f"{stem}_b{i}") for i, each in enumerate(found.bins)]
+    sums = [(each.power, f"{stem}_b{i}") for i, each in enumerate(found.bins)]
     finite = total_of(stem, sums, count)
     if not found.non_finite:
         return finite
@@ -88,13 +101,27 @@ def _of_doubles(call: Call, found: Found, count: str | None) -> Staged:
     )
 
 
-def _summands(call: Call) -> Iterator[tuple[str, str]]:
+def is_not_a_number(call: Call) -> str:
+    """Return what is true where a value inside is no finite number; some are somewhere."""
+    stem = call.shared
+    return f"({stem}_nan > 0 OR {stem}_up > 0 OR {stem}_down > 0)"
+
+
+def _doubles(call: Call) -> Found | None:
+    """Return what is found of a sum of doubles; None of numbers that DuckDB adds exactly."""
+    return call.found if call.argument.type == "DOUBLE" else None
+
+
+def _summands(call: Call) -> Iterator[tuple[str, Amount]]:
     """Yield the totals of a call: the end of its name, and the column of a row that it adds."""
-    if call.found is None:
-        yield "s", call.value
-    else:
-        for suffix, _ in _split(call.value, call.found):
-            yield suffix, f"{call.value}_{suffix}"
+    found = _doubles(call)
+    if found is None:
+        is_whole = call.argument.type == "HUGEINT"
+        yield "s", Amount(call.value, _MOST_BITS if is_whole else None)
+        return
+    bits = {f"b{position}": each.bits for position, each in enumerate(found.bins)}
+    for suffix, _ in _split(call.value, found):
+        yield suffix, Amount(f"{call.value}_{suffix}", bits.get(suffix, 1))
 
 
 def _split(value: str, found: Found) -> Iterator[tuple[str, str]]:

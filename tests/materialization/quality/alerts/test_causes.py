@@ -9,15 +9,22 @@ import pytest
 from lib.connections import get_redis
 from materialization.choices import RunStatus
 from materialization.clocks import note_and
-from materialization.edges import Fullness, fullness
+from materialization.edges.stores import Fullness, fullness
 from materialization.errors import SourceDrifted
-from materialization.models import Alert, MaterializationRun, MaterializationSchedule, ProcessClock
+from materialization.models import (
+    Alert,
+    MaterializationRun,
+    MaterializationSchedule,
+    ProcessClock,
+    TableSize,
+)
 from materialization.quality.alerts.causes import OF_CODE
 from materialization.quality.freshness import freshness_of
 from materialization.requests import sweep as sweeping
 from materialization.requests import watch
+from materialization.requests.cancelling import cancel_run
 from materialization.requests.pausing import pause_run, resume_run
-from materialization.requests.runs import cancel_run, request_run
+from materialization.requests.runs import request_run
 from materialization.runner import ending
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending
@@ -40,6 +47,7 @@ from tests.materialization.run_world import (
     committed,
     fresh,
     materialize,
+    table_of,
     write_rows,
 )
 
@@ -200,6 +208,29 @@ def test_a_store_that_fills_up_is_told_of_until_it_has_room_again(monkeypatch, c
         ["closed"],
     ]
     assert Alert.objects.get().project is None
+
+
+def test_a_table_that_nearly_fills_what_a_machine_has_copies_of_is_told_of(
+    monkeypatch, cast, settings
+):
+    monkeypatch.setattr(watch, "fullness", dict)
+    settings.STORE_FULL_PERCENT, settings.OFFLINE_CACHE_MB = 90, 100
+    with committed():
+        table = table_of(make_version(cast))
+    days = iter(range(9))
+
+    def at(mb: int) -> list[str]:
+        day = (AT + next(days) * timedelta(days=1)).date()
+        TableSize.objects.create(table=table, day=day, offline_bytes=mb << 20)
+        watch.watch_stores(at=AT)
+        return [alert.state for alert in Alert.objects.order_by("id")]
+
+    assert at(95) == []  # of a folder nothing is copied
+    settings.OFFLINE_BUCKET = {"kind": "s3"}
+    assert [at(mb) for mb in (89, 95, 86, 84)] == [[], ["open"], ["open"], ["closed"]]
+    alert = Alert.objects.get()
+    assert (alert.subject, alert.severity) == ("offline cache", "warning")
+    assert f"{table} (95 MB)" in alert.words
 
 
 def test_both_stores_say_how_full_they_are(cast, tmp_path, settings):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
+from lib.attempts import UNENDED
 from materialization import tasks
 from materialization.choices import AlertKind
 from materialization.models import AlertChannel, AlertNotice
@@ -420,14 +421,14 @@ def test_one_that_answers_byte_by_byte_is_ended_and_said_to_fail(cast, channel, 
     tasks.deliver_notice(notice_id=AlertNotice.objects.get().pk, attempt=1)
 
     channel.refresh_from_db()
-    assert channel.error == notices.UNENDED
+    assert channel.error == UNENDED
     assert channel.failing_since is not None
 
 
 @pytest.mark.django_db
 def test_a_worker_that_dies_with_the_last_attempt_leaves_it_given_up(cast, channel, peer):
     raise_alert(AlertKind.OVERDUE, About("v", cast.project), Trouble("x"), at=AT)
-    AlertNotice.objects.update(attempts=5, begun=5, error=notices.UNENDED)
+    AlertNotice.objects.update(attempts=5, begun=5, error=UNENDED)
 
     sweep(AT + MINUTE)
 

@@ -1,0 +1,59 @@
+"""Subcommands about streams that tables are fed from.
+Not for reading one: ``manage.py consume`` does, on the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from assay.cli.arguments import Commands, Context
+from assay.streams import LETTER_STATES, STATES
+
+COLUMNS = ("id", "feature_view", "stream", "partition", "state", "place", "lag", "words")
+LETTER_COLUMNS = ("id", "feature_view", "stream", "partition", "place", "state", "column", "words")
+
+
+def add(commands: Commands) -> None:
+    streams = commands.group("streams", "Streams that views are over: how far they were read.")
+    listing = streams.add("list", run_list, "List partitions and how far each came.")
+    listing.add_argument("--state", help=", ".join(STATES))
+    listing.add_argument("--limit", type=int, default=100)
+    on = streams.add("read-on", run_read_on, "Say where a partition is read on.")
+    on.add_argument("part_id", metavar="ID", type=int)
+    on.add_argument("place", type=_place, help="an offset, oldest or newest")
+    on.add_argument("--reason", required=True, help="kept in the trail")
+    letters = streams.add("letters", run_letters, "List records that could not be taken.")
+    letters.add_argument("--state", help=", ".join(LETTER_STATES))
+    letters.add_argument("--limit", type=int, default=20)
+    replay = streams.add("replay", run_replay, "Have such records read again.")
+    replay.add_argument("letter_ids", metavar="ID", type=int, nargs="+")
+
+
+def _place(text: str) -> int | str:
+    if text in ("oldest", "newest"):
+        return text
+    if text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no place: an offset, oldest or newest")
+
+
+def run_list(context: Context, args: argparse.Namespace) -> None:
+    context.out.rows(context.store.streams(state=args.state, limit=args.limit), COLUMNS)
+
+
+def run_read_on(context: Context, args: argparse.Namespace) -> None:
+    part = context.store.read_on(args.part_id, args.place, reason=args.reason)
+    if context.out.as_json:
+        context.out.json(part)
+    else:
+        context.out.describe(part)
+
+
+def run_letters(context: Context, args: argparse.Namespace) -> None:
+    letters = context.store.dead_letters(state=args.state, limit=args.limit)
+    context.out.rows(letters, LETTER_COLUMNS)
+
+
+def run_replay(context: Context, args: argparse.Namespace) -> None:
+    letters = [context.store.replay_dead_letter(each) for each in args.letter_ids]
+    context.out.rows(letters, LETTER_COLUMNS)

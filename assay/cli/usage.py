@@ -1,0 +1,57 @@
+"""The subcommand that shows who reads what.
+Not for who did what else; `audit` shows that.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from assay.cli.arguments import Commands, Context
+from assay.shapes import JSON
+from assay.usage import BY
+
+_SHOWN = ("reads", "rows", "missing", "p99_within", "last_at")
+_NAMES = {"view": "feature_view", "service": "feature_service"}
+#: What the server tells apart by itself: two lines that it keeps apart never look the same.
+_DEFAULT = ("view", "version", "through", "service", "reader", "door")
+
+
+def add(commands: Commands) -> None:
+    usage = commands.add("usage", run_usage, "Show who read which features, the most reads first.")
+    usage.add_argument("view", nargs="?", metavar="VIEW[@VERSION][:FEATURE]")
+    usage.add_argument("--service", help="reads that named this feature service")
+    states = ("approved", "deprecated", "retired")
+    usage.add_argument("--state", choices=states, help="of versions that are in it now")
+    usage.add_argument("--reader", help="user name")
+    usage.add_argument("--days", type=int, help="how far back, default 30")
+    usage.add_argument("--by", help="what is told apart, comma-separated, of " + ", ".join(BY))
+    usage.add_argument("--limit", type=int, default=50, help="lines that are shown, default 50")
+
+
+def run_usage(context: Context, args: argparse.Namespace) -> None:
+    by = [word.strip() for word in args.by.split(",")] if args.by else list(_DEFAULT)
+    rows = context.store.usage(
+        args.view,
+        state=args.state,
+        service=args.service,
+        reader=args.reader,
+        days=args.days,
+        by=by,
+        limit=args.limit,
+    )
+    if context.out.as_json:
+        context.out.json(rows)
+        return
+    columns = [*(_NAMES.get(each, each) for each in by), *_SHOWN]
+    context.out.table([_line(row) for row in rows], columns)
+
+
+def _line(row: JSON) -> JSON:
+    statuses, seconds = row["statuses"], row["seconds"]
+    within = seconds["p99_within"]
+    slow = "more" if within is None else f"{within:g} s"
+    return {
+        **row,
+        "missing": statuses["NOT_FOUND"] + statuses["OUTSIDE_MAX_AGE"],
+        "p99_within": "not timed" if seconds["mean"] is None else slow,
+    }

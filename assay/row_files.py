@@ -1,0 +1,222 @@
+"""Rows of a file on this machine, some at a time, as columns: Parquet, Arrow, CSV and JSON lines.
+Not for entity frames, which are sent as the files they are; see files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from assay.errors import Invalid, why_unreadable
+from assay.extras import require
+from assay.frames import sent_columns
+from assay.shapes import Columns
+
+STANDARD_INPUT = "-"
+#: Of a CSV file, so much at once; no row may be longer.
+BLOCK_BYTES = 8 << 20
+KNOWN = ".parquet, .arrow, .csv, .jsonl, or - for JSON lines on standard input"
+#: Gives the declared type of each column that is known; a CSV file says none itself.
+Types = Callable[[], Mapping[str, str]]
+Pieces = Iterator[Columns]
+
+
+def rows_in(path: str, at_once: int, types: Types) -> Pieces:
+    """Give the rows of a file, ``at_once`` of them each time, never all.
+
+    :raises Invalid: it cannot be read, is of no kind that is known, or has no row.
+    """
+    try:
+        are_none = True
+        for piece in _reader(path)(path, at_once, types):
+            are_none = False
+            yield piece
+    except UnicodeDecodeError as exc:
+        raise Invalid(f"{path} is not UTF-8 text; rows are read from {KNOWN}", path=path) from exc
+    except OSError as exc:
+        raise Invalid(f"{path} cannot be read: {why_unreadable(exc)}", path=path) from exc
+    if are_none:
+        raise Invalid(f"{path} has no rows", path=path)
+
+
+def _reader(path: str) -> Callable[[str, int, Types], Pieces]:
+    """Return what reads a file, by its name; one that says nothing has JSON lines."""
+    return READERS.get(Path(path).suffix.lower(), _of_lines)
+
+
+def _of_lines(path: str, at_once: int, _: Types) -> Pieces:
+    """Give the objects of all lines, each with the keys of all: those it lacks are null.
+
+    All are read before the first is given, so that a line that cannot be is told before any is
+    sent; what is kept of them is their keys.
+    """
+    with _text_of(path) as lines:
+        names = dict.fromkeys(name for row in _objects(path, lines) for name in row)
+        lines.seek(0)
+        rows = _objects(path, lines)
+        while some := list(islice(rows, at_once)):
+            yield {name: [row.get(name) for row in some] for name in names}
+
+
+@contextmanager
+def _text_of(path: str) -> Iterator[IO[str]]:
+    """Open a file of text that can be read twice."""
+    if path != STANDARD_INPUT:
+        with Path(path).open(encoding="utf-8") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as kept:
+        shutil.copyfileobj(sys.stdin, kept)
+        kept.seek(0)
+        yield kept
+
+
+def _objects(path: str, lines: IO[str]) -> Iterator[dict[str, Any]]:
+    # Of a file, not of splitlines: that also cuts where a text within JSON may (U+2028).
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=_each_once)
+        except ValueError as exc:
+            raise Invalid(f"{path}, line {number} cannot be read as JSON: {exc}") from exc
+        if not isinstance(row, dict):
+            example = '{"user_id": 1}'
+            raise Invalid(f"{path}, line {number} is no JSON object; write one, as in {example}")
+        yield row
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        name = next(each for each in names if names.count(each) > 1)
+        raise ValueError(f"an object has the key {name!r} twice; keep one")
+    return row
+
+
+def _of_parquet(path: str, at_once: int, _: Types) -> Pieces:
+    pa = require("pyarrow", "reading a Parquet file")
+    parquet = require("pyarrow.parquet", "reading a Parquet file")
+    with _told(path, pa), parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=at_once):
+            yield sent_columns(batch)
+
+
+def _of_arrow(path: str, at_once: int, _: Types) -> Pieces:
+    pa = require("pyarrow", "reading an Arrow file")
+    ipc = require("pyarrow.ipc", "reading an Arrow file")
+    with _told(path, pa), pa.OSFile(path) as file:
+        is_stream = file.read(6) != b"ARROW1"
+        file.seek(0)
+        reader = ipc.open_stream(file) if is_stream else ipc.open_file(file)
+        if is_stream:
+            batches = iter(reader)
+        else:
+            batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        yield from _cut(batches, at_once, pa)
+
+
+def _of_csv(path: str, at_once: int, types: Types) -> Pieces:
+    """Give rows whose values are of the declared types; nothing between two commas is null."""
+    pa = require("pyarrow", "reading a CSV file")
+    csv = require("pyarrow.csv", "reading a CSV file")
+    declared, row = types(), 0
+    options = csv.ConvertOptions(
+        column_types=dict.fromkeys(declared, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    with (
+        _told(path, pa),
+        csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(block_size=BLOCK_BYTES),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=options,
+        ) as file,
+    ):
+        for piece in _cut(iter(file), at_once, pa):
+            yield {
+                name: _typed(path, name, values, declared.get(name, ""), row)
+                for name, values in piece.items()
+            }
+            row += len(next(iter(piece.values()), []))
+
+
+def _cut(batches: Iterator[Any], at_once: int, pa: Any) -> Pieces:
+    """Give as many rows each time, however many the batches have."""
+    kept: list[Any] = []
+    room = at_once
+    for batch in batches:
+        rest = batch
+        while rest.num_rows:
+            kept.append(rest.slice(0, room))
+            rest, room = rest.slice(room), room - kept[-1].num_rows
+            if not room:
+                yield sent_columns(pa.Table.from_batches(kept))
+                kept, room = [], at_once
+    if kept:
+        yield sent_columns(pa.Table.from_batches(kept))
+
+
+@contextmanager
+def _told(path: str, pa: Any) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowException as exc:
+        raise Invalid(f"{path} cannot be read: {exc}", path=path) from exc
+
+
+def _typed(path: str, name: str, values: list[Any], kind: str, first: int) -> list[Any]:
+    """Give what texts stand for in a column of a declared type; the server reads the others."""
+    read = next((each for prefix, each in TEXTS.items() if kind.startswith(prefix)), None)
+    if read is None:
+        return values
+    found = []
+    for row, text in enumerate(values, first):
+        try:
+            found.append(None if text is None else read(text))
+        except (KeyError, ValueError) as exc:
+            said = f"{path}, row {row}, column {name}: {text!r} is no {kind}"
+            raise Invalid(said, row=row, column=name) from exc
+    return found
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
+#: How the text of a type is read, where JSON has no text for it.
+TEXTS: dict[str, Callable[[str], Any]] = {
+    "int": _whole,
+    "float": _number,
+    "bool": {"true": True, "false": False}.__getitem__,
+    "list<": json.loads,
+    "vector<": json.loads,
+    "json": json.loads,
+}
+READERS = {
+    ".parquet": _of_parquet,
+    ".arrow": _of_arrow,
+    ".arrows": _of_arrow,
+    ".feather": _of_arrow,
+    ".csv": _of_csv,
+}

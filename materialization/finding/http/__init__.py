@@ -1,0 +1,1 @@
+"""Rows that an HTTP server gives as JSON: asked for, page by page, and written into one file."""

@@ -1,0 +1,70 @@
+"""Writing many events of one table into Redis, in whatever order they come.
+
+Not for events that are pushed (``push_log``) or for which of them a load writes (``runner``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import redis
+
+from materialization.stores.columns import SEQUENCE
+from materialization.stores.event_scripts import PUT_ALL, PUT_ALL_SHA
+from materialization.stores.layout import header_numbers
+from materialization.stores.online_protocol import WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
+
+    import pyarrow as pa
+
+    from materialization.stores.events import EventLayout, PackedEvents
+
+#: Redis answers nobody else while it keeps so many, some 2 ms.
+EVENTS_PER_CALL, CALLS_PER_PIPELINE = 200, 20
+
+
+def merge_events(
+    client: redis.Redis,
+    layout: EventLayout,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    ttl: timedelta | None,
+    at: datetime,
+    grace: timedelta,
+) -> WriteResult:
+    """Keep events with their sequences; of those that are there already nothing changes."""
+    rows = written = 0
+    for batch in batches:
+        step = EVENTS_PER_CALL * CALLS_PER_PIPELINE
+        for start in range(0, batch.num_rows, step):
+            part = batch.slice(start, step)
+            (numbers,) = header_numbers(part, (SEQUENCE,))
+            packed = layout.packed(part, at=at, ttl=ttl, grace=grace)
+            rows += part.num_rows
+            written += _sent(client, packed, numbers.tolist())
+    return WriteResult(written, rows - written)
+
+
+def _sent(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> int:
+    try:
+        return _pipelined(client, packed, numbers)
+    except redis.exceptions.NoScriptError:
+        client.script_load(PUT_ALL)
+        return _pipelined(client, packed, numbers)
+
+
+def _pipelined(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> int:
+    whole = [
+        before + b"\xd3" + number.to_bytes(8, "big", signed=True) + after
+        for before, number, after in zip(packed.before, numbers, packed.after, strict=True)
+    ]
+    each = list(zip(packed.hops, packed.stamps, whole, packed.left, strict=True))
+    with client.pipeline(transaction=False) as pipeline:
+        for start in range(0, len(each), EVENTS_PER_CALL):
+            keys = packed.keys[start : start + EVENTS_PER_CALL]
+            arguments = [part for row in each[start : start + EVENTS_PER_CALL] for part in row]
+            pipeline.evalsha(PUT_ALL_SHA, len(keys), *keys, packed.oldest, *arguments)
+        return sum(cast("list[int]", pipeline.execute()))

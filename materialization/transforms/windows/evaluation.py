@@ -1,0 +1,141 @@
+"""All windows of one entity as of an instant, made of the events that are kept of it. [pure]
+
+Not for fetching events (``stores``), nor for what a function makes of values (``functions``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from decimal import Decimal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from materialization.transforms.windows.functions import EMPTY, FUNCTIONS
+from materialization.transforms.windows.inside import Inside, Partial, order, partial_of
+from materialization.transforms.windows.results import stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from materialization.transforms.windows.arguments import WindowArguments
+    from registry.spec.value_types import ValueType
+
+#: What stands before the arguments of a kept row: event (µs), how much later known, sequence.
+LEADING = 3
+_FLOATS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}
+_decode = msgspec.msgpack.Decoder(list[Partial]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Run(NamedTuple):
+    """Rows of hops that follow each other, oldest first; by argument, what is made of them."""
+
+    rows: list[Sequence[Any]]
+    made: dict[int, tuple[list[int], list[Any]]]
+
+
+class EntityWindows:
+    """What is kept of one entity as of ``now``: rows of some hops, what is known of others.
+
+    ``rows`` are ``[event µs, lag µs, sequence, argument, …]`` by hop, all known by ``now``.
+    ``known``: of hops that lie inside every window that reaches them, what ``summary`` gave.
+    """
+
+    def __init__(
+        self,
+        made_of: WindowArguments,
+        rows: Mapping[int, Sequence[Sequence[Any]]],
+        known: Mapping[int, bytes],
+        *,
+        now: int,
+    ) -> None:
+        self._made_of, self._now, self._rows = made_of, now, rows
+        self._parts: list[tuple[int, list[Partial]] | _Run] = []
+        run: list[Sequence[Any]] = []
+        for hop in sorted({*rows, *known}):
+            if hop in known:
+                self._end(run)
+                self._parts.append((hop, _decode(known[hop])))
+                run = []
+            else:
+                run += rows[hop]
+        self._end(run)
+
+    def _end(self, run: list[Sequence[Any]]) -> None:
+        if run:
+            run.sort(key=itemgetter(0, 1))
+            self._parts.append(_Run(run, {}))
+
+    def features(self, *, hop: int, where: str) -> list[Any]:
+        """Return the features, in the order of their names, as stored rows have them.
+
+        ``hop`` is how long one is (µs); ``where`` says in errors whose values they are.
+        :raises WindowValueBeyond: a sum is no number of the feature's type.
+        """
+        inside: dict[tuple[int, int], Inside] = {}
+        found = []
+        for output in self._made_of.outputs:
+            asked = output.argument, output.window
+            if asked not in inside:
+                inside[asked] = self._inside(*asked, hop)
+            within, name = inside[asked], output.function
+            made = FUNCTIONS[name](within, output.parameters) if within.count else EMPTY.get(name)
+            found.append(stored(made, output.type, f"{where}:{output.feature}"))
+        return found
+
+    def summary(self, number: int) -> bytes:
+        """Return what windows need to know of a hop that lies inside them."""
+        asked: dict[int, list[tuple[str, int]]] = {}
+        for output in self._made_of.outputs:
+            k = int(output.parameters.get("k", 1))
+            asked.setdefault(output.argument, []).append((output.function, k))
+        rows = sorted(self._rows[number], key=itemgetter(0, 1))
+        return _encode(
+            [
+                partial_of(_values(rows, LEADING + place, each.type)[1], each.type, asked[place])
+                for place, each in enumerate(self._made_of.arguments)
+            ]
+        )
+
+    def _inside(self, argument: int, window: int, hop: int) -> Inside:
+        after, kind = self._now - window, self._made_of.arguments[argument].type
+        pieces: list[list[Any] | Partial] = []
+        for part in self._parts:
+            if isinstance(part, _Run):
+                if argument not in part.made:
+                    part.made[argument] = _values(part.rows, LEADING + argument, kind)
+                events, values = part.made[argument]
+                first = bisect_right(events, after)
+                if first < len(values):
+                    pieces.append(values[first:] if first else values)
+            elif part[0] * hop > after:
+                pieces.append(part[1][argument])
+        return Inside(pieces, kind)
+
+
+def _values(
+    rows: Sequence[Sequence[Any]], place: int, kind: ValueType
+) -> tuple[list[int], list[Any]]:
+    """Return events and their values where there is one; those of one time in their order."""
+    read = _READ.get(kind.kind)
+    there = [row for row in rows if row[place] is not None]
+    values = [row[place] for row in there] if read is None else [read(row[place]) for row in there]
+    events = [row[0] for row in there]
+    if len(set(events)) < len(events):
+        stamps = [row[:2] for row in there]
+        keyed = sorted(zip(stamps, values, strict=True), key=lambda each: (each[0], order(each[1])))
+        values = [value for _, value in keyed]
+    return events, values
+
+
+def _number(value: Any) -> float:
+    return _FLOATS[value] if type(value) is str else value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "float32": _number,
+    "float64": _number,
+    "decimal": Decimal,
+}

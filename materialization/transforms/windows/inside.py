@@ -1,0 +1,224 @@
+"""The values of one argument inside one window: rows of some hops, what is known of others. [pure]
+
+Not for what a function makes of them (``functions``), nor for which are inside (``evaluation``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from decimal import Decimal
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from registry.spec.value_types import ValueType
+
+#: Which functions need what of a hop beside how many values it has.
+TOTAL = frozenset({"sum", "mean", "stddev", "variance", "any", "all"})
+SQUARES = frozenset({"stddev", "variance"})
+EXTREMES = frozenset({"min", "max"})
+OLDEST, NEWEST = frozenset({"first", "first_k"}), frozenset({"last", "last_k"})
+COUNTS = frozenset({"count_distinct", "top_k", "histogram", "percentile", "approx_percentile"})
+
+
+class Exact(NamedTuple):
+    """A whole number times a power of two."""
+
+    whole: int
+    power: int
+
+    def plus(self, other: Exact) -> Exact:
+        low = min(self.power, other.power)
+        return Exact((self.whole << self.power - low) + (other.whole << other.power - low), low)
+
+
+ZERO = Exact(0, 0)
+
+
+class Partial(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of the values of one argument in one hop, oldest first where that matters.
+
+    ``total`` and ``squares`` are of the finite ones, as bytes and a power of two; ``special`` is
+    the sum of the others, None where there are none.
+    """
+
+    count: int
+    total: tuple[bytes, int] | None = None
+    squares: tuple[bytes, int] | None = None
+    special: float | None = None
+    extremes: tuple[Any, Any] | None = None
+    oldest: list[Any] | None = None
+    newest: list[Any] | None = None
+    counts: list[tuple[Any, int]] | None = None
+
+
+class Inside:
+    """Pieces in the order of their hops: values, oldest first, or what is known of them."""
+
+    def __init__(self, pieces: Sequence[Sequence[Any] | Partial], kind: ValueType) -> None:
+        self._pieces, self.kind = pieces, kind
+
+    @cached_property
+    def count(self) -> int:
+        return sum(each.count if isinstance(each, Partial) else len(each) for each in self._pieces)
+
+    @cached_property
+    def values(self) -> list[Any] | None:
+        """All values, oldest first; None where of some hops no single ones are known."""
+        found: list[Any] = []
+        for piece in self._pieces:
+            if isinstance(piece, Partial):
+                return None
+            found += piece
+        return found
+
+    def special(self) -> float | None:
+        """Return the sum of what is not finite; None where nothing is."""
+        if self.kind.kind != "float64":
+            return None
+        found = [
+            each
+            for piece in self._pieces
+            for each in ((piece.special,) if isinstance(piece, Partial) else special_of(piece))
+            if each is not None
+        ]
+        return sum(found) if found else None
+
+    def total(self) -> Exact:
+        """Return the sum of the finite values; of decimals, of their digits."""
+        return self._summed("total", is_squared=False)
+
+    def squares(self) -> Exact:
+        return self._summed("squares", is_squared=True)
+
+    def _summed(self, name: str, *, is_squared: bool) -> Exact:
+        parts = (
+            unpacked(getattr(each, name))
+            if isinstance(each, Partial)
+            else exact_sum(each, self.kind, is_squared=is_squared)
+            for each in self._pieces
+        )
+        return reduce(Exact.plus, parts, ZERO)
+
+    def extreme(self, place: int) -> Any:
+        """Return the least value (0), or the greatest (1)."""
+        found: list[Any] = []
+        for each in self._pieces:
+            if not isinstance(each, Partial):
+                found += each
+            elif each.extremes is not None:
+                found.append(self._read(each.extremes[place]))
+        return (max if place else min)(found, key=order)
+
+    def oldest(self, k: int) -> list[Any]:
+        found: list[Any] = []
+        for each in self._pieces:
+            if len(found) >= k:
+                break
+            found += map(self._read, each.oldest or ()) if isinstance(each, Partial) else each[:k]
+        return found[:k]
+
+    def newest(self, k: int) -> list[Any]:
+        """Return the newest values, newest first."""
+        found: list[Any] = []
+        for each in reversed(self._pieces):
+            if len(found) >= k:
+                break
+            some = list(map(self._read, each.newest or ())) if isinstance(each, Partial) else each
+            found += some[: -k - 1 : -1]
+        return found[:k]
+
+    def counts(self) -> list[tuple[Any, int]]:
+        """Return each value with how often it is there, in the order of the values."""
+        counted, seen = Counter[Any](), dict[Any, Any]()
+        for piece in self._pieces:
+            if isinstance(piece, Partial):
+                for raw, count in piece.counts or ():
+                    value = self._read(raw)
+                    counted[identity(value)] += count
+                    seen[identity(value)] = value
+            else:
+                counted.update(map(identity, piece))
+                seen |= {identity(value): value for value in piece}
+        return sorted(((seen[each], n) for each, n in counted.items()), key=lambda x: order(x[0]))
+
+    def _read(self, value: Any) -> Any:
+        return Decimal(value) if self.kind.kind == "decimal" else value
+
+
+def partial_of(
+    values: Sequence[Any], kind: ValueType, asked: Collection[tuple[str, int]]
+) -> Partial:
+    """Return what functions need to know of the values of a hop; ``asked``: each with its ``k``."""
+    names = {name for name, _ in asked}
+    inside = Inside([values], kind)
+    many = dict(sorted(asked, key=lambda each: each[1]))
+    return Partial(
+        len(values),
+        packed(inside.total()) if names & TOTAL else None,
+        packed(inside.squares()) if names & SQUARES else None,
+        inside.special() if names & TOTAL else None,
+        (inside.extreme(0), inside.extreme(1)) if names & EXTREMES and values else None,
+        inside.oldest(max(many[each] for each in names & OLDEST)) if names & OLDEST else None,
+        inside.newest(max(many[each] for each in names & NEWEST))[::-1] if names & NEWEST else None,
+        inside.counts() if names & COUNTS else None,
+    )
+
+
+def packed(number: Exact) -> tuple[bytes, int]:
+    """Return the number by as few bytes as it has; none for zero."""
+    whole, power = number
+    if not whole:
+        return b"", 0
+    zeros = (whole & -whole).bit_length() - 1
+    whole >>= zeros
+    return whole.to_bytes(whole.bit_length() // 8 + 1, "big", signed=True), power + zeros
+
+
+def unpacked(number: tuple[bytes, int] | None) -> Exact:
+    if number is None:
+        return ZERO
+    return Exact(int.from_bytes(number[0], "big", signed=True), number[1])
+
+
+def exact_sum(values: Sequence[Any], kind: ValueType, *, is_squared: bool = False) -> Exact:
+    """Return the sum of the finite values, or of their squares, without a loss."""
+    if kind.kind == "decimal":
+        wholes, power = [digits_of(each, kind.scale) for each in values], 0
+    elif kind.kind != "float64":
+        wholes, power = list(map(int, values)), 0
+    else:
+        parts = [each.as_integer_ratio() for each in values if math.isfinite(each)]
+        low = max((below.bit_length() - 1 for _, below in parts), default=0)
+        wholes = [above << low - (below.bit_length() - 1) for above, below in parts]
+        power = -low
+    if is_squared:
+        return Exact(sum(each * each for each in wholes), 2 * power)
+    return Exact(sum(wholes), power)
+
+
+def special_of(values: Sequence[Any]) -> tuple[float | None]:
+    found = [each for each in values if not math.isfinite(each)]
+    return (sum(found) if found else None,)
+
+
+def digits_of(value: Decimal, scale: int) -> int:
+    """Return a decimal without its point, however many digits it has."""
+    sign, digits, exponent = value.as_tuple()
+    whole = int("".join(map(str, digits))) * int(10 ** (int(exponent) + scale))
+    return -whole if sign else whole
+
+
+def order(value: Any) -> tuple[int, Any]:
+    """Sort by it: NaN is above all other values."""
+    return (1, 0) if value != value else (0, value)
+
+
+def identity(value: Any) -> Any:
+    """Return what stands for a value among others: NaN is equal to itself."""
+    return "NaN" if value != value else value

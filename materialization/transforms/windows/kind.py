@@ -1,0 +1,58 @@
+"""Views with exact windows: the kind of transform that stores events and computes at reads.
+
+Not for what is kept of a row (``arguments``) or made of several (``evaluation``). Rows come without
+runs: a run of one has nothing to compute.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from materialization.compute.reports import Counters
+from materialization.transforms.aggregation.transform import AggregationsKind
+from materialization.transforms.rows import Check, Rows
+from materialization.transforms.windows.arguments import taken_of
+from registry.spec.sources.arriving import ArrivingSource
+from registry.spec.value_types import parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import duckdb
+
+    from materialization.compute.jobs import ComputeJob
+    from materialization.compute.limits import EngineLimits
+    from materialization.transforms.casts import Cast
+    from materialization.transforms.rows import Opening
+    from registry.spec.aggregations import AggregateOutput
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
+
+
+class ExactWindowsKind(AggregationsKind):
+    def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+        yield from super().checks(spec, columns)
+        source, outputs = spec.rows_from, spec.view.aggregate_outputs()
+        if not isinstance(source, ArrivingSource):
+            return
+        for index, feature in enumerate(spec.features):
+            output = outputs.get(feature.source_column)
+            if output is not None and output.column in source.schema:
+                make = partial(_look, output, feature, source)
+                yield Check(("features", index, "type"), make)
+
+    def rows(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        job: ComputeJob,
+        open_part: Opening,
+        limits: EngineLimits,
+    ) -> Rows:
+        return Rows(iter(()), 0, Counters)
+
+
+def _look(output: AggregateOutput, feature: FeatureSpec, source: ArrivingSource) -> Cast | None:
+    """:raises SourceValueInvalid: the function does not take the column as it is pushed."""
+    taken_of(output, feature, parse_type(source.schema[output.column]))
+    return None

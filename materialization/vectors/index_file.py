@@ -1,0 +1,206 @@
+"""The file a search looks through: of each entity its tag, event time, vectors and scalars.
+
+An Arrow file that processes map and share. Not for values that anybody is answered: whoever
+searches reads those from the online store, and so a file that lags misses rows and invents none.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.errors import Unavailable
+from materialization.stores.columns import EVENT
+from materialization.vectors.conditions import COMPARABLE, met
+from materialization.vectors.metrics import distances, lengths_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from materialization.stores.layout import TableLayout
+    from materialization.vectors.conditions import Condition
+
+#: Rows of one batch of the file.
+BATCH_ROWS = 16_384
+#: Numbers of vectors that are looked at together: they are copied to be computed with.
+_AT_ONCE = 1 << 21
+_TAG, _EVENT = "tag", "event"
+
+
+class IndexTooLarge(Unavailable):
+    """Never retried with success before the limit or the table is another."""
+
+    code = "vector_index_too_large"
+
+
+class IndexNotMapped(Unavailable):
+    code = "vector_index_not_mapped"
+
+
+class Written(NamedTuple):
+    """What of a table is in a file; ``vectors``: of each feature, how many can be found."""
+
+    rows: int
+    size: int
+    vectors: dict[str, int]
+
+
+def vector_features(layout: TableLayout) -> dict[str, int]:
+    """Return the features of a table that can be searched, and how many numbers each has."""
+    pairs = zip(layout.features, layout.types, strict=True)
+    return {name: kind.length for name, kind in pairs if kind.kind == "vector"}
+
+
+def write_index(
+    path: str, layout: TableLayout, batches: Iterable[pa.RecordBatch], *, most_bytes: int
+) -> Written:
+    """Write the newest rows of a table, of ``stored_schema``, as they come.
+
+    :raises IndexTooLarge: the file would have more than ``most_bytes``.
+    """
+    lengths = vector_features(layout)
+    scalars = [
+        (name, kind.arrow)
+        for name, kind in zip(layout.features, layout.types, strict=True)
+        if kind.kind in COMPARABLE
+    ]
+    schema = pa.schema(
+        [(_TAG, pa.binary()), (_EVENT, pa.int64())]
+        + [(_column(name), pa.list_(pa.float32(), length)) for name, length in lengths.items()]
+        + [(_length_of(name), pa.float64()) for name in lengths]
+        + [(_column(name), kind) for name, kind in scalars]
+    )
+    rows, vectors = 0, dict.fromkeys(lengths, 0)
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            events = pc.cast(batch.column(EVENT), pa.int64())
+            columns = [layout.entity.arrow_tags(batch), events]
+            far = []
+            for name, length in lengths.items():
+                numbers = _matrix(batch.column(name), length)
+                columns.append(
+                    pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), length)
+                )
+                far.append(lengths_of(numbers))
+                vectors[name] += int(np.isfinite(far[-1]).sum())
+            columns += map(pa.array, far)
+            columns += [batch.column(name) for name, _ in scalars]
+            whole = pa.RecordBatch.from_arrays(columns, schema=schema)
+            for start in range(0, whole.num_rows, BATCH_ROWS):
+                writer.write_batch(whole.slice(start, BATCH_ROWS))
+                _require_room(sink.tell(), most_bytes)
+            rows += batch.num_rows
+        size = sink.tell()
+    return Written(rows, size, vectors)
+
+
+def _require_room(size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise IndexTooLarge(
+            f"the vectors of the table take more than {most_bytes >> 20:,} MB"
+            " (SEARCH_INDEX_MAX_MB). Have whoever runs the server raise it, or serve fewer or"
+            " shorter vectors."
+        )
+
+
+def _matrix(column: pa.Array, length: int) -> np.ndarray:
+    """Return vectors as rows of float32; one that is null is not a number in all of them."""
+    found = np.full((len(column), length), np.nan, np.float32)
+    is_there = column.is_valid().to_numpy(zero_copy_only=False)
+    items = column.drop_null().flatten().to_numpy(zero_copy_only=False)
+    found[is_there] = items.astype(np.float32, copy=False).reshape(-1, length)
+    return found
+
+
+def _length_of(feature: str) -> str:
+    return f"length {feature}"
+
+
+def _column(feature: str) -> str:
+    """Return what a feature's column is called: no feature can take ours."""
+    return f"feature {feature}"
+
+
+class IndexFile:
+    """A file that was written so, mapped; positions are its rows, from 0."""
+
+    def __init__(self, opened: BinaryIO) -> None:
+        """Map an open file; closing that, or removing it, does no harm afterwards.
+
+        :raises ArrowException, ValueError: it is not what ``write_index`` wrote.
+        :raises IndexNotMapped: this process has no room for it.
+        """
+        try:
+            self._map = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as exc:
+            raise IndexNotMapped(f"the index cannot be mapped: {exc.strerror}.") from exc
+        reader = pa.ipc.open_file(pa.py_buffer(self._map))
+        self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        sizes = [batch.num_rows for batch in self._batches]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    @property
+    def rows(self) -> int:
+        return int(self._starts[-1])
+
+    def eligible(
+        self, conditions: Sequence[Condition], *, oldest_micros: int | None
+    ) -> np.ndarray | None:
+        """Return the rows that met the conditions and had not expired; None: all of them."""
+        if not conditions and oldest_micros is None:
+            return None
+        found = []
+        for batch in self._batches:
+            keep = np.ones(batch.num_rows, bool)
+            if oldest_micros is not None:
+                keep &= batch.column(_EVENT).to_numpy() >= oldest_micros
+            for condition in conditions:
+                keep &= met(batch.column(_column(condition.feature)), condition)
+            found.append(keep)
+        return np.flatnonzero(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    def distances(
+        self, feature: str, metric: str, query: np.ndarray, rows: np.ndarray | None
+    ) -> np.ndarray:
+        """Return how far each of ``rows``, or each of all, is; not a number where it is nowhere."""
+        found = [distances(metric, vectors, query) for vectors in self._vectors(feature, rows)]
+        return np.concatenate(found) if found else np.empty(0, np.float64)
+
+    def products(self, feature: str, query: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """Return the product of each with the query, added up with 32 bits: fast, and nearly so."""
+        query = query.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = [
+                np.einsum("ij,j->i", vectors, query) for vectors in self._vectors(feature, rows)
+            ]
+        return np.concatenate(found).astype(np.float64) if found else np.empty(0, np.float64)
+
+    def lengths(self, feature: str, rows: np.ndarray | None) -> np.ndarray:
+        """Return how long each is; not a number where there is no vector that can be found."""
+        found = [batch.column(_length_of(feature)).to_numpy() for batch in self._batches]
+        whole: np.ndarray = np.concatenate(found) if found else np.empty(0, np.float64)
+        return whole if rows is None else whole[rows]
+
+    def tags(self, rows: np.ndarray) -> list[bytes]:
+        """Return whose each of ``rows`` is."""
+        found: list[bytes] = []
+        for row in rows.tolist():
+            index = int(np.searchsorted(self._starts, row, "right")) - 1
+            found.append(self._batches[index].column(_TAG)[row - int(self._starts[index])].as_py())
+        return found
+
+    def _vectors(self, feature: str, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+        """Yield the vectors of ``rows``, which are in order, a bearable number at a time."""
+        for start, batch in zip(self._starts[:-1].tolist(), self._batches, strict=True):
+            column = batch.column(_column(feature))
+            whole = column.flatten().to_numpy().reshape(batch.num_rows, column.type.list_size)
+            if rows is not None:
+                first, last = np.searchsorted(rows, [start, start + batch.num_rows])
+                whole = whole[rows[first:last] - start]
+            step = max(1, _AT_ONCE // column.type.list_size)
+            for begin in range(0, len(whole), step):
+                yield whole[begin : begin + step]

@@ -1,0 +1,131 @@
+"""What a push source, and a view that reads one, must satisfy. [pure]
+
+Not for the rows that are pushed: whoever takes them judges those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.errors import did_you_mean
+from registry.reading.aggregation_rules import NEEDS_TICKS
+from registry.reading.schema_rules import schema_problems
+from registry.reading.window_rules import window_problems
+from registry.spec.sources.arriving import ArrivingSource
+from registry.spec.value_types import KEY_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.reading.findings import Found
+    from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
+
+#: What of a view's keys makes other rows than those that were pushed, and what to do instead.
+_MAKERS = {
+    "python": "push the columns as they are to be stored",
+    "sources": "push what stands beside a row with it",
+    "views": "push what stands beside a row with it",
+}
+
+
+def arriving_problems(spec: ArrivingSource) -> Iterator[Found]:
+    yield from schema_problems(spec)
+    yield from _event_id_problems(spec)
+    if spec.lookback is not None:
+        yield ("lookback",), "nothing of what arrives is looked at again; leave it out."
+    for key in ("event_timestamp", "created_timestamp"):
+        time = getattr(spec, key)
+        if time is None:
+            continue
+        if spec.schema.get(time.column, "timestamp") != "timestamp" or time.unit != "timestamp":
+            message = "a pushed row's time is a column of type timestamp; declare it so."
+            yield (key,), message
+        if time.column in spec.optional:
+            yield ("optional",), f"{time.column!r} is the {key}, which every row has."
+
+
+def _event_id_problems(spec: ArrivingSource) -> Iterator[Found]:
+    name = spec.event_id
+    if name is None:
+        return
+    if name not in spec.schema:
+        hint = did_you_mean(name, sorted(spec.schema))
+        yield ("event_id",), f"the schema has no column {name[:100]!r}.{hint}"
+    elif spec.schema[name] not in KEY_TYPES:
+        message = f"{name!r} is {spec.schema[name]}; what tells events apart is one of"
+        yield ("event_id",), f"{message} {', '.join(KEY_TYPES)}."
+    if name in spec.optional:
+        yield ("optional",), f"{name!r} is the event_id, which every row has."
+
+
+def not_pushed(spec: VersionSpec) -> list[Found]:
+    """Find what of a view cannot be made of rows that are pushed."""
+    found: list[Found] = [
+        (
+            ("sources", place, "name"),
+            f"{side.source.name!r} is a {side.source.called}, which no other source is joined with;"
+            " what stands beside a row comes with it.",
+        )
+        for place, side in enumerate(spec.joined)
+        if isinstance(side.source, ArrivingSource)
+    ]
+    if isinstance(spec.source, ArrivingSource):
+        found += _of_view(spec, spec.source)
+        found += window_problems(spec, spec.source)
+    elif spec.has_exact_windows:
+        found.append((("schedule",), NEEDS_TICKS))
+    return found
+
+
+def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
+    for key, instead in _MAKERS.items():
+        if getattr(spec.view, key):
+            message = (
+                f"a view over the {source.called} {source.name!r} makes each row of that row alone"
+            )
+            yield (key,), f"{message}, without `{key}`: {instead}."
+    if not spec.view.online:
+        yield ("online",), "pushed rows are for the online store first; leave `online: false` out."
+    for key in ("schedule", "freshness"):
+        if getattr(spec.view, key):
+            message = f"rows of a {source.called} come without runs: {key!r} says nothing of them"
+            yield (key,), f"{message}; leave it out."
+    if spec.view.start is not None:
+        yield ("start",), "rows come as they arrive: the first of them is where history begins."
+    if any(spec.view.checks.in_words()):
+        message = "rows are pushed one by one: checks of a view's rows as a whole say nothing there"
+        yield ("checks",), f"{message}. Check its features."
+    for join_key in spec.join_keys:
+        name = join_key.name
+        declared = source.schema.get(name)
+        is_made = spec.view.sql is not None
+        if not is_made and declared is not None and declared != join_key.type:
+            message = f"the join key {name} is {join_key.type}, and {declared} in the source"
+            yield ("source", "schema", name), f"{message}; declare one type."
+    for place, feature in enumerate(spec.features):
+        yield from ((("features", place, *path), said) for path, said in _of_feature(feature))
+        is_made = (
+            spec.view.sql is not None or feature.mask is not None or feature.encode is not None
+        )
+        declared = source.schema.get(feature.source_column, feature.type)
+        if not is_made and declared != feature.type:
+            message = f"{feature.name} is {feature.type}, and {declared} in the source"
+            yield ("features", place, "type"), f"{message}: nothing is cast on the way."
+
+
+def _of_feature(feature: FeatureSpec) -> Iterator[Found]:
+    if feature.is_fitted:
+        message = "a push source has no rows that an encoding could be fitted on at submit"
+        steps = (
+            "steps that say all themselves: log, clip, hashed, bucketize by edges, impute a value"
+        )
+        yield ("encode",), f"{message}; encode by {steps}."
+    checks = feature.checks
+    if checks.warn is not None or checks.drift is not None:
+        yield ("checks",), "`warn` and `drift` compare runs, and pushed rows come one by one."
+    if checks.not_null not in (None, 1.0):
+        message = f"a share of {checks.not_null:g} is of many rows, and each is judged alone"
+        yield ("checks", "not_null"), f"{message} when it is pushed: write 1, or leave it out."
+    if checks.unique:
+        yield ("checks", "unique"), "it compares entities, and each pushed row is judged alone."

@@ -1,0 +1,62 @@
+"""What windows over pushed rows must satisfy: they are computed at each read, of rows as they came.
+
+Not for aggregations at the ticks of a schedule (``aggregation_rules``), nor for which columns a
+function can take: the look at the source says that. [pure]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry.choices import Accuracy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.reading.findings import Found
+    from registry.spec.sources.arriving import ArrivingSource
+    from registry.spec.version_spec import VersionSpec
+
+
+def window_problems(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
+    """Find what of a view's aggregations cannot be made of rows that are pushed."""
+    view = spec.view
+    if not view.aggregations:
+        return
+    if view.accuracy is not Accuracy.TEMPORAL:
+        message = (
+            f"windows over the push source {source.name!r} are as of each read and of each row of"
+            " a training set, for its rows come without runs that could make ticks: write"
+            " `accuracy: temporal`, and no schedule."
+        )
+        yield ("accuracy",), message
+        return
+    if view.is_unbounded:
+        message = (
+            "an unbounded window over pushed rows would keep every row in memory for ever; name a"
+            " window that ends, as in 365d."
+        )
+        yield ("aggregations",), message
+    if view.where is not None:
+        message = (
+            "a row that it leaves out could not correct the one before it; give each aggregation"
+            " this `where`: rows that do not count there are known all the same."
+        )
+        yield ("where",), message
+    for place, feature in enumerate(view.features):
+        if feature.sql is not None:
+            message = (
+                f"{feature.name} is computed of others, which windows over pushed rows are not"
+                " yet; write an OnDemandFeatureView over this view."
+            )
+            yield ("features", place, "sql"), message
+        for key in ("mask", "encode"):
+            if getattr(feature, key) is not None:
+                message = f"{feature.name} is made at each read, where no {key} is laid over it yet"
+                yield ("features", place, key), f"{message}; leave it out."
+        if feature.checks != type(feature.checks)():
+            message = (
+                f"{feature.name} has no value until it is asked for, so nothing is checked as a"
+                " row is pushed; leave its checks out."
+            )
+            yield ("features", place, "checks"), message

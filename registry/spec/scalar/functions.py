@@ -1,0 +1,297 @@
+"""The functions that scalar expressions may call, in both forms. [pure]
+
+Not for operators and choices (``operators``). One that is new stands here, and in the check that
+compares both forms.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from registry.spec.scalar import arithmetic, calendar, texts
+from registry.spec.scalar.kinds import (
+    BOOL,
+    DAY,
+    FLOAT,
+    INSTANT,
+    INT,
+    NULL,
+    TEXT,
+    Scalar,
+    Untyped,
+    as_kind,
+    null,
+    strict,
+)
+from registry.spec.scalar.operators import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Functions of one fraction.
+_OF_FRACTIONS: dict[type[exp.Expr], tuple[str, str, Callable[[float], Any]]] = {
+    exp.Ceil: (FLOAT, "ceil({0})", arithmetic.ceiling),
+    exp.Floor: (FLOAT, "floor({0})", arithmetic.floor),
+    exp.Sqrt: (FLOAT, "sqrt({0})", arithmetic.square_root),
+    exp.Exp: (FLOAT, "exp({0})", arithmetic.exponential),
+    exp.Ln: (FLOAT, "ln({0})", arithmetic.natural_log),
+    exp.IsNan: (BOOL, "isnan({0})", math.isnan),
+    exp.IsInf: (BOOL, "isinf({0})", math.isinf),
+}
+#: Functions of texts that give what ``kind`` says.
+_OF_TEXTS: dict[type[exp.Expr], tuple[str, str, Callable[..., Any]]] = {
+    exp.Length: (INT, "length({0})", len),
+    exp.StartsWith: (BOOL, "starts_with({0}, {1})", str.startswith),
+    exp.EndsWith: (BOOL, "ends_with({0}, {1})", str.endswith),
+    exp.Contains: (BOOL, "contains({0}, {1})", str.__contains__),
+    exp.StrPosition: (INT, "strpos({0}, {1})", lambda text, part: text.find(part) + 1),
+}
+#: Parts of a time that have a function each.
+_PARTS: dict[type[exp.Expr], str] = {
+    exp.Year: "year",
+    exp.Quarter: "quarter",
+    exp.Month: "month",
+    exp.Week: "week",
+    exp.WeekOfYear: "week",
+    exp.Day: "day",
+    exp.DayOfMonth: "day",
+    exp.DayOfWeek: "dow",
+    exp.DayOfWeekIso: "isodow",
+    exp.DayOfYear: "doy",
+    exp.Hour: "hour",
+    exp.Minute: "minute",
+    exp.Second: "second",
+}
+_PART_NAMES = {"dayofweek": "dow", "dayofyear": "doy", "dayofmonth": "day", "weekofyear": "week"}
+#: Every function there is, by the name under which it is written.
+NAMES = (
+    "abs", "ceil", "coalesce", "concat", "contains", "date_diff", "date_trunc", "day", "dayofweek",
+    "dayofyear", "ends_with", "epoch", "exp", "extract", "floor", "greatest", "hour", "if",
+    "isfinite", "isinf", "isnan", "isodow", "least", "left", "length", "ln", "log10", "ltrim",
+    "minute", "month", "nullif", "pow", "quarter", "replace", "right", "round", "rtrim", "second",
+    "sign", "sqrt", "starts_with", "strpos", "substring", "trim", "week", "year",
+)  # fmt: skip
+
+
+def call(node: exp.Expr, arguments: list[Scalar]) -> Scalar | None:
+    """Return a function of its arguments, in the order in which they are written; None: no such.
+
+    :raises Untyped: it has no meaning for them.
+    """
+    kind = type(node)
+    _check_count(node, len(arguments))
+    if kind in _OF_FRACTIONS:
+        result, sql, compute = _OF_FRACTIONS[kind]
+        part = as_kind(number(arguments[0], kind.__name__.lower()), FLOAT)
+        return strict(result, sql, compute, part)
+    if kind in _OF_TEXTS:
+        result, sql, compute = _OF_TEXTS[kind]
+        return strict(result, sql, compute, *(as_kind(each, TEXT) for each in arguments))
+    if kind in _PARTS:
+        return time_part(_PARTS[kind], arguments[0])
+    made = _OTHERS.get(kind)
+    return made(arguments) if made else None
+
+
+def _check_count(node: exp.Expr, count: int) -> None:
+    """:raises Untyped: the function takes another number of arguments than are written."""
+    kind = type(node)
+    least, most = _COUNTS.get(kind, (1, 1))
+    if kind in _OF_TEXTS:
+        least = most = _OF_TEXTS[kind][1].count("{")
+    known = kind in _OF_FRACTIONS or kind in _OF_TEXTS or kind in _PARTS or kind in _OTHERS
+    if known and not least <= count <= most:
+        takes = f"{least}" if least == most else f"{least} or {most}"
+        text = node.sql(dialect="duckdb")[:80]
+        raise Untyped(f"{text!r} has {count} arguments; it is computed with {takes}.")
+
+
+def _absolute(arguments: list[Scalar]) -> Scalar:
+    part = number(arguments[0], "abs")
+    compute = arithmetic.absolute if part.kind == INT else abs
+    return strict(part.kind, "assay_abs({0})" if part.kind == INT else "abs({0})", compute, part)
+
+
+def _sign(arguments: list[Scalar]) -> Scalar:
+    part = number(arguments[0], "sign")
+    return strict(INT, "CAST(sign({0}) AS BIGINT)", arithmetic.sign, part)
+
+
+def _round(arguments: list[Scalar]) -> Scalar:
+    part = number(arguments[0], "round")
+    if len(arguments) == 1:
+        if part.kind != FLOAT:
+            return part
+        return strict(FLOAT, "round({0})", arithmetic.rounded, part)
+    number_of = arguments[1].constant
+    if arguments[1].kind != INT or number_of is None or not 0 <= number_of <= 15:
+        raise Untyped("round takes how many digits as a number from 0 to 15, written out.")
+    if number_of == 0:
+        return _round([as_kind(part, FLOAT)])
+    return strict(
+        FLOAT,
+        f"round({{0}}, {number_of})",
+        lambda a: arithmetic.rounded_to(a, number_of),
+        as_kind(part, FLOAT),
+    )
+
+
+def _power(arguments: list[Scalar]) -> Scalar:
+    sides = [as_kind(number(each, "pow"), FLOAT) for each in arguments]
+    return strict(FLOAT, "pow({0}, {1})", arithmetic.power, *sides)
+
+
+def _log(arguments: list[Scalar]) -> Scalar:
+    """Base 10: what ``log`` alone means, too."""
+    base = arguments[0] if len(arguments) == 2 else None
+    if base is not None and base.constant != 10:
+        raise Untyped("logarithms are ln(a) and log10(a); for others divide by ln of the base.")
+    part = as_kind(number(arguments[-1], "log10"), FLOAT)
+    return strict(FLOAT, "log10({0})", arithmetic.decimal_log, part)
+
+
+def _substring(arguments: list[Scalar]) -> Scalar:
+    text, *numbers = arguments
+    parts = [as_kind(text, TEXT), *(_place(each) for each in numbers)]
+    places = ", ".join(f"{{{place}}}" for place in range(len(parts)))
+    return strict(TEXT, f"substring({places})", texts.substring, *parts)
+
+
+def _place(part: Scalar) -> Scalar:
+    """Return a place in a text, or a number of characters: the engine takes 32 bits."""
+    return strict(INT, "assay_int32({0})", arithmetic.as_int32, as_kind(part, INT))
+
+
+def _left(arguments: list[Scalar]) -> Scalar:
+    text, count = as_kind(arguments[0], TEXT), _place(arguments[1])
+    return strict(TEXT, "left({0}, {1})", texts.left, text, count)
+
+
+def _right(arguments: list[Scalar]) -> Scalar:
+    text, count = as_kind(arguments[0], TEXT), _place(arguments[1])
+    return strict(TEXT, "right({0}, {1})", texts.right, text, count)
+
+
+def _replace(arguments: list[Scalar]) -> Scalar:
+    parts = [as_kind(each, TEXT) for each in arguments]
+    return strict(TEXT, "replace({0}, {1}, {2})", texts.replaced, *parts)
+
+
+def trimmed(parts: list[Scalar], position: str) -> Scalar:
+    """Return a text without blanks, or characters that are named, at its ends.
+
+    :raises Untyped: they are no texts.
+    """
+    name, strip = _TRIMS[position]
+    given = [as_kind(each, TEXT) for each in parts]
+    if len(given) == 1:
+        return strict(TEXT, f"{name}({{0}})", lambda text: strip(text, texts.BLANKS), *given)
+    return strict(TEXT, f"{name}({{0}}, {{1}})", strip, *given)
+
+
+def _epoch(arguments: list[Scalar]) -> Scalar:
+    (part,) = arguments
+    if part.kind not in (INSTANT, DAY, NULL):
+        raise Untyped(f"epoch takes a time; this is a {part.kind}.")
+    instant = as_kind(part, INSTANT)
+    # The engine's own rounds twice, otherwise for times before 1970.
+    sql = "(CAST(epoch_us({0}) AS DOUBLE) / CAST(1000000 AS DOUBLE))"
+    return strict(FLOAT, sql, lambda micros: float(micros) / 1_000_000.0, instant)
+
+
+def is_finite(part: Scalar) -> Scalar:
+    return strict(BOOL, "isfinite({0})", math.isfinite, as_kind(number(part, "isfinite"), FLOAT))
+
+
+def time_part(name: str, part: Scalar) -> Scalar:
+    """Return a part of a day or an instant, in UTC, as a whole number.
+
+    :raises Untyped: it has no such part.
+    """
+    name = _PART_NAMES.get(name, name)
+    if name == "epoch":
+        return _epoch([part])
+    if part.kind == NULL:
+        return null(INT)
+    if part.kind not in (INSTANT, DAY):
+        raise Untyped(f"{name} is a part of times; this is a {part.kind}.")
+    of_days = calendar.PARTS_OF_DAYS.get(name)
+    sql = f"CAST(date_part('{name}', {{0}}) AS BIGINT)"
+    if of_days is not None:
+        if part.kind == DAY:
+            return strict(INT, sql, of_days, part)
+        return strict(INT, sql, lambda instant: of_days(calendar.day_of(instant)), part)
+    if name in calendar.PARTS_OF_CLOCKS:
+        if part.kind == DAY:
+            raise Untyped(f"a date has no {name}.")
+        return strict(INT, sql, calendar.PARTS_OF_CLOCKS[name], part)
+    valid = ", ".join([*calendar.PARTS_OF_DAYS, *calendar.PARTS_OF_CLOCKS, "epoch"])
+    raise Untyped(f"{name!r} is no part of a time that is computed here; those are {valid}.")
+
+
+def truncated(unit: str, part: Scalar) -> Scalar:
+    """Return the instant at which the unit began that a time is in.
+
+    :raises Untyped: there is no such unit, or this is no time.
+    """
+    unit = unit.removesuffix("s")
+    if unit not in calendar.BEGINNINGS:
+        valid = ", ".join(calendar.BEGINNINGS)
+        raise Untyped(f"{unit!r} is no unit of date_trunc; those are {valid}.")
+    if part.kind not in (INSTANT, DAY, NULL):
+        raise Untyped(f"date_trunc takes times; this is a {part.kind}.")
+    instant = as_kind(part, INSTANT)
+    return strict(INSTANT, f"date_trunc('{unit}', {{0}})", calendar.BEGINNINGS[unit], instant)
+
+
+def difference(unit: str, start: Scalar, end: Scalar) -> Scalar:
+    """Return how many of a unit begin between two times: midnights for days.
+
+    :raises Untyped: there is no such unit, or these are no times.
+    """
+    unit = unit.removesuffix("s")
+    if unit not in calendar.UNITS:
+        raise Untyped(f"{unit!r} is no unit of date_diff; those are {', '.join(calendar.UNITS)}.")
+    for part in (start, end):
+        if part.kind not in (INSTANT, DAY, NULL):
+            raise Untyped(f"date_diff takes times; this is a {part.kind}.")
+    number_of = calendar.UNITS[unit]
+    return strict(
+        INT,
+        f"date_diff('{unit}', {{0}}, {{1}})",
+        lambda a, b: number_of(b) - number_of(a),
+        as_kind(start, INSTANT),
+        as_kind(end, INSTANT),
+    )
+
+
+_TRIMS: dict[str, tuple[str, Callable[..., str]]] = {
+    "BOTH": ("trim", str.strip),
+    "LEADING": ("ltrim", str.lstrip),
+    "TRAILING": ("rtrim", str.rstrip),
+}
+#: How many arguments, at least and at most, where it is not one.
+_COUNTS: dict[type[exp.Expr], tuple[int, int]] = {
+    exp.Left: (2, 2),
+    exp.Log: (1, 2),
+    exp.Pow: (2, 2),
+    exp.Replace: (3, 3),
+    exp.Right: (2, 2),
+    exp.Round: (1, 2),
+    exp.Substring: (2, 3),
+}
+_OTHERS: dict[type[exp.Expr], Callable[[list[Scalar]], Scalar]] = {
+    exp.Abs: _absolute,
+    exp.Left: _left,
+    exp.Replace: _replace,
+    exp.Right: _right,
+    exp.Substring: _substring,
+    exp.Sign: _sign,
+    exp.Round: _round,
+    exp.Pow: _power,
+    exp.Log: _log,
+    exp.TimeToUnix: _epoch,
+}

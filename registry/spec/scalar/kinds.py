@@ -1,0 +1,224 @@
+"""What a scalar expression computes with: kinds of values, and an expression in both forms. [pure]
+
+Not for what operators and functions do (``operators``, ``functions``). Both forms are made side by
+side, so that a feature means the same at the request and in a training set: what one computes in
+Python, the other says in SQL, with every cast written out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lib.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Run = Callable[[Sequence[Any]], Any]
+
+#: The kinds, and the type of the engine that each is computed in. Whole numbers have 64 bits,
+#: fractions are doubles. In Python an instant is its microseconds since 1970, a day its days.
+BOOL, INT, FLOAT, TEXT, INSTANT, DAY, NULL = (
+    "bool",
+    "int64",
+    "float64",
+    "string",
+    "timestamp",
+    "date",
+    "null",
+)
+ENGINE_TYPES = {
+    BOOL: "BOOLEAN",
+    INT: "BIGINT",
+    FLOAT: "DOUBLE",
+    TEXT: "VARCHAR",
+    INSTANT: "TIMESTAMP WITH TIME ZONE",
+    DAY: "DATE",
+    NULL: "BOOLEAN",
+}
+#: The declared types of inputs and results, and the kind that each is computed as.
+KIND_OF = {
+    "bool": BOOL,
+    "int32": INT,
+    "int64": INT,
+    "float32": FLOAT,
+    "float64": FLOAT,
+    "string": TEXT,
+    "timestamp": INSTANT,
+    "date": DAY,
+}
+LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
+#: The first and the last instant of the years 1 to 9999, beyond which none can be answered.
+LEAST_INSTANT, MOST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
+_IS_INSTANT = f"a BETWEEN {LEAST_INSTANT} AND {MOST_INSTANT}"
+_INSTANT = "CAST(make_timestamp(a) AS TIMESTAMP WITH TIME ZONE)"
+#: Operations that may have no result, as macros of the engine: name and arguments, what raises an
+#: error then, and what is null. The second is slower, so the first is tried before it.
+MACROS = (
+    ("assay_add(a, b)", "a + b", "TRY_CAST(CAST(a AS HUGEINT) + CAST(b AS HUGEINT) AS BIGINT)"),
+    (
+        "assay_subtract(a, b)",
+        "a - b",
+        "TRY_CAST(CAST(a AS HUGEINT) - CAST(b AS HUGEINT) AS BIGINT)",
+    ),
+    (
+        "assay_multiply(a, b)",
+        "a * b",
+        "TRY_CAST(CAST(a AS HUGEINT) * CAST(b AS HUGEINT) AS BIGINT)",
+    ),
+    ("assay_divide(a, b)", "a // b", "TRY(a // b)"),
+    ("assay_remainder(a, b)", "a % b", "TRY(a % b)"),
+    ("assay_abs(a)", "abs(a)", "TRY_CAST(abs(CAST(a AS HUGEINT)) AS BIGINT)"),
+    ("assay_whole(a)", "CAST(a AS BIGINT)", "TRY_CAST(a AS BIGINT)"),
+    (
+        "assay_int32(a)",
+        "CAST(CAST(a AS INTEGER) AS BIGINT)",
+        "CAST(TRY_CAST(a AS INTEGER) AS BIGINT)",
+    ),
+    (
+        "assay_float32(a)",
+        "CAST(CAST(a AS FLOAT) AS DOUBLE)",
+        "CAST(TRY_CAST(a AS FLOAT) AS DOUBLE)",
+    ),
+    (
+        "assay_instant(a)",
+        f"CASE WHEN a IS NULL OR {_IS_INSTANT} THEN {_INSTANT} ELSE error('no such time') END",
+        f"CASE WHEN {_IS_INSTANT} THEN {_INSTANT} END",
+    ),
+)
+
+
+class Untyped(Invalid):
+    """An expression, or a part of one, that no value can be computed of."""
+
+    code = "invalid_expression"
+
+
+class NoResult(ArithmeticError):
+    """An operation has none: an overflow, whole numbers divided by zero, a cast out of range.
+
+    It is null then, and the row says why: the last item of a row is the list of such reasons.
+    """
+
+
+class Scalar(NamedTuple):
+    """One expression: its kind, its SQL, and the function from a row of inputs to its value.
+
+    Its SQL calls macros (``MACROS``). ``is_constant``: it reads no input, so that ``run`` gives the
+    same for every row.
+    """
+
+    kind: str
+    sql: str
+    run: Callable[[Sequence[Any]], Any]
+    is_constant: bool = False
+
+    @property
+    def constant(self) -> Any:
+        """What it is in every row; None where it is not the same in all."""
+        return self.run(([],)) if self.is_constant else None
+
+
+def null(kind: str = NULL) -> Scalar:
+    return Scalar(kind, f"CAST(NULL AS {ENGINE_TYPES[kind]})", lambda _row: None, is_constant=True)
+
+
+def constant(kind: str, sql: str, value: Any) -> Scalar:
+    return Scalar(kind, f"CAST({sql} AS {ENGINE_TYPES[kind]})", lambda _row: value, True)
+
+
+def strict(kind: str, sql: str, compute: Callable[..., Any], *parts: Scalar) -> Scalar:
+    """Return a function that is null where one of its arguments is, or where it has no result.
+
+    ``sql`` has ``{0}``, ``{1}`` and so on. All arguments are computed.
+    """
+    text = sql.format(*(part.sql for part in parts))
+    run = _RUNS.get(len(parts), _of_many)(compute, [part.run for part in parts])
+    return Scalar(kind, text, run, all(part.is_constant for part in parts))
+
+
+def _of_one(compute: Callable[..., Any], runs: Sequence[Run]) -> Run:
+    (only,) = runs
+
+    def run(row: Sequence[Any]) -> Any:
+        value = only(row)
+        if value is None:
+            return None
+        try:
+            return compute(value)
+        except NoResult as exc:
+            row[-1].append(exc)
+            return None
+
+    return run
+
+
+def _of_two(compute: Callable[..., Any], runs: Sequence[Run]) -> Run:
+    left, right = runs
+
+    def run(row: Sequence[Any]) -> Any:
+        first, second = left(row), right(row)
+        if first is None or second is None:
+            return None
+        try:
+            return compute(first, second)
+        except NoResult as exc:
+            row[-1].append(exc)
+            return None
+
+    return run
+
+
+def _of_many(compute: Callable[..., Any], runs: Sequence[Run]) -> Run:
+    def run(row: Sequence[Any]) -> Any:
+        values = [each(row) for each in runs]
+        if None in values:
+            return None
+        try:
+            return compute(*values)
+        except NoResult as exc:
+            row[-1].append(exc)
+            return None
+
+    return run
+
+
+_RUNS = {1: _of_one, 2: _of_two}
+
+
+def as_kind(part: Scalar, kind: str) -> Scalar:
+    """Return it as another kind where that is done without being asked for.
+
+    :raises Untyped: the kinds have nothing to do with each other, or something would be lost.
+    """
+    if part.kind == kind:
+        return part
+    if part.kind == NULL:
+        return null(kind)
+    if (part.kind, kind) == (INT, FLOAT):
+        return strict(FLOAT, "CAST({0} AS DOUBLE)", float, part)
+    if (part.kind, kind) == (DAY, INSTANT):
+        return strict(INSTANT, "CAST({0} AS TIMESTAMP WITH TIME ZONE)", day_start, part)
+    raise Untyped(f"a {part.kind} is no {kind}; write CAST(… AS …) where you mean it to be one.")
+
+
+def common(parts: Sequence[Scalar]) -> list[Scalar]:
+    """Return the parts as one kind: whole numbers beside fractions are fractions.
+
+    :raises Untyped: they have none in common.
+    """
+    kinds = {part.kind for part in parts} - {NULL}
+    if not kinds:
+        return list(parts)
+    for kind in (*sorted(kinds & {FLOAT, INSTANT}), *sorted(kinds)):
+        try:
+            return [as_kind(part, kind) for part in parts]
+        except Untyped:
+            continue
+    raise Untyped(
+        f"{' and '.join(sorted(kinds))} have no kind in common; cast one to that of the other."
+    )
+
+
+def day_start(day: int) -> int:
+    return day * 86_400_000_000

@@ -1,0 +1,1 @@
+"""Data sources as values, a module a kind; ``kinds`` names them all. [pure]"""

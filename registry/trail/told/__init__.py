@@ -1,0 +1,1 @@
+"""What the trail says of each kind of thing, compared with what its rows say."""

@@ -1,0 +1,1 @@
+"""Rows that programs send: ``POST push`` and ``POST write-to-online-store``."""

@@ -1,0 +1,166 @@
+"""Columns of JSON as typed ones: nothing is guessed and nothing is cast. [pure]
+
+``1`` and ``1.0`` are the int64 1, ``"1"`` and ``true`` are not. Not for what a value may be beside
+its type: checks ask that.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from serving.values import KEY_FORMS, parse_key, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from materialization.ingest.refusals import Refusals
+    from registry.spec.value_types import ValueType
+
+_NOT_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+#: What pandas' NaT is, cast to a number.
+_NO_INSTANT = -(2**63)
+#: Beyond it a float32 is infinite.
+_MOST_FLOAT32 = 3.4028235677973366e38
+#: How values of types that identify no entity are written.
+_FORMS = {
+    "float32": 'a number, or "NaN", "Infinity", "-Infinity"',
+    "float64": 'a number, or "NaN", "Infinity", "-Infinity"',
+    "decimal": 'a whole number, or text with as many digits as fit, as in "12.50"',
+    "list": "an array",
+    "vector": "an array of so many finite numbers",
+    "json": "any JSON",
+}
+#: What the values of a column are where all of them may go to Arrow as they are.
+_PLAIN: dict[str, set[type]] = {
+    "bool": {bool},
+    "int32": {int},
+    "int64": {int},
+    "string": {str},
+    "float32": {float},
+    "float64": {float},
+}
+_FRACTIONS = ("float32", "float64")
+
+
+def typed_column(
+    values: Sequence[Any], kind: ValueType, refusals: Refusals, *, name: str
+) -> pa.Array:
+    """Return a column as Arrow, null where a value is refused."""
+    if set(map(type, values)) - {type(None)} <= _PLAIN.get(kind.kind, set()):
+        try:
+            column = pa.array(values, kind.arrow)
+            if kind.kind not in _FRACTIONS or pc.all(pc.is_finite(column)).as_py() is not False:
+                return column
+        except (pa.ArrowException, OverflowError):
+            pass  # one of them is too large: which, is found below
+    typed: list[Any] = []
+    valid = f"{kind} is asked for: send {form_of(kind)}."
+    for place, value in enumerate(values):
+        try:
+            typed.append(None if value is None else _typed(value, kind))
+        except (ValueError, TypeError, OverflowError):
+            typed.append(None)
+            refusals.add(place, name, partial(shown, value), valid)
+    return pa.array(typed, kind.arrow)
+
+
+def with_instants(values: Sequence[Any], kind: ValueType) -> Sequence[Any]:
+    """Return a column whose whole numbers, where instants are asked for, are read as seconds.
+
+    So Feast's clients send the instants of features, though not those of events; one that is not
+    there as the number that pandas has for it.
+    """
+    of_instants = kind.kind == "timestamp" or (kind.item and kind.item.kind == "timestamp")
+    return [_with_instants(value) for value in values] if of_instants else values
+
+
+def _with_instants(value: Any) -> Any:
+    if type(value) is list:
+        return [_with_instants(each) for each in value]
+    if type(value) is not int:
+        return value
+    if value == _NO_INSTANT:
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return value  # no instant: refused as the number it is
+
+
+def form_of(kind: ValueType) -> str:
+    return KEY_FORMS.get(kind.kind) or _FORMS[kind.kind]
+
+
+def _typed(value: Any, kind: ValueType) -> Any:
+    """:raises ValueError, TypeError, OverflowError: it is no value of the type."""
+    make = _MAKE.get(kind.kind)
+    if make is not None:
+        return make(value, kind)
+    try:
+        return parse_key(value, kind, name="")
+    except Exception as exc:
+        raise ValueError(value) from exc
+
+
+def _float(value: Any, kind: ValueType) -> float:
+    if type(value) is str:
+        if value not in _NOT_NUMBERS:
+            raise ValueError(value)
+        return _NOT_NUMBERS[value]
+    if type(value) not in (int, float):
+        raise ValueError(value)
+    made = float(value)
+    if made != value or not isfinite(made):
+        raise ValueError(value)  # a whole number that no float has
+    if kind.kind == "float32" and abs(made) >= _MOST_FLOAT32:
+        raise ValueError(value)
+    return made
+
+
+def _decimal(value: Any, kind: ValueType) -> Decimal:
+    if type(value) not in (int, str):
+        raise ValueError(value)
+    try:
+        made = Decimal(value)
+    except InvalidOperation as exc:
+        raise ValueError(value) from exc
+    if not made.is_finite():
+        raise ValueError(value)
+    return pa.scalar(made, kind.arrow).as_py()  # type: ignore[no-any-return]
+
+
+def _list(value: Any, kind: ValueType) -> list[Any]:
+    if type(value) is not list or kind.item is None:
+        raise ValueError(value)
+    return [None if each is None else _typed(each, kind.item) for each in value]
+
+
+def _vector(value: Any, kind: ValueType) -> list[float]:
+    if type(value) is not list or len(value) != kind.length:
+        raise ValueError(value)
+    if not all(type(each) in (int, float) and abs(each) < _MOST_FLOAT32 for each in value):
+        raise ValueError(value)
+    return [float(each) for each in value]
+
+
+def _json(value: Any, _kind: ValueType) -> str:
+    """Text stays as it is: it is what a file's column would hold."""
+    return value if type(value) is str else msgspec.json.encode(value).decode()
+
+
+_MAKE: dict[str, Callable[[Any, ValueType], Any]] = {
+    "float32": _float,
+    "float64": _float,
+    "decimal": _decimal,
+    "list": _list,
+    "vector": _vector,
+    "json": _json,
+}

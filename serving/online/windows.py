@@ -1,0 +1,106 @@
+"""Exact windows at an online read: rows as stored ones are, made of the events of each entity.
+
+Not for fetching events (``stores``), nor for single windows (``transforms.windows``).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import Unavailable
+from materialization.edges.stores import online_store
+from materialization.ingest.events import event_layout
+from materialization.stores.events import KnownHop
+from materialization.transforms.windows.arguments import window_arguments
+from materialization.transforms.windows.evaluation import EntityWindows
+from serving.online.plans import ReadWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from materialization.stores.events import EntityEvents
+    from registry.spec.version_spec import VersionSpec
+    from serving.online.plans import TableRead
+
+#: Of hops with so many rows a read looks at so many whether what is known of them is much less.
+MANY_ROWS, MOST_LOOKED_AT = 32, 20
+#: How much less: a share of the bytes of their events.
+KNOWN_SHARE = 0.5
+
+
+def read_windows(spec: VersionSpec, *, uid: str) -> ReadWindows | None:
+    """Return how a version's windows are read; None: its values are stored."""
+    if not spec.has_exact_windows:
+        return None
+    return ReadWindows(event_layout(spec, uid=uid), window_arguments(spec))
+
+
+def window_rows(
+    table: TableRead,
+    windows: ReadWindows,
+    entities: Sequence[EntityEvents | None],
+    now: int,
+) -> list[list[Any]]:
+    """Return one row an entity, as of ``now`` (µs): as long as it is there, its event is now.
+
+    What was pushed by a clock that is ahead is there already: then that entity is as of it. Of one
+    whose events are all out of the longest window for longer than the TTL the event is when the
+    last of them left. What is found of full hops is kept for the next who asks.
+    """
+    rows: list[list[Any]] = []
+    worth: list[KnownHop] = []
+    looks = MOST_LOOKED_AT
+    done: dict[bytes, list[Any]] = {}
+    for entity in entities:
+        if entity is None:
+            rows.append([None] * table.layout.width)
+            continue
+        if entity.tag in done:
+            rows.append(done[entity.tag])
+            continue
+        of_hops = {hop: kept.rows for hop, kept in entity.hops.items()}
+        at = max(now, entity.seen)
+        made = EntityWindows(windows.made_of, of_hops, entity.known, now=at)
+        done[entity.tag] = _row(table, windows, entity, made, at)
+        rows.append(done[entity.tag])
+        if looks and at == now:
+            inside = list(islice(_full_hops(windows, entity, now), looks))
+            looks -= len(inside)
+            worth += _worth_keeping(entity, made, inside)
+    if worth:
+        with suppress(Unavailable):  # it is there for speed alone
+            online_store().keep_known(windows.layout, worth)
+    return rows
+
+
+def _row(
+    table: TableRead, windows: ReadWindows, entity: EntityEvents, made: EntityWindows, now: int
+) -> list[Any]:
+    left = entity.newest + windows.layout.longest
+    is_over = table.ttl_micros is not None and left + table.ttl_micros < now
+    return [
+        left if is_over else now,
+        0,
+        0,
+        *made.features(hop=windows.layout.hop, where=table.version),
+    ]
+
+
+def _full_hops(windows: ReadWindows, entity: EntityEvents, now: int) -> Iterator[int]:
+    """Yield the hops with many rows that lie inside."""
+    layout = windows.layout
+    edges, oldest, head = set(layout.edges(now)), layout.oldest_hop(now), now // layout.hop
+    for hop, kept in entity.hops.items():
+        if len(kept.rows) >= MANY_ROWS and oldest < hop < head and hop not in edges:
+            yield hop
+
+
+def _worth_keeping(
+    entity: EntityEvents, made: EntityWindows, hops: Iterable[int]
+) -> Iterator[KnownHop]:
+    for hop in hops:
+        kept, known = entity.hops[hop], made.summary(hop)
+        if len(known) <= KNOWN_SHARE * kept.size:
+            yield KnownHop(entity.tag, hop, kept.header, known)

@@ -1,0 +1,1 @@
+"""Records of streams as pushed rows: read, judged, and taken, each once."""

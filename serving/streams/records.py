@@ -1,0 +1,178 @@
+"""Records of a stream as columns of its source: what each says, and which say none. [pure]
+
+Not for what a value has to be: ``ingest.values`` reads types, and rows are judged as pushed ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import msgspec
+import pyarrow as pa
+
+from lib.instants import EPOCH
+from materialization.ingest.refusals import Refusals
+from registry.spec.sources.streams import KafkaSource, RedisStreamSource
+from registry.spec.value_types import parse_type
+from serving.ingest.values import typed_column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from materialization.streams.reader import Record
+    from registry.spec.value_types import ValueType
+
+AnyStream: TypeAlias = KafkaSource | RedisStreamSource
+#: What stands for a field that a record has not.
+_MISSING = object()
+#: Types whose text in a field is read as JSON.
+_OF_JSON = frozenset({"bool", "float32", "float64", "list", "vector"})
+_WHOLE = re.compile(rb"-?[0-9]{1,19}")
+
+
+class Unreadable(ValueError):
+    """A record is not what the source says that records are."""
+
+
+class Reason(NamedTuple):
+    """Why a record is not taken; ``column`` is empty where it is none as a whole."""
+
+    column: str
+    words: str
+
+
+class Reasons(Refusals):
+    """What is wrong with records: of each that is, the first reason, and no value of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_row: dict[int, Reason] = {}
+
+    def add(self, row: int, column: str, value: Callable[[], str], valid: str) -> None:  # noqa: ARG002 - values stay where they are
+        self.rows.add(row)
+        self.by_row.setdefault(row, Reason(column, valid))
+
+
+def read_rows(
+    records: Sequence[Record], source: AnyStream, wanted: Collection[str] | None
+) -> tuple[pa.RecordBatch, Reasons]:
+    """Return a row for each record with the columns that a version reads, and what is wrong.
+
+    Rows that something is wrong with say nothing.
+    """
+    reasons = Reasons()
+    said: list[dict[str, Any]] = []
+    for row, record in enumerate(records):
+        try:
+            said.append(_said(record, source))
+        except Unreadable as exc:
+            said.append({})
+            reasons.add(row, "", str, str(exc))
+    columns = {
+        name: _column(name, parse_type(kind), records, said, source, reasons)
+        for name, kind in source.schema.items()
+        if wanted is None or name in wanted
+    }
+    return pa.RecordBatch.from_pydict(columns), reasons
+
+
+def _said(record: Record, source: AnyStream) -> dict[str, Any]:
+    """Return the fields of a record's object; of one that has none, what it has.
+
+    :raises Unreadable: it is no object of JSON, where it has to be one.
+    """
+    if isinstance(source, KafkaSource):
+        return _object(record.value)
+    fields = dict(record.headers)
+    return _object(fields.get(source.json_field)) if source.json_field else {**fields}
+
+
+def _object(value: bytes | None) -> dict[str, Any]:
+    """:raises Unreadable: it is no object of JSON."""
+    if value is None:
+        raise Unreadable("it has no value (a tombstone): no row is taken away by a stream.")
+    try:
+        said = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Unreadable("it is no JSON in UTF-8.") from exc
+    if type(said) is not dict:
+        raise Unreadable("it is JSON and no object: its fields are the columns.")
+    return said
+
+
+def _column(
+    name: str,
+    kind: ValueType,
+    records: Sequence[Record],
+    said: Sequence[dict[str, Any]],
+    source: AnyStream,
+    reasons: Reasons,
+) -> pa.Array:
+    values: list[Any] = []
+    is_optional = name in source.optional
+    for row, record in enumerate(records):
+        try:
+            value = _value(name, kind, record, said[row], source)
+        except Unreadable as exc:
+            reasons.add(row, name, str, str(exc))
+            value = None
+        if value is _MISSING:
+            value = None
+            if not is_optional:
+                reasons.add(row, name, str, "the record has none, and it is not optional.")
+        values.append(value)
+    return typed_column(values, kind, reasons, name=name)
+
+
+def _value(
+    name: str, kind: ValueType, record: Record, said: dict[str, Any], source: AnyStream
+) -> Any:
+    if name == source.record_time:
+        return _MISSING if record.time_ms is None else _instant(record.time_ms)
+    if isinstance(source, RedisStreamSource):
+        if name not in said or source.json_field:
+            return said.get(name, _MISSING)
+        return _of_text(said[name], kind)
+    if name == source.key:
+        return _MISSING if record.key is None else _of_bytes(record.key, kind)
+    if (header := source.headers.get(name)) is not None:
+        # As Kafka's own clients do: of several of one name the last counts.
+        found = next((value for key, value in reversed(record.headers) if key == header), None)
+        return _MISSING if found is None else _of_bytes(found, kind)
+    return said.get(name, _MISSING)
+
+
+def _of_text(value: bytes, kind: ValueType) -> Any:
+    """Return the text of a field as JSON would have the value."""
+    if kind.kind in ("string", "bytes", "int32", "int64"):
+        return _of_bytes(value, kind)
+    try:
+        if kind.kind in _OF_JSON:
+            return msgspec.json.decode(value)
+        return value.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return value.decode(errors="replace")  # as NaN; what is none is refused as the text it is
+
+
+def _instant(time_ms: int) -> str:
+    try:
+        return (EPOCH + timedelta(milliseconds=time_ms)).isoformat()
+    except OverflowError as exc:
+        raise Unreadable("its time is in no year that there is.") from exc
+
+
+def _of_bytes(value: bytes, kind: ValueType) -> Any:
+    """Return bytes as JSON would have the value."""
+    if kind.kind == "bytes":
+        return base64.b64encode(value).decode()
+    if kind.kind == "string":
+        try:
+            return value.decode()
+        except UnicodeDecodeError as exc:
+            raise Unreadable("it is no text in UTF-8.") from exc
+    if not _WHOLE.fullmatch(value):
+        raise Unreadable(f"{kind} is asked for: its digits, as text.")
+    return int(value)

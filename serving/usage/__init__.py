@@ -1,0 +1,1 @@
+"""Who reads what: noted of every read, stored once, and asked for."""

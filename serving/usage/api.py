@@ -1,0 +1,92 @@
+"""``GET usage`` over HTTP: translate, one call, translate.
+
+Not for who may see what (``asking``) or how it is added up (``queries``).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+
+from lib.api import API, described
+from lib.connections import RedisUnavailable
+from lib.parameters import PAGE, paged
+from materialization.edges.stores import usage_stream
+from registry import access
+from serving.usage.asking import FILTERS, answer, asked_of
+from serving.usage.edges import stored_usage
+from serving.usage.openapi import ANSWER, PROBLEMS
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.response import Response
+
+    from serving.usage.queries import Used
+
+
+class UsageAPI(API):
+    """Who read which features, how often and how fast."""
+
+    attempt = "reading who reads what"
+    parameters: ClassVar[dict[str, str]] = {**FILTERS, **PAGE}
+
+    @extend_schema(
+        operation_id="list_usage",
+        parameters=described(parameters),
+        responses={200: ANSWER, **PROBLEMS},
+    )
+    def get(self, request: Request, project: str) -> Response:
+        """Add up the reads of a project, the most first.
+
+        Whoever may see the trail or change a view sees all its readers; others see their own reads.
+        Reads are here about a minute after they happened. `dropped` are reads that had no room
+        while they could not be stored.
+        """
+        user = access.acting_user(request)
+        found = access.access_project(user, project)
+        asked, by = asked_of(
+            request.query_params,
+            project=found,
+            user=user,
+            kept_days=settings.USAGE_DAYS,
+            at=timezone.now(),
+        )
+        response = paged(request, answer(stored_usage(), asked, by), used_output)
+        response.data |= {
+            "since": asked.since.isoformat(),
+            "kept_days": settings.USAGE_DAYS,
+            "sees": "all" if asked.views is None else "own",
+            "dropped": _dropped(),
+        }
+        return response
+
+
+def _dropped() -> int | None:
+    with suppress(RedisUnavailable):
+        return usage_stream().dropped()
+    return None
+
+
+def used_output(used: Used) -> dict[str, Any]:
+    by = {name: str(value) for name, value in used.by.items()}
+    return {
+        **({"feature_view": by.pop("view")} if "view" in by else {}),
+        **({"feature_service": by.pop("service")} if "service" in by else {}),
+        **by,
+        "features": used.features,
+        "reads": used.reads,
+        "rows": used.rows,
+        "statuses": used.statuses,
+        "seconds": {
+            "mean": used.mean_seconds,
+            "p50_within": used.percentile(0.5),
+            "p99_within": used.percentile(0.99),
+            "slowest": used.slowest_seconds,
+        },
+        "first_at": used.first_at.isoformat(),
+        "last_at": used.last_at.isoformat(),
+    }

@@ -1,0 +1,175 @@
+"""Who may ask who read what: those who see the trail or change the view; others of their own reads.
+
+Not for adding up (``queries``) nor for HTTP (``api``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.contrib.auth import get_user_model
+from guardian.shortcuts import get_objects_for_user
+
+from lib.errors import SHOWN_LENGTH, did_you_mean
+from lib.parameters import BadFilter, one_of, stored_text
+from registry import access
+from registry.api.catalogue import told_of
+from registry.choices import Right, State
+from registry.models import Feature, FeatureService, FeatureView, FeatureViewVersion
+from registry.models.names import PSEUDONYM, names_of, pseudonym_of
+from registry.queries import FeatureServiceNotFound
+from registry.recent_readers import MAY_SEE
+from registry.scopes import views_of
+from serving.usage.queries import BY, Asked, Used, used
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+    from django.db.models import QuerySet
+
+    from materialization.stores.usage_table import UsageTable
+    from registry.models import Project
+
+#: Filter → what it says, in the order of the documentation.
+FILTERS: dict[str, str] = {
+    "view": "a feature view's name",
+    "version": "of that view, as in 1.2.0",
+    "feature": "of that view, its name",
+    "state": "of versions that are in it now: approved, deprecated or retired",
+    "service": "a feature service's name: reads that named it",
+    "reader": "user name, or the pseudonym of somebody who was removed",
+    "days": "how far back, default 30",
+    "by": "what is told apart, comma-separated, of " + ", ".join(BY),
+}
+DEFAULT_BY = ("view", "version", "through", "service", "reader", "door")
+#: States of versions that can have been read.
+READ_STATES = (State.APPROVED, State.DEPRECATED, State.RETIRED)
+DEFAULT_DAYS, MOST_DAYS = 30, 36_500
+
+
+def asked_of(
+    parameters: Mapping[str, str], *, project: Project, user: User, kept_days: int, at: datetime
+) -> tuple[Asked, list[str]]:
+    """Return what a request asks of a project that its user sees, and what it tells apart.
+
+    :raises BadFilter, NotFound: what nothing could fit, naming what there is.
+    """
+    by, days = _by(parameters.get("by", "")), _days(parameters.get("days", ""), kept_days)
+    named = {name: stored_text(parameters, name) for name in FILTERS}
+    _check_names(named, project=project, user=user)
+    asked = Asked(
+        project=project.name,
+        since=at - timedelta(days=days),
+        view=named["view"],
+        version=named["version"],
+        feature=named["feature"],
+        service=named["service"],
+        readers=_readers(named["reader"]),
+        views=seen_by(user, project),
+        own=pseudonym_of(user),
+        versions=_in_state(project, one_of(named, "state", READ_STATES)),
+    )
+    return told_by_token(asked, project=project, user=user), by
+
+
+def told_by_token(asked: Asked, *, project: Project, user: User) -> Asked:
+    """Return the same of the views that somebody's token is limited to; all, where it is not."""
+    views = views_of(user)
+    if views is None:
+        return asked
+    services = told_of(user, project, FeatureService.objects.filter(project=project))
+    names = tuple(services.values_list("name", flat=True))
+    return asked._replace(within=tuple(sorted(views)), services=names)
+
+
+def answer(table: UsageTable, asked: Asked, by: Sequence[str]) -> list[Used]:
+    """Return what was used, readers by their present names."""
+    found = used(table, asked, by)
+    names = names_of({each.by["reader"] for each in found if "reader" in by})
+    return [
+        each._replace(by=each.by | {"reader": names[each.by["reader"]]}) if "reader" in by else each
+        for each in found
+    ]
+
+
+def _by(text: str) -> list[str]:
+    """:raises BadFilter: a word that is none of ``BY``; naming the nearest."""
+    words = [word.strip() for word in text.split(",")] if text else list(DEFAULT_BY)
+    if unknown := next((word for word in words if word not in BY), None):
+        raise BadFilter(f"by has {unknown[:SHOWN_LENGTH]!r}.{did_you_mean(unknown, BY)}")
+    found = list(dict.fromkeys(words))
+    # A version's number says nothing without its view.
+    return ["view", *found] if "version" in found and "view" not in found else found
+
+
+def _days(text: str, kept_days: int) -> int:
+    """:raises BadFilter: no whole number of days that may be kept."""
+    if not text:
+        return min(DEFAULT_DAYS, kept_days) or DEFAULT_DAYS
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:6]) <= MOST_DAYS:
+        raise BadFilter(f"days={text[:SHOWN_LENGTH]!r}: write a whole number, 1 to {MOST_DAYS:,}.")
+    return int(text)
+
+
+def _check_names(named: Mapping[str, str], *, project: Project, user: User) -> None:
+    """:raises BadFilter, NotFound: there is no such thing, so that nobody ever read it."""
+    view, version, feature = named["view"], named["version"], named["feature"]
+    for name in ("version", "feature"):
+        if named[name] and not view:
+            raise BadFilter(f"{name}={named[name][:SHOWN_LENGTH]!r} is of a view; send view, too.")
+    if view:
+        found = access.access_feature_view(user, project.name, view)
+        if version:
+            access.access_version(user, project.name, view, version)
+        known = Feature.objects.filter(version__feature_view=found)
+        if feature and not known.filter(name=feature).exists():
+            names = sorted({*known.values_list("name", flat=True)})
+            raise BadFilter(f"{view} has no feature {feature!r}.{did_you_mean(feature, names)}")
+    services = told_of(user, project, FeatureService.objects.filter(project=project))
+    if named["service"] and not services.filter(name=named["service"]).exists():
+        names = list(services.values_list("name", flat=True))
+        raise FeatureServiceNotFound(
+            f"project {project} has no feature service {named['service']!r}."
+            f"{did_you_mean(named['service'], names)}"
+        )
+
+
+def _in_state(project: Project, state: str) -> tuple[str, ...] | None:
+    """Return the versions that are in a state now; None where none is asked for."""
+    if not state:
+        return None
+    return tuple(map(str, versions_in(project, State(state))))
+
+
+def versions_in(project: Project, state: State) -> QuerySet[FeatureViewVersion]:
+    """Return a project's versions in a state, as far as their names take."""
+    found = FeatureViewVersion.objects.filter(feature_view__project=project, state=state)
+    return found.select_related("feature_view").only(
+        "major", "minor", "patch", "feature_view__name"
+    )
+
+
+def _readers(name: str) -> tuple[str, ...]:
+    """Return whose reads these are; a name that nobody has finds none."""
+    if not name:
+        return ()
+    if PSEUDONYM.fullmatch(name):
+        return (name,)
+    user = get_user_model().objects.filter(username=name).first()
+    return (pseudonym_of(user) if user is not None else name,)
+
+
+def seen_by(user: User, project: Project) -> tuple[str, ...] | None:
+    """Return the views of which somebody sees every reader; None: of all."""
+    rights = access.Rights(user)
+    if any(rights.can(right, project) for right in MAY_SEE):
+        return None
+    views = FeatureView.objects.filter(project=project).select_related("project")
+    if (limits := views_of(user)) is not None:
+        named = views.filter(name__in=limits)
+        return tuple(v.name for v in named if any(rights.can(right, v) for right in MAY_SEE))
+    own = get_objects_for_user(user, Right.CHANGE_FEATUREVIEW, views, accept_global_perms=False)
+    return tuple(view.name for view in own if rights.can(Right.CHANGE_FEATUREVIEW, view))

@@ -1,0 +1,196 @@
+"""What is noted of reads: who, which features of which version, how many, how long. [pure]
+
+Not for keeping it until it is sent (``buffer``), nor for storing it (``draining``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from datetime import datetime  # noqa: TC003 - records are read by their annotations
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from serving.choices import Door  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from registry.models import FeatureViewVersion
+
+#: Seconds within which reads are counted to have been answered; the last count is of all others.
+BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+#: The statuses that are counted, in the order in which a record has them.
+STATUSES = ("PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE")
+
+
+class Read(NamedTuple):
+    """What of one version is read at once; ``through``: to compute which other version's."""
+
+    version: str
+    features: tuple[str, ...]
+    through: str = ""
+
+
+class Reading(NamedTuple):
+    """Who reads what, as one question asks it each time; ``reader`` is a pseudonym."""
+
+    project: str
+    reader: str
+    service: str
+    reads: tuple[Read, ...]
+
+
+class First(IntEnum):
+    """What a record is the first of, among those of one call: so that a call counts once.
+
+    The first of a call is that of its view, too, and the first of a view that of its version.
+    """
+
+    OF_CALL = 0
+    OF_VIEW = 1
+    OF_VERSION = 2
+    OF_NOTHING = 3
+
+
+class UsageRecord(msgspec.Struct):
+    """Reads of one version, alike and of about one minute: added up."""
+
+    project: str
+    reader: str
+    service: str
+    door: Door
+    version: str
+    through: str
+    features: tuple[str, ...]
+    first: First
+    #: The first and the last of them.
+    at: datetime
+    until: datetime
+    reads: int
+    rows: int
+    #: Values by status, as ``STATUSES``; all 0 where they were not looked at.
+    statuses: list[int]
+    seconds: float
+    slowest: float
+    #: Reads by how long they took, as ``BOUNDS``; those that were not timed are none of them.
+    within: list[int]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What records have in common that are added up."""
+        minute = self.at.replace(second=0, microsecond=0)
+        return (
+            self.project, self.reader, self.service, self.door, self.version, self.through,
+            self.features, self.first, minute,
+        )  # fmt: skip
+
+    @property
+    def calls(self) -> int:
+        """How many calls it stands for: those that no other record of theirs does."""
+        return self.reads if self.first == First.OF_CALL else 0
+
+    def add(self, other: UsageRecord) -> None:
+        self.at, self.until = min(self.at, other.at), max(self.until, other.until)
+        self.reads += other.reads
+        self.rows += other.rows
+        self.statuses = _sums(self.statuses, other.statuses)
+        self.seconds += other.seconds
+        self.slowest = max(self.slowest, other.slowest)
+        self.within = _sums(self.within, other.within)
+
+
+class Answers:
+    """Answers to one reading through one door, added up."""
+
+    def __init__(self) -> None:
+        self.reads = self.rows = 0
+        self.seconds = self.slowest = 0.0
+        self.within = [0] * (len(BOUNDS) + 1)
+        #: By version and status.
+        self.found: Counter[tuple[str, str]] = Counter()
+
+    def add(
+        self, *, rows: int, seconds: float | None, found: Iterable[tuple[str, str, int]] = ()
+    ) -> None:
+        """Add one; ``seconds`` is None where nobody took the time."""
+        self.reads += 1
+        self.rows += rows
+        if seconds is not None:
+            self.seconds += seconds
+            self.slowest = max(self.slowest, seconds)
+            self.within[bisect_left(BOUNDS, seconds)] += 1
+        for version, status, count in found:
+            self.found[version, status] += count
+
+    def records(self, reading: Reading, door: Door, *, at: datetime) -> list[UsageRecord]:
+        """Return a record of each version."""
+        return [
+            UsageRecord(
+                project=reading.project,
+                reader=reading.reader,
+                service=reading.service,
+                door=door,
+                version=read.version,
+                through=read.through,
+                features=read.features,
+                first=first,
+                at=at,
+                until=at,
+                reads=self.reads,
+                rows=self.rows,
+                statuses=self._statuses(read),
+                seconds=self.seconds,
+                slowest=self.slowest,
+                within=[*self.within],
+            )
+            for read, first in zip(reading.reads, _firsts(reading.reads), strict=True)
+        ]
+
+    def _statuses(self, read: Read) -> list[int]:
+        if read.through:
+            return [0] * len(STATUSES)
+        return [self.found[read.version, status] for status in STATUSES]
+
+
+def reads_of(asked: Iterable[tuple[FeatureViewVersion | str, str, str]]) -> tuple[Read, ...]:
+    """Return what is read, a version each, of (version, feature, ``through``)."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for version, feature, through in asked:
+        found.setdefault((str(version), through), set()).add(feature)
+    return tuple(
+        Read(version, tuple(sorted(features)), through)
+        for (version, through), features in found.items()
+    )
+
+
+def _firsts(reads: Iterable[Read]) -> Iterator[First]:
+    views: set[str] = set()
+    versions: set[str] = set()
+    for read in reads:
+        view = read.version.partition("@")[0]
+        if not views:
+            yield First.OF_CALL
+        elif view not in views:
+            yield First.OF_VIEW
+        else:
+            yield First.OF_NOTHING if read.version in versions else First.OF_VERSION
+        views.add(view)
+        versions.add(read.version)
+
+
+def merged(records: Iterable[UsageRecord]) -> list[UsageRecord]:
+    """Add up what is alike; the records are used up by it."""
+    found: dict[tuple[object, ...], UsageRecord] = {}
+    for record in records:
+        if (known := found.get(record.key)) is None:
+            found[record.key] = record
+        else:
+            known.add(record)
+    return list(found.values())
+
+
+def _sums(one: list[int], other: list[int]) -> list[int]:
+    return [a + b for a, b in zip(one, other, strict=True)]

@@ -1,0 +1,77 @@
+"""usage in the OpenAPI schema: its answer and its problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.choices import Door
+from serving.openapi import TEXTS, problems
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_COUNT: dict[str, Any] = {"type": "integer"}
+_SECONDS: dict[str, Any] = {"type": "number"}
+_INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
+
+_USED: dict[str, Any] = {
+    "type": "object",
+    "description": "Reads that are alike in what `by` names.",
+    "required": ["features", "reads", "rows", "statuses", "seconds", "first_at", "last_at"],
+    "properties": {
+        "feature_view": _TEXT,
+        "version": _TEXT,
+        "feature": _TEXT,
+        "through": {**_TEXT, "description": "The on-demand version that was computed from it."},
+        "feature_service": {**_TEXT, "description": "Empty: none was named."},
+        "reader": _TEXT,
+        "door": {
+            **_TEXT,
+            "enum": [str(door) for door in Door],
+        },
+        "day": {**_TEXT, "format": "date"},
+        "features": TEXTS,
+        "reads": {
+            **_COUNT,
+            "description": "Calls; by feature or `through`, calls that read each version.",
+        },
+        "rows": {**_COUNT, "description": "Entity rows."},
+        "statuses": {
+            "type": "object",
+            "description": "Values by status; all 0 where they were not looked at.",
+            "additionalProperties": _COUNT,
+        },
+        "seconds": {
+            "type": "object",
+            "description": "Of reads that were timed; `mean` is null where none was.",
+            "properties": {
+                "mean": {**_SECONDS, "nullable": True},
+                "p50_within": {**_SECONDS, "nullable": True},
+                "p99_within": {**_SECONDS, "nullable": True},
+                "slowest": {**_SECONDS, "nullable": True},
+            },
+        },
+        "first_at": _INSTANT,
+        "last_at": _INSTANT,
+    },
+}
+ANSWER: dict[str, Any] = {
+    "type": "object",
+    "required": ["count", "next", "previous", "results", "since", "kept_days", "sees", "dropped"],
+    "properties": {
+        "count": _COUNT,
+        "next": {**_TEXT, "nullable": True},
+        "previous": {**_TEXT, "nullable": True},
+        "results": {"type": "array", "items": _USED},
+        "since": _INSTANT,
+        "kept_days": _COUNT,
+        "sees": {**_TEXT, "enum": ["all", "own"]},
+        "dropped": {**_COUNT, "nullable": True},
+    },
+}
+PROBLEMS = problems(
+    {
+        401: "no live token.",
+        404: "no such project, view, version or service.",
+        422: "a filter that nothing could fit.",
+        503: "the store of usage does not answer.",
+    }
+)

@@ -1,0 +1,81 @@
+"""Who reads what, through the client and the command."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay import Invalid
+from assay.cli import main
+
+ROW = {
+    "feature_view": "spend", "version": "1.2.0", "feature_service": "churn", "reader": "scorer",
+    "door": "online", "through": "", "features": ["a"], "reads": 1200, "rows": 1300,
+    "statuses": {"PRESENT": 1290, "NULL_VALUE": 0, "NOT_FOUND": 7, "OUTSIDE_MAX_AGE": 3},
+    "seconds": {"mean": 0.0004, "p50_within": 0.0005, "p99_within": 0.002, "slowest": 0.1},
+    "first_at": "2026-11-01T00:00:00+00:00", "last_at": "2026-11-27T00:00:00+00:00",
+}  # fmt: skip
+
+
+@pytest.fixture
+def assay(peer):
+    """Run the command against the peer; give its exit code."""
+    return lambda *argv: main(["--url", peer.url, "--token", "t", "--project", "rides", *argv])
+
+
+@pytest.mark.parametrize(
+    ("reference", "sent"),
+    [
+        ("spend", {"view": ["spend"]}),
+        ("spend@1.2.0", {"view": ["spend"], "version": ["1.2.0"]}),
+        ("spend:a", {"view": ["spend"], "feature": ["a"]}),
+        ("spend@1.2.0:a", {"view": ["spend"], "version": ["1.2.0"], "feature": ["a"]}),
+    ],
+)
+def test_a_reference_says_what_of(peer, store, reference, sent):
+    peer.answers_with("GET usage", {"results": [ROW], "next": None})
+
+    assert store.usage(reference, days=7, by=["reader"]) == [ROW]
+
+    query = {name: value for name, value in peer.requests[0].query.items() if name != "offset"}
+    query.pop("limit")
+    assert query == {**sent, "days": ["7"], "by": ["reader"]}
+
+
+def test_a_version_that_is_said_twice_is_refused(store):
+    with pytest.raises(Invalid, match="both say a version"):
+        store.usage("spend@1.2.0", version="1.2.0")
+
+
+def test_lines_that_the_server_tells_apart_look_different(assay, peer, capsys):
+    rows = [ROW, ROW | {"through": "offer@1.0.0"}]
+    peer.answers_with("GET usage", {"results": rows, "next": None})
+
+    assert assay("usage", "spend") == 0
+
+    columns = ["view", "version", "through", "service", "reader", "door"]
+    assert peer.requests[0].query["by"] == [",".join(columns)]
+    head, *lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "THROUGH" in head
+    assert ["offer@1.0.0" in line for line in lines] == [False, True]
+
+
+def test_the_command_shows_a_line_each(assay, peer, capsys):
+    peer.answers_with("GET usage", {"results": [ROW], "next": None})
+
+    assert assay("usage", "spend@1.2.0", "--reader", "scorer") == 0
+
+    out = capsys.readouterr().out
+    assert "scorer" in out
+    assert "0.002 s" in out
+    assert [word for word in out.splitlines()[1].split() if word == "10"] == ["10"]
+
+
+def test_the_command_says_that_nobody_took_the_time(assay, peer, capsys):
+    seconds = dict.fromkeys(ROW["seconds"])
+    peer.answers_with("GET usage", {"results": [{**ROW, "seconds": seconds}], "next": None})
+
+    assert assay("usage", "--by", "door") == 0
+
+    out = capsys.readouterr().out
+    assert "not timed" in out
+    assert "more" not in out

@@ -1,0 +1,143 @@
+"""Both forms of scalar expressions give the same: each engine's, and the one without an engine."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from materialization.compute.engine import ENGINES
+from materialization.compute.limits import EngineLimits
+from materialization.compute.questions import Expression, Trial
+from registry.spec.row_sql import check_expression
+from registry.spec.scalar.compiling import compiled
+from registry.spec.scalar.functions import NAMES
+from tests import scalar_cases as cases
+
+COLUMNS = tuple(f"i{place}" for place in range(len(cases.INPUTS) + 1))
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request):
+    return ENGINES[request.param](EngineLimits(memory_limit_mb=256, threads=1, timeout_s=60))
+
+
+def same(left, right):
+    """Tell whether two values are one: the sign of a zero counts, and NaN is NaN."""
+    if left is None or right is None:
+        return left is right
+    if isinstance(left, float) and isinstance(right, float):
+        alike = math.copysign(1, left) == math.copysign(1, right)
+        return (left == right and alike) or (math.isnan(left) and math.isnan(right))
+    return type(left) is type(right) and left == right
+
+
+def check(engine, texts, rows, *, warned=False):
+    """Compare both forms of expressions, kind → text, on each row.
+
+    ``warned``: and whether either says that an operation had no result. Where they are nested an
+    engine need not compute what does not matter, and looks at constants before any row.
+    """
+    made = [
+        (kind, text, compiled(check_expression(text), inputs=cases.INPUTS, declared=kind))
+        for kind, text in texts
+    ]
+    asked = [Expression(scalar.sql, COLUMNS) for _, _, scalar in made]
+    for (kind, text, scalar), found in zip(
+        made, engine.evaluate(cases.table(rows), asked), strict=True
+    ):
+        column = found.values.combine_chunks()
+        theirs = (column.cast(cases.WHOLE[kind]) if kind in cases.WHOLE else column).to_pylist()
+        is_lacking = False
+        for row, their in zip(rows, theirs, strict=True):
+            without = []
+            ours = scalar.run([*row, without])
+            is_lacking = is_lacking or bool(without)
+            assert same(ours, their), (
+                text,
+                scalar.sql,
+                dict(zip(cases.INPUTS, row, strict=False)),
+                ours,
+                their,
+            )
+        assert not warned or found.is_lacking == is_lacking, text
+
+
+def test_each_operator_and_function_alone(engine):
+    rng = random.Random(66)  # noqa: S311
+    texts = [
+        (kind, cases.filled(rng, template, kind, 1))
+        for kind, templates in cases.TEMPLATES.items()
+        for template in templates
+        for _ in range(3)
+    ]
+
+    check(engine, texts, cases.rows(rng, 300), warned=True)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_expressions(engine, seed):
+    rng = random.Random(seed)  # noqa: S311
+    texts = []
+    for _ in range(60):
+        kind = rng.choice(cases.KINDS)
+        texts.append((kind, cases.expression(rng, kind, 3)))
+
+    check(engine, texts, cases.rows(rng, 60))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_call_is_refused_or_the_same_in_both_forms(engine, seed):
+    """Whatever the parser takes: any number of arguments, of any kind, nulls, an input twice."""
+    rng = random.Random(seed)  # noqa: S311
+    refused, made = 0, []
+    for name in cases.CALLED:
+        for count in range(5):
+            for _ in range(3 if name in NAMES else 1):
+                text = cases.call(rng, name, count)
+                kind = cases.kind_of_call(text)
+                if kind is None:
+                    refused += 1
+                else:
+                    made.append((kind, text))
+
+    assert refused > 100
+    assert len(made) > 30
+    check(engine, made, cases.rows(rng, 30))
+
+
+def test_every_function_is_among_them():
+    written = " ".join(text for each in cases.TEMPLATES.values() for text in each)
+    written += " coalesce( nullif( greatest( least( if("
+
+    assert [name for name in NAMES if f"{name}(" not in written] == []
+
+
+def test_an_operation_without_a_result_is_null_where_it_is(engine):
+    rows = [[2**63 - 1, 0, *[None] * 10, 0], [1, 2, *[None] * 10, 0]]
+    sql = "coalesce(i + 1, 7) + coalesce(1 // j, 0)"
+    scalar = compiled(check_expression(sql), inputs=cases.INPUTS, declared="int64")
+
+    plain = Expression("i0", COLUMNS)
+    found, other = engine.evaluate(cases.table(rows), [Expression(scalar.sql, COLUMNS), plain])
+
+    assert (found.values.to_pylist(), found.is_lacking) == ([7, 2], True)
+    assert (other.values.to_pylist(), other.is_lacking) == ([2**63 - 1, 1], False)
+
+
+def test_what_an_engine_cannot_run_it_says_before_anybody_asks(engine):
+    sound = compiled("fare / nullif(trips, 0)", inputs={"fare": "float64", "trips": "int32"},
+                     declared="float64")  # fmt: skip
+    given = [
+        Trial(sound.sql, ("float64", "int64", "timestamp")),
+        Trial("assay_divide(CAST(1 AS BIGINT), CAST(0 AS BIGINT))", ()),
+        Trial("no_such_function(i0)", ("int64",)),
+        Trial("(i0 + i1)", ("int64", "string")),
+    ]
+
+    nothing, lacking, unknown, mixed = engine.refused(given)
+
+    assert (nothing, lacking) == (None, None)
+    assert "no_such_function" in unknown
+    assert mixed

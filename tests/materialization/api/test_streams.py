@@ -1,0 +1,132 @@
+"""Streams over HTTP: who sees how far they came and what could not be taken, who may do what."""
+
+from __future__ import annotations
+
+import pytest
+
+from materialization.models import DeadLetter, StreamPart
+from registry.models import AuditEntry
+from tests.factories import AT, make_version
+from tests.materialization.api.test_runs import EVERYBODY, MAY, call, refusal
+from tests.materialization.run_world import table_of
+
+pytestmark = pytest.mark.django_db
+__all__ = ["call"]
+
+
+@pytest.fixture
+def part(cast) -> StreamPart:
+    table = table_of(make_version(cast))
+    return StreamPart.objects.create(
+        table=table,
+        stream="trips",
+        partition=3,
+        state="reading",
+        place=7,
+        end=12,
+        lag=5,
+        seen_at=AT,
+    )
+
+
+@pytest.fixture
+def letter(part) -> DeadLetter:
+    return DeadLetter.objects.create(
+        part=part,
+        generation=0,
+        place=5,
+        column="fare",
+        words="float64 is asked for.",
+        created_at=AT,
+    )
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_who_sees_streams_and_dead_letters(call, letter, who):
+    streams, letters = call(who, "get", "streams"), call(who, "get", "dead-letters")
+
+    allowed = who not in ("anonymous", "outsider")
+    expected = 200 if allowed else refusal(who)
+    assert (streams.status_code, letters.status_code) == (expected, expected)
+    if allowed:
+        table = letter.part.table.uid
+        about = {"feature_view": "driver_hourly", "table": table, "stream": "trips", "partition": 3}
+        assert streams.json()["results"] == [
+            {
+                "id": letter.part.pk,
+                **about,
+                "state": "reading",
+                "words": None,
+                "since": None,
+                "place": 7,
+                "end": 12,
+                "lag": 5,
+                "seen_at": "2026-03-01T12:00:00Z",
+                "letters_removed": 0,
+            }
+        ]
+        assert letters.json()["results"] == [
+            {
+                "id": letter.pk,
+                **about,
+                "place": 5,
+                "column": "fare",
+                "words": "float64 is asked for.",
+                "state": "waiting",
+                "created_at": "2026-03-01T12:00:00Z",
+            }
+        ]
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_who_may_have_a_letter_read_again(call, letter, who):
+    answer = call(who, "post", f"dead-letters/{letter.pk}/replay")
+
+    may = who in MAY
+    assert answer.status_code == (200 if may else refusal(who))
+    letter.refresh_from_db()
+    assert letter.state == ("asked" if may else "waiting")
+    verbs = AuditEntry.objects.filter(verb="dead_letter.replayed").count()
+    assert verbs == (1 if may else 0)
+    if may:
+        again = call(who, "post", f"dead-letters/{letter.pk}/replay")
+        assert (again.status_code, again.json()["code"]) == (409, "dead_letter_not_waiting")
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_who_may_say_where_to_read_on(call, part, who):
+    body = {"place": "oldest", "reason": "it was made anew"}
+    answer = call(who, "post", f"streams/{part.pk}/read-on", body)
+
+    may = who in MAY
+    assert answer.status_code == (200 if may else refusal(who)), answer.content
+    part.refresh_from_db()
+    assert (part.generation, part.start) == ((1, None) if may else (0, None))
+    entries = AuditEntry.objects.filter(verb="stream.moved")
+    assert [each.data["reason"] for each in entries] == (["it was made anew"] if may else [])
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"reason": "x", "place": "first"}, "oldest"),
+        ({"reason": "x", "place": True}, "oldest"),
+        ({"reason": "x", "place": -7}, "counted from 0"),
+        ({"reason": "x", "place": 2**63}, "counted from 0"),
+        ({"reason": " ", "place": 1}, "reason"),
+        ({"place": 1}, "reason"),
+        ({"reason": "x", "place": 1, "to": 2}, "unknown key 'to'"),
+    ],
+)
+def test_a_place_that_is_none_is_refused_in_words(call, part, body, says):
+    answer = call("operator", "post", f"streams/{part.pk}/read-on", body)
+
+    assert answer.status_code in (400, 422)
+    assert says in answer.json()["detail"]
+    part.refresh_from_db()
+    assert part.generation == 0
+
+
+def test_what_is_not_there_is_not_found(call, part):
+    assert call("operator", "post", "dead-letters/4711/replay").status_code == 404
+    assert call("operator", "post", "streams/4711/read-on", {}).status_code == 404

@@ -1,0 +1,207 @@
+"""Random scalar expressions of every operator and function, and rows of nulls and edge values.
+
+Not for comparing forms: ``contracts.test_engine_expressions`` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from registry.spec.row_sql import BadSql, check_expression
+from registry.spec.scalar.compiling import compiled
+from registry.spec.scalar.functions import NAMES
+from registry.spec.scalar.kinds import Untyped
+from registry.spec.sql_functions import FUNCTIONS, NAMED_FUNCTIONS
+
+if TYPE_CHECKING:
+    from random import Random
+
+#: Two inputs of each kind: name → type.
+INPUTS = {
+    "i": "int64", "j": "int64", "f": "float64", "g": "float64", "s": "string", "u": "string",
+    "b": "bool", "c": "bool", "t": "timestamp", "w": "timestamp", "d": "date", "e": "date",
+}  # fmt: skip
+NOW = 1_767_225_600_000_000
+VALUES: dict[str, list[Any]] = {
+    "int64": [0, 1, -1, 2, 3, -7, 10, 100, 2**31 - 1, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63)],
+    "float64": [
+        0.0, -0.0, 1.0, -1.5, 2.5, 0.1, 1e308, -1e308, 5e-324, math.inf, -math.inf, math.nan, 0.5,
+        -2.5, 2.0**53 + 2, 9.3e18, 1e15, 0.49999999999999994, 2.345, 1e-7, 123456.789,
+    ],
+    "string": [
+        "", "a", "A", "abc", "é", "ß", "🤦🏼‍♂️", "z", " x ", "\u3000\t x\u00a0\n \u2009", "ab\x00c",
+        "true", "日本語",
+    ],
+    "bool": [True, False],
+    "timestamp": [
+        0, 1, -1, NOW, 951_782_400_000_000, -62_135_596_800_000_000, 253_402_300_799_999_999,
+        1_709_164_800_000_001, -86_400_000_000, 1_735_603_199_999_999,
+    ],
+    "date": [0, -1, 20_000, 11_016, -719_162, 2_932_896, 20_454, 365, 59, -141_427],
+}  # fmt: skip
+ARROW = {
+    "int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"), "date": pa.date32(),
+}  # fmt: skip
+#: Dates and times as the whole numbers that the other form has for them.
+WHOLE = {"timestamp": pa.int64(), "date": pa.int32()}
+KINDS = tuple(VALUES)
+_TIMES = ("timestamp", "date")
+_NUMBERS = ("int64", "float64")
+_LITERALS = {
+    "int64": ["0", "1", "2", "3", "7", "2147483648", "9223372036854775807"],
+    "float64": ["0.0", "1.5", "0.1", "1e300", "2.0"],
+    "string": ["''", "'a'", "'é'", "'abc'", "'it''s'"],
+    "bool": ["TRUE", "FALSE"],
+    "timestamp": ["TIMESTAMPTZ '2026-01-31T12:00:00Z'"],
+    "date": ["DATE '2024-02-29'"],
+}
+_UNITS = ["year", "quarter", "month", "day", "hour", "minute"]
+_UNITS += ["second", "millisecond", "microsecond"]
+_TRUNCATED = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
+_DAY_PARTS = ["year", "quarter", "month", "week", "day", "dow", "isodow", "doy"]
+_CALLED_PARTS = ["year", "quarter", "month", "week", "day", "dayofweek", "isodow", "dayofyear"]
+_ANY = (
+    "coalesce({k}, {k})", "nullif({k}, {k})", "greatest({k}, {k}, {k})", "least({k}, {k})",
+    "CASE WHEN {bool} THEN {k} WHEN {bool} THEN {k} ELSE {k} END",
+    "CASE {x} WHEN {x} THEN {k} WHEN {x} THEN {k} END", "if({bool}, {k}, {k})",
+)  # fmt: skip
+#: Templates by the kind that they give; ``{n}`` is a number, ``{x}`` some kind, one a template.
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "int64": (
+        *(f"({{int64}} {sign} {{int64}})" for sign in ("+", "-", "*", "//", "%")),
+        "(-{int64})", "abs({int64})", "sign({n})", "length({string})", "round({int64})",
+        "strpos({string}, {string})", "CAST({float64} AS BIGINT)", "CAST({bool} AS BIGINT)",
+        "CAST({int64} AS INT)",
+        *(f"date_diff('{unit}', {{time}}, {{time}})" for unit in _UNITS),
+        *(f"extract({part} FROM {{time}})" for part in _DAY_PARTS),
+        *(f"date_part('{part}', {{timestamp}})" for part in ("hour", "minute", "second")),
+        *(f"{part}({{timestamp}})" for part in ("hour", "minute", "second")),
+        *(f"{part}({{time}})" for part in _CALLED_PARTS),
+    ),
+    "float64": (
+        *(f"({{n}} {sign} {{float64}})" for sign in ("+", "-", "*", "%")), "({n} / {n})",
+        "(-{float64})", "abs({float64})", "round({float64})", "round({n}, 2)", "round({n}, 15)",
+        *(f"{name}({{n}})" for name in ("floor", "ceil", "sqrt", "exp", "ln", "log10", "log")),
+        "pow({n}, {n})", "CAST({int64} AS DOUBLE)", "CAST({bool} AS DOUBLE)", "epoch({time})",
+    ),
+    "string": (
+        "({string} || {string})", "concat({string}, {string}, {string})",
+        "substring({string}, {int64}, {int64})", "substring({string}, {int64})",
+        "substring({string}, -2, 2)", "substring({string}, 2, -1)", "substring({string}, 0, 2)",
+        "left({string}, {int64})", "right({string}, {int64})", "left({string}, -1)",
+        "right({string}, -1)", "replace({string}, {string}, {string})",
+        "CAST({int64} AS VARCHAR)", "CAST({bool} AS VARCHAR)",
+        *(f"{name}({{string}})" for name in ("trim", "ltrim", "rtrim")),
+        *(f"{name}({{string}}, {{string}})" for name in ("trim", "ltrim", "rtrim")),
+    ),
+    "bool": (
+        *(f"({{x}} {sign} {{x}})" for sign in ("=", "<>", "<", "<=", ">", ">=")),
+        *(f"({{n}} {sign} {{n}})" for sign in ("=", "<", ">=")),
+        "({bool} AND {bool})", "({bool} OR {bool})", "(NOT {bool})", "({x} IS NULL)",
+        "({x} IS NOT NULL)", "({bool} IS TRUE)", "({bool} IS NOT FALSE)",
+        "({x} IS DISTINCT FROM {x})", "({x} IS NOT DISTINCT FROM {x})", "({x} IN ({x}, {x}))",
+        "({x} NOT IN ({x}, {x}))", "({x} BETWEEN {x} AND {x})",
+        *(f"{name}({{string}}, {{string}})" for name in ("starts_with", "ends_with", "contains")),
+        *(f"{name}({{n}})" for name in ("isnan", "isinf", "isfinite")), "CAST({int64} AS BOOLEAN)",
+    ),
+    "timestamp": (
+        "CAST({date} AS TIMESTAMP WITH TIME ZONE)", "now",
+        *(f"date_trunc('{unit}', {{timestamp}})" for unit in _TRUNCATED),
+        "({time} + INTERVAL '3 days')", "({timestamp} - INTERVAL 90 MINUTE)",
+        "(INTERVAL 1 WEEK + {time})", "({time} - INTERVAL '1' microsecond)",
+        "({time} + INTERVAL 4000000 DAY)", "({time} - INTERVAL '12 hours')",
+    ),
+    "date": ("CAST({timestamp} AS DATE)",),
+}  # fmt: skip
+
+
+def expression(rng: Random, kind: str, depth: int) -> str:
+    """Return a random expression of ``kind``, nested ``depth`` deep at most."""
+    if depth == 0 or rng.random() < 0.15:
+        if rng.random() < 0.7:
+            return rng.choice([name for name, each in INPUTS.items() if each == kind])
+        return rng.choice([*_LITERALS[kind], "NULL"])
+    return filled(rng, rng.choice((*TEMPLATES[kind] * 2, *_ANY)), kind, depth)
+
+
+def filled(rng: Random, template: str, kind: str, depth: int) -> str:
+    """Return a template with random expressions in its places."""
+    same = rng.choice(KINDS)
+    while "{" in template:
+        before, _, rest = template.partition("{")
+        name, _, after = rest.partition("}")
+        of = {"n": rng.choice(_NUMBERS), "time": rng.choice(_TIMES), "k": kind, "x": same}
+        template = before + expression(rng, of.get(name, name), depth - 1) + after
+    return template
+
+
+#: Every function that a view's SQL may call, and forms that read like operators: as often as each
+#: has arguments.
+CALLED = sorted(
+    {
+        *NAMED_FUNCTIONS,
+        *(
+            name.lower()
+            for kind in FUNCTIONS
+            if issubclass(kind, exp.Func)
+            for name in kind.sql_names()
+        ),
+        "if",
+    }
+    | {"ifnull", "strpos", "epoch", "log10", "dayofweek", "isodow", "dayofyear", "date_diff"}
+    | set(NAMES)
+)
+_FORMS = (
+    "(-{0}) IS NULL", "({0} + {1}) IS NOT NULL", "{0} BETWEEN {1} AND {2}", "{0} IN ({1}, {2})",
+    "coalesce({0}, -{1})", "NOT {0} IS TRUE", "CASE {0} WHEN {1} THEN {2} END", "abs(-{0})",
+    "CAST({0} AS DOUBLE)", "CAST({0} AS BIGINT)", "CAST({0} AS VARCHAR)", "({0} || {1})",
+    "CAST({0} AS TIMESTAMP WITH TIME ZONE)", "CAST({0} AS DATE)", "CAST({0} AS BOOLEAN)",
+    "{0} IS NOT DISTINCT FROM {1}", "-({0} % {1})", "({0} // {1})", "({0} / {1})",
+    "nullif({0}, {1}) = {2}", "extract(year FROM {0})", "date_part({0}, {1})", "if({0}, {1}, {2})",
+    "greatest({0}, {1})", "least({0})", "date_diff({0}, {1}, {2})", "round(-{0}, 2)",
+)  # fmt: skip
+
+
+def call(rng: Random, name: str, count: int) -> str:
+    """Return a call of a function with so many arguments, or one of an operator, perhaps nested."""
+    leaves = [*INPUTS, "NULL", "NULL", "'day'", "'a'", "2", "1.5", "TRUE", "(-NULL)"]
+    same = rng.choice(leaves)
+    given = [same if rng.random() < 0.4 else rng.choice(leaves) for _ in range(max(count, 3))]
+    text = f"{name}({', '.join(given[:count])})"
+    return text if rng.random() < 0.7 else rng.choice(_FORMS).format(text, *given)
+
+
+def kind_of_call(text: str) -> str | None:
+    """Return the kind that an expression gives; None: it is refused."""
+    with contextlib.suppress(BadSql):
+        checked = check_expression(text)
+        for kind in KINDS:
+            with contextlib.suppress(Untyped):
+                for each in (checked, text):
+                    compiled(each, inputs=INPUTS, declared=kind)
+                return kind
+    return None
+
+
+def rows(rng: Random, count: int) -> list[list[Any]]:
+    """Return rows of the inputs and ``now``, a fifth of whose values are null."""
+    return [
+        [*(None if rng.random() < 0.2 else rng.choice(VALUES[k]) for k in INPUTS.values()), NOW]
+        for _ in range(count)
+    ]
+
+
+def table(given: list[list[Any]]) -> pa.Table:
+    """Return the rows as the engine reads them: columns ``i0``, ``i1`` and so on."""
+    kinds = [*INPUTS.values(), "timestamp"]
+    columns = zip(zip(*given, strict=True), kinds, strict=True)
+    arrays = [
+        pa.array(values, WHOLE.get(kind, ARROW[kind])).cast(ARROW[kind]) for values, kind in columns
+    ]
+    return pa.table(arrays, names=[f"i{place}" for place in range(len(kinds))])

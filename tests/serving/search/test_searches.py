@@ -1,0 +1,227 @@
+"""Searches against the obviously right loop, and as of now, whatever the index says."""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.db.models import F
+
+from materialization.edges.stores import online_store
+from materialization.models import VectorIndex
+from materialization.runner import indexing
+from registry.models import FeatureTable
+from serving.online.read import NotLoaded
+from serving.search.indexes import NotIndexed
+from tests import oracle
+from tests.materialization.run_world import AT, HOUR, table_of
+from tests.serving import online_world
+from tests.serving.search_world import LENGTH, ask, ids, load, loaded, row, write
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+def random_rows(random, count):
+    """Vectors of few values, zeros and nulls among them, and scalars with nulls."""
+    choose, rows = random.choice, []
+    for number in range(count):
+        vector = [float(choose([-1, 0, 0.5, 2, random.uniform(-3, 3)])) for _ in range(LENGTH)]
+        vector = choose([vector] * 8 + [None, [0.0] * LENGTH, [math.nan, *vector[1:]]])
+        rows.append(
+            row(
+                number,
+                vector and in_32_bits(vector),
+                event_timestamp=AT - choose([HOUR, 9 * DAY, 10 * DAY, 11 * DAY]),
+                state=choose(["open", "closed", "", None]),
+                pages=choose([None, -1, 0, 7, 500]),
+                price=choose([None, 0.5, 2.5, math.inf, math.nan]),
+                is_open=choose([True, False, None]),
+                written=choose([None, AT - DAY, datetime(1960, 1, 1, tzinfo=UTC)]),
+                day=choose([None, date(2026, 1, 31), date(1960, 2, 29)]),
+                mark=choose([None, b"", b"\x00\xff"]),
+            )
+        )
+    return rows
+
+
+def in_32_bits(vector: list[float]) -> list[float]:
+    return [float(np.float32(value)) for value in vector]
+
+
+def there(name, test):
+    """Return what holds of rows whose value is not null and passes a test."""
+    return lambda row: row[name] is not None and test(row[name])
+
+
+def is_any(name, *values):
+    return lambda row: row[name] in values
+
+
+OLD = datetime(2026, 2, 1, tzinfo=UTC)
+#: What a request says → what a row has to be.
+FILTERS = [
+    ({}, lambda row: True),
+    ({"state": "open"}, is_any("state", "open")),
+    ({"state": None}, is_any("state", None)),
+    ({"state": ["", None]}, is_any("state", "", None)),
+    ({"pages": {"gte": 0, "lt": 500}}, there("pages", lambda value: 0 <= value < 500)),
+    ({"pages": [7, -1]}, is_any("pages", 7, -1)),
+    ({"price": {"gt": 0.5}}, there("price", lambda value: value > 0.5)),
+    ({"price": "Infinity"}, is_any("price", math.inf)),
+    ({"is_open": True}, is_any("is_open", True)),
+    ({"written": {"lte": "2026-02-01T00:00:00Z"}}, there("written", lambda value: value <= OLD)),
+    ({"day": {"gt": "1960-02-28"}}, there("day", lambda value: value > date(1960, 2, 28))),
+    ({"mark": "AP8="}, is_any("mark", b"\x00\xff")),
+    (
+        {"is_open": [False, None], "state": "open"},
+        lambda row: not row["is_open"] and row["state"] == "open",
+    ),
+]  # fmt: skip
+
+
+def test_each_search_is_what_the_loop_says(cast, token, sources):
+    dice = random.Random(8)
+    rows = random_rows(dice, 150)
+    loaded(cast, sources, rows)
+    met = 0
+
+    for _ in range(120):
+        metric = dice.choice(["cosine", "l2", "dot"])
+        k = dice.choice([1, 3, 10, 200])
+        sent, counts = dice.choice(FILTERS)
+        query = in_32_bits([dice.choice([0.0, 1.0, dice.uniform(-3, 3)]) for _ in range(LENGTH)])
+        query[0] = query[0] or 1.0
+        at = AT + dice.choice([timedelta(0), 8 * DAY])
+        expected = oracle.nearest(
+            rows, "embedding", query,
+            metric=metric, k=k, at=at, ttl=10 * DAY, counts=counts,
+        )  # fmt: skip
+
+        answer = ask(token, vector=query, metric=metric, k=k, filter=sent, at=at)
+
+        distances = [hit.distance for hit in answer.hits]
+        assert distances == pytest.approx([far for far, _ in expected], abs=1e-12)
+        by_id = {each["document_id"]: each for each in rows}
+        for document_id, distance in zip(ids(answer), distances, strict=True):  # ties may swap
+            own = [by_id[document_id]]
+            again = oracle.nearest(
+                own, "embedding", query, metric=metric, k=1, at=at, ttl=10 * DAY, counts=counts
+            )
+            assert distance == pytest.approx(again[0][0], abs=1e-12)
+        assert len(set(ids(answer))) == len(answer.hits)
+        assert (answer.is_complete, answer.is_behind) == (True, False)
+        met += len(expected)
+    assert met > 500
+
+
+@pytest.fixture
+def documents(cast, sources):
+    """1 to 5 on a line: the number is how far each is from nothing, and says its pages."""
+    rows = [row(n, [float(n), 0, 0, 0], pages=n, state="open") for n in range(1, 6)]
+    return loaded(cast, sources, rows)
+
+
+ORIGIN = {"vector": [0, 0, 0, 0], "metric": "l2"}
+
+
+def test_an_entitys_own_vector_finds_its_neighbours_and_not_itself(token, documents):
+    answer = ask(token, entity={"document_id": 3}, metric="l2", k=3)
+
+    assert sorted(ids(answer)[:2]) == [2, 4]
+    assert [hit.distance for hit in answer.hits] == [1.0, 1.0, 2.0]
+    assert 3 not in ids(answer)
+
+
+def test_a_row_that_changed_since_is_as_far_as_it_is_now(token, documents):
+    moved = {"document_id": 1, "event": AT - HOUR / 2, "embedding": [9.0, 0, 0, 0]}
+    online_world.write(documents, [moved], at=AT, sequence=2)
+
+    answer = ask(token, k=3, **ORIGIN)
+
+    assert ids(answer) == [2, 3, 4]
+    assert [hit.distance for hit in answer.hits] == [2.0, 3.0, 4.0]
+    assert [hit.distance for hit in ask(token, k=5, **ORIGIN).hits] == [2.0, 3.0, 4.0, 5.0, 9.0]
+
+
+def test_what_no_longer_is_what_was_asked_for_is_no_hit(token, documents):
+    changed = {
+        "document_id": 1, "event": AT - HOUR / 2, "embedding": [1.0, 0, 0, 0], "state": "closed",
+    }  # fmt: skip
+    null = {"document_id": 2, "event": AT - HOUR / 2, "embedding": None, "state": "open"}
+    online_world.write(documents, [changed, null], at=AT, sequence=2)
+
+    answer = ask(token, k=2, filter={"state": "open"}, features=["documents:state"], **ORIGIN)
+
+    assert ids(answer) == [3, 4]
+    assert list(answer.columns["state"].values) == ["open", "open"]
+
+
+def test_a_later_load_is_in_the_next_search(token, documents, sources):
+    ask(token, **ORIGIN)
+    old = VectorIndex.objects.get()
+    write(sources, [row(9, [0.5, 0, 0, 0], event_timestamp=AT)])
+
+    load(documents, end=AT + HOUR)
+
+    answer = ask(token, k=1, at=AT + HOUR, **ORIGIN)
+    assert (ids(answer), answer.searched, answer.is_behind) == ([9], 6, False)
+    new = VectorIndex.objects.get()
+    assert new.file != old.file
+    assert [path.name for path in files()] == [new.file.rpartition("/")[2]]
+
+
+def test_an_index_that_lags_says_so(token, documents):
+    FeatureTable.objects.update(stored_version=F("stored_version") + 1)
+
+    assert ask(token, **ORIGIN).is_behind
+
+
+def test_expired_rows_are_no_hits(token, documents):
+    assert ask(token, at=AT + 11 * DAY, **ORIGIN).hits == []
+
+
+def test_what_is_not_loaded_is_said(token, documents):
+    online_store().drop(table_of(documents).uid)
+
+    with pytest.raises(NotLoaded, match="documents@1.0.0 is not loaded"):
+        ask(token, **ORIGIN)
+
+
+def test_what_is_not_indexed_is_said_and_the_next_turn_makes_up_for_it(token, documents):
+    VectorIndex.objects.all().delete()
+
+    with pytest.raises(NotIndexed, match="Ask again"):
+        ask(token, **ORIGIN)
+
+    assert indexing.index_tables(clock=lambda: AT) == 1
+    assert ids(ask(token, k=1, **ORIGIN)) == [1]
+    assert indexing.index_tables(clock=lambda: AT) == 0
+
+
+def test_an_index_that_would_be_too_large_is_refused_in_words(token, documents, settings):
+    settings.SEARCH_INDEX_MAX_MB = 0
+    VectorIndex.objects.all().delete()
+
+    indexing.index_tables(clock=lambda: AT)
+
+    with pytest.raises(NotIndexed, match="SEARCH_INDEX_MAX_MB"):
+        ask(token, **ORIGIN)
+    assert indexing.index_tables(clock=lambda: AT) == 0
+
+
+def test_files_of_versions_that_nobody_may_read_are_removed(documents):
+    type(documents).objects.update(state="retired")
+
+    indexing.forget_indexes(at=AT)
+
+    assert files() == []
+    assert not VectorIndex.objects.exists()
+
+
+def files():
+    return sorted((settings.OFFLINE_STORE / "_vectors").rglob("*.*"))

@@ -1,0 +1,140 @@
+"""Entries of a stream of Redis as rows of a view: each once, in the order of their ids."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from django.utils import timezone
+
+from featurestore_project import embedded, processes
+from materialization.models import DeadLetter, StreamPart
+from materialization.runner.draining import drain_logs
+from materialization.streams.redis_streams import id_of, place_of
+from tests import factories
+from tests.materialization.ingest.push_world import VIEW, ready
+from tests.materialization.run_world import online, snapshot
+from tests.servers import free_port
+from tests.serving.streams.stream_world import consumer, trip, turn_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+pytestmark = pytest.mark.django_db
+KEYS = {"driver_id": [1001, 1002]}
+SOURCE = """
+kind: DataSource
+name: trips
+type: redis_stream
+connection: events
+stream_key: trips
+schema: {driver_id: int64, at: timestamp, fare: float64, city: string, seats: int32}
+optional: [seats, city]
+event_timestamp: at
+"""
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory) -> Iterator[redis.Redis]:
+    """A Redis of somebody else."""
+    folder, port = tmp_path_factory.mktemp("other"), free_port()
+    binary = str(embedded.find_redis_server())
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    child = processes.start("other-redis", command, log=folder / "redis.log")
+    client = redis.Redis(port=port)
+    try:
+        for _ in range(100):
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.05)
+        yield client
+    finally:
+        processes.stop([child])
+
+
+@pytest.fixture
+def stream(other, settings) -> Any:
+    other.flushall()
+    port = other.connection_pool.connection_kwargs["port"]
+    settings.CONNECTIONS = (
+        '[events]\nkind = "redis"\nprojects = ["rides"]\nhost = "127.0.0.1"\n'
+        f"port = {port}\nplaintext = true"
+    )
+    return other
+
+
+def made(cast, source: str):
+    text = "\n---\n".join((factories.ENTITY, source, VIEW))
+    return ready(cast, text, at=timezone.now() - timedelta(minutes=1))
+
+
+def fares(version):
+    return online(version, KEYS, at=timezone.now())["fare"]
+
+
+def test_fields_are_columns_and_each_entry_counts_once(cast, stream):
+    version = made(cast, SOURCE)
+    for row in (trip(1001, 1.5), trip(1001, 2.5, seats=3), trip(1002, "many"), trip(1002, 4)):
+        stream.xadd("trips", {name: str(value) for name, value in row.items()})
+
+    with consumer() as one:
+        turn_until(one, lambda: fares(version) == [2.5, 4.0])
+    stream.xadd("trips", {name: str(value) for name, value in trip(1001, "NaN").items()})
+    stream.xadd("trips", {"driver_id": "1002"})
+    stream.xadd("trips", {name: str(value) for name, value in trip(1002, 5).items()})
+    with consumer() as one:
+        turn_until(one, lambda: fares(version)[1] == 5.0)
+        one.turn(now=time.monotonic() + 10)
+
+    columns = list(DeadLetter.objects.order_by("place").values_list("column", flat=True))
+    assert columns == ["fare", "at"]
+    assert drain_logs() == 5
+    assert StreamPart.objects.get().lag == 0
+
+
+def test_a_field_of_json_and_the_time_of_the_id(cast, stream, online_redis):
+    version = made(cast, SOURCE + "json_field: data\nrecord_time: at\n")
+    stream.xadd("trips", {"data": json.dumps({"driver_id": 1001, "fare": 1})})
+    stream.xadd("trips", {"other": "x"})
+    with consumer() as one:
+        turn_until(one, lambda: fares(version) == [1.0, None])
+        online_redis.flushall()
+        stream.xadd("trips", {"data": json.dumps({"driver_id": 1002, "fare": 2, "city": "Bern"})})
+        turn_until(one, lambda: drain_logs() > 0)
+        drain_logs()
+
+    assert snapshot(version).rows == 2
+    assert DeadLetter.objects.count() == 1
+
+
+def test_a_stream_that_is_not_there_and_a_redis_that_is_away_are_said(cast, stream, settings):
+    version = made(cast, SOURCE)
+
+    def words() -> str:
+        return " ".join(StreamPart.objects.values_list("words", flat=True))
+
+    with consumer() as one:
+        turn_until(one, lambda: "leads to no stream 'trips'" in words())
+        stream.set("trips", "text")
+        turn_until(one, lambda: "leads to no stream 'trips'" in words())
+        stream.delete("trips")
+        stream.xadd("trips", {name: str(value) for name, value in trip(1001, 1).items()})
+        turn_until(one, lambda: fares(version) == [1.0, None], seconds=40)
+
+
+@pytest.mark.parametrize("entry", ["0-1", "1526919030474-55", "1526919030474-1048575"])
+def test_ids_are_places_and_back(entry):
+    assert id_of(place_of(entry)) == entry
+
+
+@pytest.mark.parametrize("entry", ["1-1048576", "9999999999999999-0", "-1-0", "x-1"])
+def test_ids_of_no_clock_are_none(entry):
+    with pytest.raises(ValueError, match=r"\d"):
+        place_of(entry)

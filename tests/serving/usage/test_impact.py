@@ -1,0 +1,71 @@
+"""The packet of a change has who read the view lately, told to those who may know."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import strip_tags
+
+from registry.choices import State
+from registry.models import FeatureViewVersion
+from registry.models.names import pseudonym_of
+from registry.operations.lifecycle import submissions
+from serving.models import LastRead
+from tests import factories
+from tests.serving.online_world import ask, committed
+
+pytestmark = pytest.mark.django_db
+
+TRIPS = {"features": ["driver_hourly:avg_daily_trips"], "entities": {"driver_id": [1001]}}
+REVIEW = "/api/v1/projects/rides/feature-views/driver_hourly/versions/1.0.1/review"
+
+
+@pytest.fixture
+def change(client, cast, token, version, stored):
+    """A change in words, submitted after the consumer has read the view; another did long ago."""
+    ask(client, token, TRIPS)
+    stored()
+    LastRead.objects.create(
+        version=version,
+        feature="conv_rate",
+        reader=pseudonym_of(cast.author),
+        read_at=timezone.now() - timedelta(days=31),
+    )
+    text = factories.VIEW.replace("Conversion rate", "Won calls")
+    with committed():
+        draft = factories.make_version(cast, text=text, state=State.DRAFT)
+        submissions.submit_version(
+            version=draft, actor=cast.author, at=timezone.now(), look=factories.look
+        )
+    return FeatureViewVersion.objects.get(pk=draft.pk)
+
+
+def review(client, user) -> dict:
+    headers = {"Authorization": f"Bearer {factories.token_for(user)}"}
+    return client.get(REVIEW, headers=headers).json()
+
+
+def test_a_packet_names_by_pseudonym_who_read_it_lately(client, cast, change):
+    line = {
+        "version": "1.0.0",
+        "features": 1,
+        "last_read_at": timezone.now().date().isoformat(),
+    }
+    assert change.packet["read_by"] == [{"reader": pseudonym_of(cast.consumer), **line}]
+
+    assert review(client, cast.steward)["read_by"] == [{"reader": "consumer", **line}]
+    hidden = review(client, cast.consumer)
+    assert (hidden["read_by"], "read_by" in hidden["packet"]) == ([], False)
+
+
+def test_the_page_of_a_review_says_it(as_, change):
+    url = reverse("admin:registry_featureviewversion_change", args=[change.pk])
+
+    def said(who):
+        return " ".join(strip_tags(as_(who).get(url).text.replace("<", " <")).split())
+
+    assert "consumer 1.0.0, 1 feature, last on" in said("steward")
+    assert "Read in the 30 days before" not in said("consumer")
