@@ -36,9 +36,10 @@ from registry.spec.model import (
     FeatureViewSpec,
     JoinKey,
     ScheduleSpec,
-    VersionSpec,
 )
-from registry.spec.sources import FileSource, TimeColumn
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.files import FileSource
+from registry.spec.version_spec import VersionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

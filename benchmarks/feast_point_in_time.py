@@ -20,9 +20,9 @@ from feast.types import Float64
 FEATURES = [f"feature_{number}" for number in range(10)]
 
 
-def main(features: str, entities: str) -> None:
+def main(features: str, entities: str, offline: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store = make_store(Path(folder), features)
+        store = make_store(Path(folder), features, offline)
         frame = pd.read_parquet(entities)
         started = time.perf_counter()
         answer = store.get_historical_features(frame, [f"bench:{name}" for name in FEATURES])
@@ -32,14 +32,14 @@ def main(features: str, entities: str) -> None:
     print(feast.__version__, f"{seconds:.3f}", table.num_rows)
 
 
-def make_store(folder: Path, features: str) -> FeatureStore:
-    """Register one view over the file in a local repository with Feast's file offline store."""
+def make_store(folder: Path, features: str, offline: str) -> FeatureStore:
+    """Register one view over the file in a local repository with an offline store of Feast's."""
     config = RepoConfig(
         project="bench",
         provider="local",
         registry=str(folder / "registry.db"),
         online_store={"type": "sqlite", "path": str(folder / "online.db")},
-        offline_store={"type": "dask"},
+        offline_store={"type": offline},
         entity_key_serialization_version=3,
     )
     store = FeatureStore(config=config)

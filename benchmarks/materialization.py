@@ -109,7 +109,7 @@ def measured_runs(version: FeatureViewVersion, redis_url: str) -> dict[str, floa
 def online_write(version: FeatureViewVersion, file: Path) -> float:
     """Write the file's rows into an emptied Redis, nothing else; return the seconds."""
     from lib.connections import get_redis
-    from materialization.edges import online_store
+    from materialization.edges.stores import online_store
     from materialization.stores.columns import CREATED, EVENT, SEQUENCE
     from materialization.stores.layout import layout_of
 

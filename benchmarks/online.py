@@ -1,7 +1,8 @@
 """Online reads: requests a second for 1 and 100 entities of 10 features, one granian worker.
 
-Against the floor (a bare Django view over the same rows) and, when FEAST_PYTHON names an
-interpreter that has Feast, its feature server over the same values in the same Redis.
+Against the floor (a bare Django view over the same rows), against itself without noting who reads
+what (silent) and, when FEAST_PYTHON names an interpreter that has Feast, its feature server over
+the same values in the same Redis.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
     parts.use_server(folder, redis_url)
     import pyarrow as pa
 
-    from materialization.edges import online_store
+    from materialization.edges.stores import online_store
     from materialization.stores.layout import layout_of
     from registry.operations.lifecycle.releases import mark_table_ready
     from tests import factories
@@ -80,17 +81,21 @@ def write_bodies(folder: Path) -> dict[int, Path]:
 
 def start_peers(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
     token, prefix = prepare(folder, redis_url)
-    ours, floor = parts.free_port(), parts.free_port()
+    ours, silent, floor = parts.free_port(), parts.free_port(), parts.free_port()
     log = folder / "floor.log"
     env = {"REDIS_URL": redis_url, "KEY_PREFIX": prefix}
     command = parts.granian("benchmarks.online_floor:application", floor)
     stack.enter_context(parts.running(command, port=floor, log=log, **env))
     command = parts.granian("featurestore_project.wsgi:application", ours)
     stack.enter_context(parts.running(command, port=ours, log=folder / "assay.log"))
+    command = parts.granian("featurestore_project.wsgi:application", silent)
+    log = folder / "silent.log"
+    stack.enter_context(parts.running(command, port=silent, log=log, USAGE_DAYS="0"))
     bearer = {"Authorization": f"Bearer {token}"}
     peers = [
         Peer("floor", floor, PATH, {}),
         Peer("assay", ours, f"/api/v1/projects/rides{PATH}", bearer),
+        Peer("silent", silent, f"/api/v1/projects/rides{PATH}", bearer),
     ]
     return [*peers, *start_feast(stack, folder, redis_url)]
 

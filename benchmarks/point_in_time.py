@@ -1,9 +1,10 @@
-"""Point-in-time join: ours against plain DuckDB ``ASOF LEFT JOIN`` and, where it is there, Feast.
+"""Point-in-time join: ours against plain DuckDB ``ASOF LEFT JOIN`` and, if there, polars and Feast.
 
 Run: ``python -m benchmarks.point_in_time [--rows 1000000] [--entities 100000] [--repeat 5]``.
 All sides read the same Parquet file and the same Arrow entity frame and give the same columns as
 Arrow. Ours is the whole way of ``serving.historical``: keys checked, ties settled, rows in
-order. ``FEAST_PYTHON`` names the interpreter of a separate environment with Feast in it.
+order. ``FEAST_PYTHON`` names the interpreter of a separate environment with Feast in it, whose
+offline store is ``--feast-store``. polars takes POLARS_MAX_THREADS threads.
 Not for HTTP: what travels is measured nowhere here.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,18 +30,20 @@ import pyarrow.parquet as pq
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.questions import Timing
-from registry.spec.model import (
-    EntitySpec,
-    FeatureSpec,
-    FeatureViewSpec,
-    JoinKey,
-    VersionSpec,
-)
-from registry.spec.sources import FileSource, TimeColumn
+from registry.spec.model import EntitySpec, FeatureSpec, FeatureViewSpec, JoinKey
+from registry.spec.sources.base import TimeColumn
+from registry.spec.sources.files import FileSource
+from registry.spec.version_spec import VersionSpec
 from serving.historical.entity_frame import entity_frame
+from serving.historical.features import JoinedFeature
 from serving.historical.forms import ArrowFrame
-from serving.historical.training_set import JoinedFeature, ViewPart, join_features
+from serving.historical.training_set import ViewPart, join_features
 from serving.values import KeyColumn
+
+try:  # a side that is there where it is installed
+    import polars as pl
+except ImportError:
+    pl = None
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,17 +61,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="assay-bench-", dir=arguments.folder) as folder:
         files = make_data(Path(folder), arguments.rows, arguments.entities, arguments.threads)
         entities = pq.read_table(files[1])
-        print(_setup(arguments))
+        print(setup(arguments))
         sides: dict[str, Callable[[], pa.Table]] = {
             "plain ASOF": lambda: plain_asof(files[0], entities, arguments),
             "event": lambda: ours(files[0], entities, arguments, Timing.EVENT),
             "known": lambda: ours(files[0], entities, arguments, Timing.KNOWN),
         }
+        if pl is not None:
+            sides["polars"] = lambda: polars_asof(files[0], entities)
         check(files[0], entities, {name: side() for name, side in sides.items()})
         times = measure(sides, arguments.repeat)
         report(times)
         if peer := os.environ.get("FEAST_PYTHON"):
-            _feast(peer, files, median(times["event"]))
+            _feast(peer, files, arguments.feast_store, median(times["event"]))
 
 
 def make_data(folder: Path, rows: int, entities: int, threads: int) -> tuple[Path, Path]:
@@ -111,16 +117,43 @@ def plain_asof(features: Path, entities: pa.Table, arguments: argparse.Namespace
         ).to_arrow_table()
 
 
+def polars_asof(features: Path, entities: pa.Table) -> pa.Table:
+    """What polars gives by itself, in memory; that the file is in order of events, it is told."""
+    rows = pl.scan_parquet(features).select("driver_id", "event_timestamp", *FEATURES)
+    asked = pl.from_arrow(entities).lazy().sort("event_timestamp")
+    return (
+        asked.join_asof(
+            rows.set_sorted("event_timestamp"),
+            on="event_timestamp",
+            by="driver_id",
+            strategy="backward",
+            check_sortedness=False,  # it cannot check within keys, and warns
+        )
+        .collect()
+        .to_arrow()
+    )
+
+
 def ours(
-    features: Path, entities: pa.Table, arguments: argparse.Namespace, timing: Timing
+    features: Path,
+    entities: pa.Table,
+    arguments: argparse.Namespace,
+    timing: Timing,
+    *,
+    views: int = 1,
 ) -> pa.Table:
+    """The whole way of a request; of several views all have the same rows."""
     limits = EngineLimits(memory_limit_mb=arguments.memory_mb, threads=arguments.threads)
     part = ViewPart("bench", version(), (str(features),), FEATURES)
-    columns = [JoinedFeature(name, 0, name, "float64") for name in FEATURES]
+    columns = [
+        JoinedFeature(name if not view else f"{name}__{view}", view, name, "float64")
+        for view in range(views)
+        for name in FEATURES
+    ]
     keys = [KeyColumn(key.name, key.value_type, part.label) for key in part.spec.join_keys]
     frame = entity_frame(ArrowFrame(entities), keys)
     engine = ENGINES["duckdb"](limits)
-    return join_features(frame, [part], columns, engine=engine, timing=timing).table
+    return join_features(frame, [part] * views, columns, engine=engine, timing=timing).table
 
 
 def version() -> VersionSpec:
@@ -142,6 +175,9 @@ def check(features: Path, entities: pa.Table, answers: dict[str, pa.Table]) -> N
         entities.cast(event.select(entities.column_names).schema)
     )
     assert event.sort_by(order).equals(plain.sort_by(order)), "event timing differs from plain ASOF"
+    if "polars" in answers:
+        theirs = answers["polars"].select(event.column_names).cast(event.schema)
+        assert event.sort_by(order).equals(theirs.sort_by(order)), "polars differs from plain ASOF"
     known = answers["known"].slice(0, CHECKED_ROWS)
     stored = _known_by_brute_force(features, entities.slice(0, CHECKED_ROWS))
     assert known[FEATURES[0]].combine_chunks().equals(stored), "known timing is wrong"
@@ -185,19 +221,28 @@ def report(times: dict[str, list[float]]) -> None:
         print(f"{name:<12}{median(taken):>10.3f}{min(taken):>10.3f}{ratio:>8.2f}{best:>8.2f}")
 
 
-def _feast(python: str, files: tuple[Path, Path], event_seconds: float) -> None:
+def _feast(python: str, files: tuple[Path, Path], store: str, event_seconds: float) -> None:
     script = Path(__file__).with_name("feast_point_in_time.py")
-    command = [python, str(script), *map(str, files)]
+    command = [python, str(script), *map(str, files), store]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        print(f"Feast did not answer: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print(f"Feast ({store}) did not answer: {_why(done)}", file=sys.stderr)
         return
     release, seconds, rows = done.stdout.strip().splitlines()[-1].split()
     ratio = float(seconds) / event_seconds
-    print(f"{'Feast ' + release:<12}{float(seconds):>10.3f}  {ratio:.1f} times event; {rows} rows")
+    name = f"Feast {release} {store}"
+    print(f"{name:<22}{float(seconds):>10.3f}  {ratio:.1f} times event; {rows} rows")
 
 
-def _setup(arguments: argparse.Namespace) -> str:
+def _why(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a process ended of: a signal, as the kernel's for want of memory, or an error."""
+    if done.returncode < 0:
+        return f"it was ended by {signal.Signals(-done.returncode).name}"
+    said = done.stderr.strip().splitlines()
+    return f"status {done.returncode}{': ' + said[-1] if said else ''}"
+
+
+def setup(arguments: argparse.Namespace) -> str:
     return (
         f"{arguments.rows:,} feature rows x {len(FEATURES)} float64 ({LATE_SHARE:.0%} late,"
         f" {ROWS_A_KEY} a key), {arguments.entities:,} entity rows; DuckDB {duckdb.__version__},"
@@ -214,6 +259,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=5, help="rounds; the median counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory-mb", type=int, default=4096)
+    parser.add_argument("--feast-store", default="duckdb", help="duckdb or dask")
     parser.add_argument("--folder", help="where the data is made; default: the temp directory")
     return parser.parse_args()
 

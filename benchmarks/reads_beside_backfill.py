@@ -32,7 +32,7 @@ WAYS = {"full speed": (0, 100), "nice": (10, 100), "nice, half of Redis": (10, 5
 def read_on(folder: Path, redis_url: str, begun: Event, over: Event, found: Any) -> None:
     """Read at random until told; send the instants and the seconds that each read took."""
     parts.use_server(folder, redis_url)
-    from materialization.edges import online_store
+    from materialization.edges.stores import online_store
     from materialization.stores.layout import layout_of
     from registry.models import FeatureViewVersion
 
