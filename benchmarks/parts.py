@@ -120,6 +120,7 @@ def use_server(folder: Path, redis_url: str) -> None:
         "REDIS_URL": redis_url,
         "EMBEDDED": "true",
         "LOG_LEVEL": "WARNING",
+        "SOURCE_SETTLE_SECONDS": "0",  # files are written before anything is measured
         "DJANGO_SETTINGS_MODULE": "featurestore_project.settings",
     }
     # Nobody reads beside it, unless a benchmark says so.
