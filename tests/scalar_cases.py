@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -35,7 +36,7 @@ VALUES: dict[str, list[Any]] = {
     ],
     "string": [
         "", "a", "A", "abc", "é", "ß", "🤦🏼‍♂️", "z", " x ", "\u3000\t x\u00a0\n \u2009", "ab\x00c",
-        "true", "日本語",
+        "true", "日本語", "İß", "ΑΣ", "ǆŉ", "a,b,,c", ".*[a]\\", "aaab\nc", "{0}",
     ],
     "bool": [True, False],
     "timestamp": [
@@ -66,6 +67,11 @@ _UNITS += ["second", "millisecond", "microsecond"]
 _TRUNCATED = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
 _DAY_PARTS = ["year", "quarter", "month", "week", "day", "dow", "isodow", "doy"]
 _CALLED_PARTS = ["year", "quarter", "month", "week", "day", "dayofweek", "isodow", "dayofyear"]
+#: Of LIKE: all that is a sign of it or of regular expressions, and what has a case.
+PATTERNS = (
+    "", "%", "_", "%%", "a%", "%a", "%b%", "_b_", "%_", "a_%c", "_%_", "%a%a%", "A%", "%ß", "%ẞ%",
+    "%é%_", ".*", "%.%", "a|b", "[a]_", "\\%", "{0}%", "%İ_", "ας", "%日__%", "____%",
+)  # fmt: skip
 _ANY = (
     "coalesce({k}, {k})", "nullif({k}, {k})", "greatest({k}, {k}, {k})", "least({k}, {k})",
     "CASE WHEN {bool} THEN {k} WHEN {bool} THEN {k} ELSE {k} END",
@@ -88,14 +94,20 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         *(f"({{n}} {sign} {{float64}})" for sign in ("+", "-", "*", "%")), "({n} / {n})",
         "(-{float64})", "abs({float64})", "round({float64})", "round({n}, 2)", "round({n}, 15)",
         *(f"{name}({{n}})" for name in ("floor", "ceil", "sqrt", "exp", "ln", "log10", "log")),
-        "pow({n}, {n})", "CAST({int64} AS DOUBLE)", "CAST({bool} AS DOUBLE)", "epoch({time})",
+        *(f"{name}({{n}})" for name in ("log2", "cbrt", "sin", "cos", "tan", "asin", "acos")),
+        *(f"{name}({{n}})" for name in ("atan", "radians", "degrees")), "trunc({float64})",
+        "pow({n}, {n})", "atan2({n}, {n})", "({float64} * pi())",
+        "CAST({int64} AS DOUBLE)", "CAST({bool} AS DOUBLE)", "epoch({time})",
     ),
     "string": (
         "({string} || {string})", "concat({string}, {string}, {string})",
         "substring({string}, {int64}, {int64})", "substring({string}, {int64})",
         "substring({string}, -2, 2)", "substring({string}, 2, -1)", "substring({string}, 0, 2)",
         "left({string}, {int64})", "right({string}, {int64})", "left({string}, -1)",
-        "right({string}, -1)", "replace({string}, {string}, {string})",
+        "right({string}, -1)", "replace({string}, {string}, 'é')", "replace({string}, 'a', '')",
+        "replace({string}, 'ab', 'xyz')", "lower({string})", "upper({string})",
+        "concat_ws({string}, {string}, {string})", "split_part({string}, {string}, {int64})",
+        *(f"split_part({{string}}, '{sign}', {n})" for sign in ("", "a", "b,") for n in (1, 2, -1)),
         "CAST({int64} AS VARCHAR)", "CAST({bool} AS VARCHAR)",
         *(f"{name}({{string}})" for name in ("trim", "ltrim", "rtrim")),
         *(f"{name}({{string}}, {{string}})" for name in ("trim", "ltrim", "rtrim")),
@@ -109,12 +121,16 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "({x} NOT IN ({x}, {x}))", "({x} BETWEEN {x} AND {x})",
         *(f"{name}({{string}}, {{string}})" for name in ("starts_with", "ends_with", "contains")),
         *(f"{name}({{n}})" for name in ("isnan", "isinf", "isfinite")), "CAST({int64} AS BOOLEAN)",
+        *["({string} LIKE {pattern})", "({string} NOT ILIKE {pattern})"] * 9,
     ),
     "timestamp": (
         "CAST({date} AS TIMESTAMP WITH TIME ZONE)", "now",
         *(f"date_trunc('{unit}', {{timestamp}})" for unit in _TRUNCATED),
         "({time} + INTERVAL '3 days')", "({timestamp} - INTERVAL 90 MINUTE)",
         "(INTERVAL 1 WEEK + {time})", "({time} - INTERVAL '1' microsecond)",
+        "({time} + INTERVAL 1 MONTH)", "({time} - INTERVAL '13 months')",
+        "({time} - INTERVAL 4 YEAR)", "({time} + INTERVAL 3 QUARTER)",
+        "({time} - INTERVAL 9999 YEAR)",
         "({time} + INTERVAL 4000000 DAY)", "({time} - INTERVAL '12 hours')",
     ),
     "date": ("CAST({timestamp} AS DATE)",),
@@ -132,13 +148,15 @@ def expression(rng: Random, kind: str, depth: int) -> str:
 
 def filled(rng: Random, template: str, kind: str, depth: int) -> str:
     """Return a template with random expressions in its places."""
-    same = rng.choice(KINDS)
-    while "{" in template:
-        before, _, rest = template.partition("{")
-        name, _, after = rest.partition("}")
-        of = {"n": rng.choice(_NUMBERS), "time": rng.choice(_TIMES), "k": kind, "x": same}
-        template = before + expression(rng, of.get(name, name), depth - 1) + after
-    return template
+    of = {"n": _NUMBERS, "time": _TIMES, "k": (kind,), "x": (rng.choice(KINDS),)}
+
+    def part(place: re.Match[str]) -> str:
+        name = place[1]
+        if name == "pattern":
+            return f"'{rng.choice(PATTERNS)}'"
+        return expression(rng, rng.choice(of.get(name, (name,))), depth - 1)
+
+    return re.sub(r"\{([a-z0-9]+)\}", part, template)
 
 
 #: Every function that a view's SQL may call, and forms that read like operators: as often as each

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import time
 
+import pyarrow as pa
 import pytest
 
 from materialization.compute.engine import ENGINES
@@ -13,6 +15,7 @@ from materialization.compute.questions import Expression, Trial
 from registry.spec.row_sql import check_expression
 from registry.spec.scalar.compiling import compiled
 from registry.spec.scalar.functions import NAMES
+from registry.spec.scalar.texts import lower, upper
 from tests import scalar_cases as cases
 
 COLUMNS = tuple(f"i{place}" for place in range(len(cases.INPUTS) + 1))
@@ -105,6 +108,32 @@ def test_any_call_is_refused_or_the_same_in_both_forms(engine, seed):
     assert refused > 100
     assert len(made) > 30
     check(engine, made, cases.rows(rng, 30))
+
+
+def test_every_character_has_the_same_case_in_both_forms(engine):
+    """Each alone, and each among others: what a language makes of a place in a word is not meant.
+
+    Python's tables are those of its own version of Unicode; a newer one shows here.
+    """
+    everything = [chr(each) for each in range(0x110000) if not 0xD800 <= each < 0xE000]
+    texts = [*everything, *(f"Σ{each}σΣ" for each in everything if each.isalpha())]
+    small, capital = engine.evaluate(
+        pa.table({"i0": texts}),
+        [Expression("lower(i0)", ("i0",)), Expression("upper(i0)", ("i0",))],
+    )
+
+    assert small.values.to_pylist() == [*map(lower, texts)]
+    assert capital.values.to_pylist() == [*map(upper, texts)]
+
+
+def test_no_text_takes_a_pattern_long():
+    """What takes a matcher that goes back exponentially long, or one by squares."""
+    text = "a" * 100_000
+    scalar = compiled(f"s LIKE '{'%a_' * 60}b'", inputs={"s": "string"}, declared="bool")
+
+    started = time.process_time()
+    assert scalar.run([text, 0, []]) is False
+    assert time.process_time() - started < 5
 
 
 def test_every_function_is_among_them():

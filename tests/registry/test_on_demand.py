@@ -101,6 +101,7 @@ def test_nothing_is_materialized_of_it(cast, approved):
         (("fare *", "(SELECT 1) *"), "features[0].sql", "not allowed"),
         (("fare *", "gamma(fare) *"), "features[0].sql", "cannot be computed alike"),
         (("fare *", "length(fare) *"), "features[0].sql", "is no string"),
+        (("fare *", "length(repeat('a', 9)) *"), "features[0].sql", "cannot be computed alike"),
         (("type: float64, sql", "type: int64, sql"), "features[0].sql", "gives float64"),
         (("fare *", "round(fare, 2, true) *"), "features[0].sql", "has 3 arguments"),
         (("fare: float64", "fare: json"), "features[0].sql", "input 'fare' is json"),
@@ -233,3 +234,41 @@ def test_what_the_engine_cannot_run_is_not_registered(cast, settings):
             " 'timestamp')",
         )
     ]
+
+
+LABEL = RISK.replace("fare: float64", "s: string, u: string").replace(
+    "type: float64", "type: string"
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        (" || ".join(["s"] * 33), "over 32 times as long"),
+        ("concat_ws(u, " + ", ".join(["s"] * 17) + ")", "over 32 times as long"),
+        ("replace(s, 'a', '" + "b" * 33 + "')", "over 32 times as long"),
+        ("replace(replace(s, 'a', 'bbbbbb'), 'b', 'cccccc')", "over 32 times as long"),
+        ("replace(s, 'a', u)", "write out what takes the text's place"),
+        ("CASE WHEN s LIKE u THEN s END", "a pattern that is written out"),
+        (f"CASE WHEN s ILIKE '{'a' * 201}' THEN s END", "of at most 200 characters"),
+        ("CASE WHEN s LIKE 'a' ESCAPE 'b' THEN s END", "cannot be computed alike"),
+        ("CASE WHEN regexp_matches(s, 'a') THEN s END", "cannot be computed alike"),
+        ("CASE WHEN now < now - INTERVAL 120001 MONTH THEN s END", "longer than any time"),
+        ("CASE WHEN now < now - INTERVAL 1 CENTURY THEN s END", "month, quarter, year, week"),
+        ("CASE WHEN log(3, 1.0) > 0 THEN s END", "log2(a), log10(a)"),
+    ],
+)
+def test_what_a_row_could_make_too_large_is_refused(cast, sql, says):
+    text = LABEL.replace("fare * coalesce(conv_rate, 0)", sql)
+
+    assert says in dict(refused(text, cast))["features[0].sql"]
+
+
+def test_the_most_that_a_text_may_grow_is_taken(cast):
+    *_, applied = apply(
+        f"{DEFINITIONS}\n---\n"
+        + LABEL.replace("fare * coalesce(conv_rate, 0)", " || ".join(["s"] * 32)),
+        cast,
+    )
+
+    assert applied.change == "created"

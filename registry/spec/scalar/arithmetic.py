@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from registry.spec.scalar.kinds import LEAST_INT, MOST_INT, NoResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INFINITY, NAN = math.inf, math.nan
 _FLOAT32 = struct.Struct("<f")
@@ -103,6 +106,28 @@ def decimal_log(a: float) -> float:
     if a > 0:
         return math.log10(a)
     return -INFINITY if a == 0 else NAN
+
+
+def binary_log(a: float) -> float:
+    if a > 0:
+        return math.log2(a)
+    return -INFINITY if a == 0 else NAN
+
+
+def or_nan(compute: Callable[[float], float]) -> Callable[[float], float]:
+    """Return a function that is NaN where Python's raises an error."""
+
+    def run(a: float) -> float:
+        try:
+            return compute(a)
+        except ValueError:
+            return NAN
+
+    return run
+
+
+def truncate(a: float) -> float:
+    return a if not math.isfinite(a) else math.copysign(float(math.trunc(a)), a)
 
 
 def square_root(a: float) -> float:

@@ -78,6 +78,16 @@ def _day(year: int, month: int) -> int:
     return before * 365 + before // 4 - before // 100 + before // 400 + of_year - _ERA
 
 
+def months_later(instant: int, months: int) -> int:
+    """Return the same day and clock of another month, or its last day where it is shorter."""
+    day, clock = divmod(instant, DAY_LENGTH)
+    year, month, of_month = civil(day)
+    year, before = divmod(year * 12 + month - 1 + months, 12)
+    first = _day(year, before + 1)
+    following = _day(year + (before == 11), (before + 1) % 12 + 1)
+    return min(first + of_month - 1, following - 1) * DAY_LENGTH + clock
+
+
 def _year_start(day: int) -> int:
     return first_day(civil(day)[0])
 

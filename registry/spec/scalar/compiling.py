@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from registry.spec.scalar import functions, intervals, operators
+from registry.spec.scalar import functions, intervals, operators, text_functions
 from registry.spec.scalar.casts import cast_to, result
 from registry.spec.scalar.kinds import (
     BOOL,
@@ -29,13 +29,12 @@ from registry.spec.scalar.kinds import (
     constant,
     null,
 )
+from registry.spec.scalar.sizes import check_sizes
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Parts that an expression may have, those counted that the engine repeats.
-MOST_PARTS = 10_000
 #: The name of the instant that a row is about: of the request, or the row's own.
 NOW = "now"
 
@@ -56,7 +55,7 @@ def compiled(sql: str, *, inputs: Mapping[str, str], declared: str) -> Scalar:
     }
     try:
         tree = sqlglot.parse_one(sql, read="duckdb")
-        _check_size(tree)
+        check_sizes(tree)
         return result(_Compiler(columns).made(tree), wanted, declared)
     except RecursionError as exc:
         raise Untyped("it is nested too deeply.") from exc
@@ -82,31 +81,6 @@ def kind_of(declared: str, what: str) -> str:
             f" those are {', '.join(KIND_OF)}."
         )
     return kind
-
-
-def _check_size(tree: exp.Expr) -> None:
-    """Refuse what the engine would write out many times: it repeats some parts, also nested ones.
-
-    :raises Untyped: it would become too large.
-    """
-    if _size(tree) > MOST_PARTS:
-        raise Untyped(
-            "nullif, BETWEEN and CASE with a subject are nested in each other too deeply: the"
-            " engine repeats what they compare. Split the feature, or write CASE WHEN."
-        )
-
-
-def _size(node: exp.Expr) -> int:
-    repeated: dict[type[exp.Expr], int] = {
-        exp.Nullif: 2,
-        exp.Between: 4,
-        exp.Case: 1 + len(node.args.get("ifs") or ()),
-    }
-    times = repeated.get(type(node), 1)
-    subject = node.args.get("this")
-    return 1 + sum(
-        _size(each) * (times if each is subject else 1) for each in node.iter_expressions()
-    )
 
 
 class _Compiler:
@@ -187,6 +161,12 @@ class _Compiler:
             return functions.time_part(part.name.lower(), self.made(arguments[1]))
         raise _unknown(node)
 
+    def like(self, node: exp.Expr) -> Scalar:
+        found = text_functions.like(
+            self.made(node.this), self.made(node.expression), cased=type(node) is exp.Like
+        )
+        return operators.negation(found) if node.args.get("negate") else found
+
     def cast(self, node: exp.Expr) -> Scalar:
         return cast_to(self.made(node.this), node.args["to"])
 
@@ -256,7 +236,8 @@ _NEEDS: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Between: ("this", "low", "high"),
     exp.Case: ("ifs",),
     exp.Cast: ("this", "to"),
-    exp.Concat: ("expressions",),
+    **dict.fromkeys((exp.Concat, exp.ConcatWs), ("expressions",)),
+    **dict.fromkeys((exp.Like, exp.ILike), ("this", "expression")),
     exp.DateDiff: ("this", "expression", "unit"),
     exp.If: ("this", "true"),
     exp.In: ("this", "expressions"),
@@ -296,7 +277,10 @@ _NODES: dict[type[exp.Expr], Callable[[_Compiler, Any], Scalar]] = {
         str(n.args["unit"].name).lower(), c.made(n.this)
     ),
     exp.Concat: lambda c, n: operators.concatenated([c.made(each) for each in n.expressions]),
-    exp.Trim: lambda c, n: functions.trimmed(
+    exp.ConcatWs: lambda c, n: operators.joined([c.made(each) for each in n.expressions]),
+    exp.Like: _Compiler.like,
+    exp.ILike: _Compiler.like,
+    exp.Trim: lambda c, n: text_functions.trimmed(
         [c.made(each) for each in (n.this, n.expression) if each is not None],
         str(n.args.get("position") or "BOTH").upper(),
     ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from registry.spec.scalar import arithmetic, calendar, texts
+from registry.spec.scalar import arithmetic, calendar, text_functions
 from registry.spec.scalar.kinds import (
     BOOL,
     DAY,
@@ -23,6 +23,7 @@ from registry.spec.scalar.kinds import (
     Scalar,
     Untyped,
     as_kind,
+    constant,
     null,
     strict,
 )
@@ -38,16 +39,22 @@ _OF_FRACTIONS: dict[type[exp.Expr], tuple[str, str, Callable[[float], Any]]] = {
     exp.Sqrt: (FLOAT, "sqrt({0})", arithmetic.square_root),
     exp.Exp: (FLOAT, "exp({0})", arithmetic.exponential),
     exp.Ln: (FLOAT, "ln({0})", arithmetic.natural_log),
+    **{
+        kind: (FLOAT, f"{kind.__name__.lower()}({{0}})", arithmetic.or_nan(compute))
+        for kind, compute in (
+            (exp.Acos, math.acos),
+            (exp.Asin, math.asin),
+            (exp.Atan, math.atan),
+            (exp.Cbrt, math.cbrt),
+            (exp.Cos, math.cos),
+            (exp.Degrees, math.degrees),
+            (exp.Radians, math.radians),
+            (exp.Sin, math.sin),
+            (exp.Tan, math.tan),
+        )
+    },  # fmt: skip
     exp.IsNan: (BOOL, "isnan({0})", math.isnan),
     exp.IsInf: (BOOL, "isinf({0})", math.isinf),
-}
-#: Functions of texts that give what ``kind`` says.
-_OF_TEXTS: dict[type[exp.Expr], tuple[str, str, Callable[..., Any]]] = {
-    exp.Length: (INT, "length({0})", len),
-    exp.StartsWith: (BOOL, "starts_with({0}, {1})", str.startswith),
-    exp.EndsWith: (BOOL, "ends_with({0}, {1})", str.endswith),
-    exp.Contains: (BOOL, "contains({0}, {1})", str.__contains__),
-    exp.StrPosition: (INT, "strpos({0}, {1})", lambda text, part: text.find(part) + 1),
 }
 #: Parts of a time that have a function each.
 _PARTS: dict[type[exp.Expr], str] = {
@@ -65,14 +72,20 @@ _PARTS: dict[type[exp.Expr], str] = {
     exp.Minute: "minute",
     exp.Second: "second",
 }
+_LOGARITHMS: dict[Any, tuple[str, Callable[[float], float]]] = {
+    2: ("log2", arithmetic.binary_log),
+    10: ("log10", arithmetic.decimal_log),
+}
 _PART_NAMES = {"dayofweek": "dow", "dayofyear": "doy", "dayofmonth": "day", "weekofyear": "week"}
 #: Every function there is, by the name under which it is written.
 NAMES = (
-    "abs", "ceil", "coalesce", "concat", "contains", "date_diff", "date_trunc", "day", "dayofweek",
-    "dayofyear", "ends_with", "epoch", "exp", "extract", "floor", "greatest", "hour", "if",
-    "isfinite", "isinf", "isnan", "isodow", "least", "left", "length", "ln", "log10", "ltrim",
-    "minute", "month", "nullif", "pow", "quarter", "replace", "right", "round", "rtrim", "second",
-    "sign", "sqrt", "starts_with", "strpos", "substring", "trim", "week", "year",
+    "abs", "acos", "asin", "atan", "atan2", "cbrt", "ceil", "coalesce", "concat", "concat_ws",
+    "contains", "cos", "date_diff", "date_trunc", "day", "dayofweek", "dayofyear", "degrees",
+    "ends_with", "epoch", "exp", "extract", "floor", "greatest", "hour", "if", "isfinite",
+    "isinf", "isnan", "isodow", "least", "left", "length", "ln", "log10", "log2", "lower",
+    "ltrim", "minute", "month", "nullif", "pi", "pow", "quarter", "radians", "replace", "right",
+    "round", "rtrim", "second", "sign", "sin", "split_part", "sqrt", "starts_with", "strpos",
+    "substring", "tan", "trim", "trunc", "upper", "week", "year",
 )  # fmt: skip
 
 
@@ -87,8 +100,8 @@ def call(node: exp.Expr, arguments: list[Scalar]) -> Scalar | None:
         result, sql, compute = _OF_FRACTIONS[kind]
         part = as_kind(number(arguments[0], kind.__name__.lower()), FLOAT)
         return strict(result, sql, compute, part)
-    if kind in _OF_TEXTS:
-        result, sql, compute = _OF_TEXTS[kind]
+    if kind in text_functions.OF_TEXTS:
+        result, sql, compute = text_functions.OF_TEXTS[kind]
         return strict(result, sql, compute, *(as_kind(each, TEXT) for each in arguments))
     if kind in _PARTS:
         return time_part(_PARTS[kind], arguments[0])
@@ -100,9 +113,14 @@ def _check_count(node: exp.Expr, count: int) -> None:
     """:raises Untyped: the function takes another number of arguments than are written."""
     kind = type(node)
     least, most = _COUNTS.get(kind, (1, 1))
-    if kind in _OF_TEXTS:
-        least = most = _OF_TEXTS[kind][1].count("{")
-    known = kind in _OF_FRACTIONS or kind in _OF_TEXTS or kind in _PARTS or kind in _OTHERS
+    if kind in text_functions.OF_TEXTS:
+        least = most = text_functions.OF_TEXTS[kind][1].count("{")
+    known = (
+        kind in _OF_FRACTIONS
+        or kind in text_functions.OF_TEXTS
+        or kind in _PARTS
+        or kind in _OTHERS
+    )
     if known and not least <= count <= most:
         takes = f"{least}" if least == most else f"{least} or {most}"
         text = node.sql(dialect="duckdb")[:80]
@@ -139,57 +157,33 @@ def _round(arguments: list[Scalar]) -> Scalar:
     )
 
 
+def _truncate(arguments: list[Scalar]) -> Scalar:
+    part = number(arguments[0], "trunc")
+    return strict(FLOAT, "trunc({0})", arithmetic.truncate, part) if part.kind == FLOAT else part
+
+
+def _pi(_arguments: list[Scalar]) -> Scalar:
+    return constant(FLOAT, f"'{math.pi!r}'", math.pi)
+
+
+def _direction(arguments: list[Scalar]) -> Scalar:
+    sides = [as_kind(number(each, "atan2"), FLOAT) for each in arguments]
+    return strict(FLOAT, "atan2({0}, {1})", math.atan2, *sides)
+
+
 def _power(arguments: list[Scalar]) -> Scalar:
     sides = [as_kind(number(each, "pow"), FLOAT) for each in arguments]
     return strict(FLOAT, "pow({0}, {1})", arithmetic.power, *sides)
 
 
 def _log(arguments: list[Scalar]) -> Scalar:
-    """Base 10: what ``log`` alone means, too."""
-    base = arguments[0] if len(arguments) == 2 else None
-    if base is not None and base.constant != 10:
-        raise Untyped("logarithms are ln(a) and log10(a); for others divide by ln of the base.")
-    part = as_kind(number(arguments[-1], "log10"), FLOAT)
-    return strict(FLOAT, "log10({0})", arithmetic.decimal_log, part)
-
-
-def _substring(arguments: list[Scalar]) -> Scalar:
-    text, *numbers = arguments
-    parts = [as_kind(text, TEXT), *(_place(each) for each in numbers)]
-    places = ", ".join(f"{{{place}}}" for place in range(len(parts)))
-    return strict(TEXT, f"substring({places})", texts.substring, *parts)
-
-
-def _place(part: Scalar) -> Scalar:
-    """Return a place in a text, or a number of characters: the engine takes 32 bits."""
-    return strict(INT, "assay_int32({0})", arithmetic.as_int32, as_kind(part, INT))
-
-
-def _left(arguments: list[Scalar]) -> Scalar:
-    text, count = as_kind(arguments[0], TEXT), _place(arguments[1])
-    return strict(TEXT, "left({0}, {1})", texts.left, text, count)
-
-
-def _right(arguments: list[Scalar]) -> Scalar:
-    text, count = as_kind(arguments[0], TEXT), _place(arguments[1])
-    return strict(TEXT, "right({0}, {1})", texts.right, text, count)
-
-
-def _replace(arguments: list[Scalar]) -> Scalar:
-    parts = [as_kind(each, TEXT) for each in arguments]
-    return strict(TEXT, "replace({0}, {1}, {2})", texts.replaced, *parts)
-
-
-def trimmed(parts: list[Scalar], position: str) -> Scalar:
-    """Return a text without blanks, or characters that are named, at its ends.
-
-    :raises Untyped: they are no texts.
-    """
-    name, strip = _TRIMS[position]
-    given = [as_kind(each, TEXT) for each in parts]
-    if len(given) == 1:
-        return strict(TEXT, f"{name}({{0}})", lambda text: strip(text, texts.BLANKS), *given)
-    return strict(TEXT, f"{name}({{0}}, {{1}})", strip, *given)
+    """Base 10, which ``log`` alone means, too, or 2."""
+    base = arguments[0].constant if len(arguments) == 2 else 10
+    if base not in _LOGARITHMS:
+        raise Untyped("logarithms are ln(a), log2(a), log10(a); else divide by ln of the base.")
+    name, compute = _LOGARITHMS[base]
+    part = as_kind(number(arguments[-1], name), FLOAT)
+    return strict(FLOAT, f"{name}({{0}})", compute, part)
 
 
 def _epoch(arguments: list[Scalar]) -> Scalar:
@@ -268,29 +262,31 @@ def difference(unit: str, start: Scalar, end: Scalar) -> Scalar:
     )
 
 
-_TRIMS: dict[str, tuple[str, Callable[..., str]]] = {
-    "BOTH": ("trim", str.strip),
-    "LEADING": ("ltrim", str.lstrip),
-    "TRAILING": ("rtrim", str.rstrip),
-}
 #: How many arguments, at least and at most, where it is not one.
 _COUNTS: dict[type[exp.Expr], tuple[int, int]] = {
+    exp.Atan2: (2, 2),
     exp.Left: (2, 2),
     exp.Log: (1, 2),
+    exp.Pi: (0, 0),
     exp.Pow: (2, 2),
     exp.Replace: (3, 3),
     exp.Right: (2, 2),
     exp.Round: (1, 2),
+    exp.SplitPart: (3, 3),
     exp.Substring: (2, 3),
 }
 _OTHERS: dict[type[exp.Expr], Callable[[list[Scalar]], Scalar]] = {
     exp.Abs: _absolute,
-    exp.Left: _left,
-    exp.Replace: _replace,
-    exp.Right: _right,
-    exp.Substring: _substring,
+    exp.Atan2: _direction,
+    exp.Left: text_functions.left,
+    exp.Replace: text_functions.replace,
+    exp.Right: text_functions.right,
+    exp.Substring: text_functions.substring,
     exp.Sign: _sign,
+    exp.SplitPart: text_functions.split_part,
     exp.Round: _round,
+    exp.Trunc: _truncate,
+    exp.Pi: _pi,
     exp.Pow: _power,
     exp.Log: _log,
     exp.TimeToUnix: _epoch,

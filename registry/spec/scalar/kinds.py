@@ -118,6 +118,12 @@ class Scalar(NamedTuple):
         """What it is in every row; None where it is not the same in all."""
         return self.run(([],)) if self.is_constant else None
 
+    @property
+    def is_null(self) -> bool:
+        """Whether it is null in every row by what is written, not for want of a result."""
+        without: list[NoResult] = []
+        return self.is_constant and self.run((without,)) is None and not without
+
 
 def null(kind: str = NULL) -> Scalar:
     return Scalar(kind, f"CAST(NULL AS {ENGINE_TYPES[kind]})", lambda _row: None, is_constant=True)
@@ -130,8 +136,11 @@ def constant(kind: str, sql: str, value: Any) -> Scalar:
 def strict(kind: str, sql: str, compute: Callable[..., Any], *parts: Scalar) -> Scalar:
     """Return a function that is null where one of its arguments is, or where it has no result.
 
-    ``sql`` has ``{0}``, ``{1}`` and so on. All arguments are computed.
+    ``sql`` has ``{0}``, ``{1}`` and so on. All arguments are computed, unless one is written as
+    null: then an engine computes none.
     """
+    if any(part.is_null for part in parts):
+        return null(kind)
     text = sql.format(*(part.sql for part in parts))
     run = _RUNS.get(len(parts), _of_many)(compute, [part.run for part in parts])
     return Scalar(kind, text, run, all(part.is_constant for part in parts))

@@ -106,6 +106,26 @@ def concatenated(parts: Sequence[Scalar]) -> Scalar:
     return Scalar(TEXT, f"concat({listed})", run, constants)
 
 
+def joined(parts: Sequence[Scalar]) -> Scalar:
+    """Return texts with the first between them; those that are null are left out.
+
+    :raises Untyped: there is nothing to join, or something is no text.
+    """
+    if len(parts) < 2:
+        raise Untyped("concat_ws takes what stands between, and then the texts.")
+    between, *given = (as_kind(each, TEXT) for each in parts)
+    runs = [each.run for each in given]
+
+    def run(row: Row) -> str | None:
+        found = [value for each in runs if (value := each(row)) is not None]
+        middle: str | None = between.run(row)
+        return None if middle is None else middle.join(found)
+
+    listed = ", ".join(each.sql for each in (between, *given))
+    constants = all(each.is_constant for each in (between, *given))
+    return Scalar(TEXT, f"concat_ws({listed})", run, constants)
+
+
 def negative(part: Scalar) -> Scalar:
     part = number(part, "-")
     if part.kind == INT:
