@@ -22,7 +22,7 @@ from lib.decoding import json_reader
 from lib.instants import EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -101,9 +101,13 @@ def count(rate: Rate, who: tuple[str, ...], *, at: datetime) -> Counted:
     return counted
 
 
-def tally(rate: Rate, who: tuple[str, ...], number: int, *, at: datetime) -> None:
-    """Keep ``number`` more as what is over a limit of none, for whoever takes that up."""
-    _LOCAL.keep(Excess(rate.name, who, _end_of_period(rate, at), rate.seconds), number)
+def tally(numbers: Mapping[tuple[Rate, tuple[str, ...]], int], *, at: datetime) -> None:
+    """Keep so many more of each as what is over a limit of none, for whoever takes that up.
+
+    All of it is kept before any is handed over: whatever that meets, nothing is lost.
+    """
+    for (rate, who), number in numbers.items():
+        _LOCAL.keep(Excess(rate.name, who, _end_of_period(rate, at), rate.seconds), number)
     _hand_over()
 
 
@@ -168,6 +172,9 @@ def _hand_over() -> None:
             pipe.execute()
     except RedisUnavailable:
         _LOCAL.put_back(own)
+    except BaseException:
+        _LOCAL.put_back(own)
+        raise
 
 
 class _Local:

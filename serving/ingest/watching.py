@@ -81,17 +81,18 @@ class Watch:
             found[PUSHED, *who] += note.taken
             found[REFUSED, *who] += note.refused
             seconds += [note.seconds] if note.taken else []
-        at = timezone.now()
-        for (name, user_id, project, to), rows in found.items():
-            if rows:
-                rate = Rate(name, 0, settings.PUSHES_TOLD_SECONDS)
-                rates.tally(rate, (str(user_id), project, to), rows, at=at)
         with unharmed():
             for each in seconds:
                 SECONDS.observe(each)
             for (name, _, project, _to), rows in found.items():
                 if rows:
                     ROWS.labels(project, "taken" if name == PUSHED else "refused").inc(rows)
+        told = {
+            (Rate(name, 0, settings.PUSHES_TOLD_SECONDS), (str(user_id), project, to)): rows
+            for (name, user_id, project, to), rows in found.items()
+            if rows
+        }
+        rates.tally(told, at=timezone.now())
 
 
 #: The process's own.

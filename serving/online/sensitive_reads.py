@@ -42,8 +42,8 @@ class SensitiveRead(NamedTuple):
 def note_reads(reads: Mapping[SensitiveRead, int], *, at: datetime) -> None:
     """Count reads, which the entry of their period will have."""
     rate = Rate(SENSITIVE_READS, 0, settings.SENSITIVE_READS_SECONDS)
-    for read, number in reads.items():
-        rates.tally(rate, (str(read.reader_id), *read[1:]), number, at=at)
+    counts = {(rate, (str(read[0]), *read[1:])): number for read, number in reads.items()}
+    rates.tally(counts, at=at)
 
 
 def entry_of(reader_id: str, project: str, version: str, features: str) -> dict[str, Any]:

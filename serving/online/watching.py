@@ -180,14 +180,19 @@ def _count(
 
 
 def _hand_over(answers: Mapping[tuple[int, Door], tuple[ReadPlan, Answers]]) -> None:
-    """Tell of the tokens that were used, of what is sensitive, and who read what."""
+    """Tell who read what, what of it is sensitive, and which tokens were used.
+
+    What one part meets is no other's loss: who read what is kept before any is sent.
+    """
     at = timezone.now()
-    note_uses({plan.token_id: at for plan, _ in answers.values()})
-    sensitive: Tally[SensitiveRead] = Tally()
-    for plan, added in answers.values():
-        sensitive.update(dict.fromkeys(plan.sensitive, added.reads))
-    note_reads(sensitive, at=at)
     if is_noted():
         for (_, door), (plan, added) in answers.items():
             BUFFER.add(added.records(plan.reading, door, at=at))
-    send()
+    sensitive: Tally[SensitiveRead] = Tally()
+    for plan, added in answers.values():
+        sensitive.update(dict.fromkeys(plan.sensitive, added.reads))
+    try:
+        note_reads(sensitive, at=at)
+        note_uses({plan.token_id: at for plan, _ in answers.values()})
+    finally:
+        send()

@@ -51,6 +51,20 @@ def test_what_is_over_the_limit_is_known_with_the_time_to_wait(online_redis):
     assert counted[0].wait_seconds(PERIOD_ENDS - timedelta(microseconds=1)) == 1
 
 
+def test_what_is_added_up_outlives_whatever_meets_its_sending(online_redis, monkeypatch):
+    who = {(RATE, ("ada",)): 5, (RATE, ("ben",)): 2}
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(rates, "get_redis", lambda: 1 / 0)
+        rates.tally(who, at=AT)
+
+    rates.tally({(RATE, ("ada",)): 1}, at=AT)
+
+    assert {each.who: number for each, number in ended(AT + timedelta(minutes=2))} == {
+        ("ada",): 6,
+        ("ben",): 2,
+    }
+
+
 def test_one_that_was_none_is_taken_back(online_redis):
     numbers(3)
 

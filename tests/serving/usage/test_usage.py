@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from materialization.stores.usage_stream import Batch, UsageStream
 from registry.operations.lifecycle.releases import deprecate_version
 from serving.choices import Door
 from serving.models import LastRead, StoreLook
+from serving.online import watching
 from serving.online.watching import WATCH
 from serving.usage import buffer as buffers
 from serving.usage.draining import drain
@@ -171,6 +173,19 @@ class _Died(Exception):
 
 def _dies(*_, **__):
     raise _Died
+
+
+def test_a_trail_that_fails_loses_no_note_of_usage(
+    client, token, version, stored, usage, monkeypatch
+):
+    with monkeypatch.context() as patch, suppress(_Died):  # the process's thread may be first
+        patch.setattr(watching, "note_reads", _dies)
+        ask(client, token, TRIPS)
+        WATCH.flush()
+    stored()
+
+    [row] = usage().json()["results"]
+    assert row["reads"] == 1
 
 
 def test_what_has_no_room_is_counted(client, token, version, stored, usage, settings):
