@@ -13,6 +13,7 @@ from django.contrib import admin, messages
 from django.http import HttpResponseRedirect
 from django.utils import timezone
 
+from lib.instants import sent_instant
 from lib.pools import Pool
 from registry import access, reviewers
 from registry.admin.attempts import attempt
@@ -28,6 +29,7 @@ from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.actions import OPERATIONS
 from registry.operations.lifecycle.asking import ask_reviewers
 from registry.operations.lifecycle.commenting import On, add_comment, resolve_thread, thread_of
+from registry.operations.lifecycle.releases import BadSunset
 from registry.words import DOING
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ DONE = {
 
 #: What people without staff rights find no button for.
 READ_ONLY: dict[str, Any] = {
-    "may_comment": False, "could_ask": [], "steps": [], "may_decide": False, "may_retire": False,
-    "barred": "", "may_look": False, "look_barred": "", "may_break": False,
+    "may_comment": False, "could_ask": [], "steps": [], "may_decide": False,
+    "may_retire": False, "may_deprecate": False, "barred": "", "may_look": False, "look_barred": "", "may_break": False,
 }  # fmt: skip
 
 
@@ -103,6 +105,11 @@ class FeatureViewVersionAdmin(VersionList):
             return None
         action = Action(chosen)
         options: dict[str, Any] = {}
+        if action is Action.DEPRECATE and (until := request.POST.get("until")):
+            read = partial(sent_instant, "until", until, BadSunset)
+            if (end := attempt(request, read, wanted=f"{DOING[action]} {obj}")) is None:
+                return HttpResponseRedirect(address_of(request, obj.pk))
+            options["until"] = end
         if action in (*DECISIONS, *GLASS_ACTIONS):
             # What the page showed: without it, a decision could fall on what nobody looked at.
             options["packet_hash"] = request.POST.get("packet_hash", "")

@@ -53,7 +53,7 @@ HISTORY_LENGTH = 50
 MOST_SUGGESTED = 50
 DECISIONS = (Action.APPROVE, Action.REJECT)
 #: Each with a form of its own, which says what it does.
-APART = (*DECISIONS, *GLASS_ACTIONS, Action.RETIRE)
+APART = (*DECISIONS, *GLASS_ACTIONS, Action.DEPRECATE, Action.RETIRE)
 
 
 class Button(NamedTuple):
@@ -71,7 +71,6 @@ BUTTONS = {
         Button(Action.APPROVE, "Approve", "check", "primary"),
         Button(Action.REJECT, "Request changes", "rate_review", "danger"),
         Button(Action.PROMOTE, "Make it the default", "star", "primary"),
-        Button(Action.DEPRECATE, "Deprecate", "hourglass_bottom"),
         Button(Action.RESTORE, "Take the deprecation back", "restore"),
         Button(Action.RETIRE, "Retire", "block", "danger"),
     )
@@ -249,6 +248,7 @@ def _actions(version: FeatureViewVersion, user: User, waiting: tuple[str, ...]) 
         "may_decide": Action.APPROVE in allowed,
         "barred": barred,
         "steps": steps,
+        "may_deprecate": Action.DEPRECATE in allowed,
         "may_retire": Action.RETIRE in allowed,
     }
 

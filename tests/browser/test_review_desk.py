@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -45,6 +46,16 @@ def test_a_steward_finds_reads_and_approves_a_version(login, waiting):
     expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     assert state(waiting) == State.APPROVED
     assert Review.objects.get(version=waiting).comment == "Looked at the source: fine."
+
+    end = (timezone.now() + timedelta(days=30)).replace(second=0, microsecond=0)
+    page.goto(f"/admin/registry/featureviewversion/{waiting.pk}/change/")
+    page.get_by_text("Deprecate this version…").click()
+    page.get_by_label("To answer until").fill(f"{end:%Y-%m-%dT%H:%M}")
+    page.get_by_role("button", name="Deprecate").click()
+
+    expect(page.get_by_text("driver_hourly@1.1.0 is deprecated").first).to_be_visible()
+    assert state(waiting) == State.DEPRECATED
+    assert waiting.sunset_at == end
 
 
 def test_a_rejection_needs_a_comment(login, waiting):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
+from html import unescape
 
 import pytest
 from django.template.loader import render_to_string
 from django.urls import resolve, reverse
+from django.utils import timezone
 
 from lib.pools import Pool, pool_of_view
 from registry import audit
@@ -233,9 +236,16 @@ def test_a_version_walks_its_whole_life_from_its_page(as_, waiting, settings):
     steward = as_("steward")
     act(steward, FeatureViewVersion.objects.get(pk=waiting.pk), "approve")
     make_ready(waiting)
-    for action, after in (("deprecate", "deprecated"), ("restore", "approved")):
-        act(steward, waiting, action)
+    for until, said in (("soon", "until 'soon': write an instant"), ("2020-01-01", "after now")):
+        assert said in unescape(act(steward, waiting, "deprecate", until=until).text)
+        assert state(waiting) == State.APPROVED
+    end = (timezone.now() + timedelta(days=9)).replace(second=0, microsecond=0)
+    for action, after, sunset in (("deprecate", "deprecated", end), ("restore", "approved", None)):
+        act(steward, waiting, action, until=f"{end:%Y-%m-%dT%H:%M}")
         assert state(waiting) == after
+        assert waiting.sunset_at == sunset
+    told = AuditEntry.objects.get(verb="feature_view_version.deprecated")
+    assert told.data["until"] == end.isoformat()
     assert "used by the default" in act(steward, waiting, "retire").text
     assert "needs a comment" in act(steward, waiting, "retire", force="on").text
     act(steward, waiting, "retire", force="on", comment="Wrong from the start.")
