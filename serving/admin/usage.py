@@ -19,9 +19,9 @@ from registry.admin.panels import panel
 from registry.choices import State
 from registry.models import Feature, FeatureService, FeatureViewVersion, Project
 from registry.models.names import pseudonym_of
-from serving.usage.asking import DEFAULT_DAYS, answer, seen_by, told_by_token, versions_in
-from serving.usage.edges import is_noted, stored_usage
-from serving.usage.queries import Asked
+from serving.usage.asking import answer, seen_by, shown_days, told_by_token, versions_in
+from serving.usage.edges import counted_until, is_noted, stored_usage
+from serving.usage.queries import Asked, Question
 from serving.usage.standing import noted_since
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ def project_usage_panel(request: HttpRequest, project: Project) -> str:
         return ""
     asked = _asked(request, project)
     leaving = tuple(map(str, versions_in(project, State.DEPRECATED)))
-    context: dict[str, Any] = {"days": DEFAULT_DAYS, "sees_all": asked.views is None}
+    context: dict[str, Any] = _until() | {"sees_all": asked.views is None}
+    old = Question(["view", "version", "reader"], leaving)
     try:
-        table = stored_usage()
-        readers = answer(table, asked, ["reader"])
-        on_old = answer(table, asked._replace(versions=leaving), ["view", "version", "reader"])
+        readers, on_old = answer(stored_usage(), asked, Question(["reader"]), old)
     except Unavailable as exc:
         context["why_not"] = exc.message
     else:
@@ -91,9 +90,15 @@ def project_usage_panel(request: HttpRequest, project: Project) -> str:
 
 def _asked(request: HttpRequest, project: Project) -> Asked:
     user = acting_user(request)
-    since = timezone.now() - timedelta(days=DEFAULT_DAYS)
+    since = timezone.now() - timedelta(days=shown_days(settings.USAGE_DAYS))
     asked = Asked(project.name, since, views=seen_by(user, project), own=pseudonym_of(user))
     return told_by_token(asked, project=project, user=user)
+
+
+def _until() -> dict[str, Any]:
+    """Return of which days a panel tells, and until when what it tells is all."""
+    days, now = shown_days(settings.USAGE_DAYS), timezone.now()
+    return {"days": days, "now": now, "counted_until": counted_until(now)}
 
 
 def _panel(
@@ -102,19 +107,16 @@ def _panel(
     """Return the panel; ``since``: from when on it could be read."""
     if not is_noted():
         return ""
-    context: dict[str, Any] = {
-        "days": DEFAULT_DAYS,
-        "kept_days": settings.USAGE_DAYS,
+    context: dict[str, Any] = _until() | {
         "sees_all": asked.views is None or asked.view in asked.views,
         "is_deprecated": is_deprecated,
     }
     try:
-        table = stored_usage()
-        readers = answer(table, asked, ["reader", "door"])
-        by_day = answer(table, asked, ["day"]) if readers else []
+        questions = Question(["reader", "door"]), Question(["day"])
+        readers, by_day = answer(stored_usage(), asked, *questions)
     except Unavailable as exc:
         return _rendered(request, context | {"why_not": exc.message})
-    began = max(filter(None, (since, noted_since(timezone.now()), asked.since)))
+    began = max(filter(None, (since, noted_since(context["now"]), asked.since)))
     return _rendered(
         request,
         context
@@ -123,22 +125,22 @@ def _panel(
             "more": max(0, len(readers) - MOST_NAMED),
             "reads": sum(each.reads for each in readers),
             "last_at": max((each.last_at for each in readers), default=None),
-            "chart": _chart(by_day),
+            "chart": _chart(by_day, context["days"]),
             "began": began,
             "is_old": began <= asked.since,
-            "now": timezone.now(),
+            "is_counted": began < (context["counted_until"] or began),
         },
     )
 
 
-def _chart(by_day: list[Used]) -> str:
+def _chart(by_day: list[Used], of_days: int) -> str:
     reads: dict[date, int] = {each.by["day"]: each.reads for each in by_day}
     if not reads:
         return ""
     today = timezone.now().date()
-    days = [today - timedelta(days=back) for back in range(DEFAULT_DAYS, -1, -1)]
+    days = [today - timedelta(days=back) for back in range(of_days, -1, -1)]
     values = [float(reads.get(day, 0)) for day in days]
-    words = f"Reads a day, over {DEFAULT_DAYS} days"
+    words = f"Reads a day, over {of_days} days"
     return course(values, words, shape="{:,.0f}", ends=[f"{days[0]}", f"{days[-1]}"])
 
 

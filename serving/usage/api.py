@@ -14,12 +14,14 @@ from drf_spectacular.utils import extend_schema
 
 from lib.api import API, described
 from lib.connections import RedisUnavailable
+from lib.instants import timestamp
 from lib.parameters import PAGE, paged
 from materialization.edges.stores import usage_stream
 from registry import access
 from serving.usage.asking import FILTERS, answer, asked_of
-from serving.usage.edges import stored_usage
+from serving.usage.edges import counted_until, stored_usage
 from serving.usage.openapi import ANSWER, PROBLEMS
+from serving.usage.queries import Question
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -43,21 +45,22 @@ class UsageAPI(API):
         """Add up the reads of a project, the most first.
 
         Whoever may see the trail or change a view sees all its readers; others see their own reads.
-        Reads are here about a minute after they happened. `dropped` are reads that had no room
-        while they could not be stored.
+        Reads are here about a minute after they happened: all of before `counted_until`, which
+        is null where that cannot be said now. `dropped` are reads that had no room while they
+        could not be stored.
         """
         user = access.acting_user(request)
         found = access.access_project(user, project)
+        at = timezone.now()
         asked, by = asked_of(
-            request.query_params,
-            project=found,
-            user=user,
-            kept_days=settings.USAGE_DAYS,
-            at=timezone.now(),
+            request.query_params, project=found, user=user, kept_days=settings.USAGE_DAYS, at=at
         )
-        response = paged(request, answer(stored_usage(), asked, by), used_output)
+        until = counted_until(at)
+        [used] = answer(stored_usage(), asked, Question(by))
+        response = paged(request, used, used_output)
         response.data |= {
             "since": asked.since.isoformat(),
+            "counted_until": timestamp(until),
             "kept_days": settings.USAGE_DAYS,
             "sees": "all" if asked.views is None else "own",
             "dropped": _dropped(),

@@ -21,10 +21,10 @@ from registry.models.names import PSEUDONYM, names_of, pseudonym_of
 from registry.queries import FeatureServiceNotFound
 from registry.recent_readers import MAY_SEE
 from registry.scopes import views_of
-from serving.usage.queries import BY, Asked, Used, used
+from serving.usage.queries import BY, Asked, Used, answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from materialization.stores.usage_table import UsageTable
     from registry.models import Project
+    from serving.usage.queries import Question
 
 #: Filter → what it says, in the order of the documentation.
 FILTERS: dict[str, str] = {
@@ -41,7 +42,7 @@ FILTERS: dict[str, str] = {
     "state": "of versions that are in it now: approved, deprecated or retired",
     "service": "a feature service's name: reads that named it",
     "reader": "user name, or the pseudonym of somebody who was removed",
-    "days": "how far back, default 30",
+    "days": "how far back, default 30, or as long as it is kept",
     "by": "what is told apart, comma-separated, of " + ", ".join(BY),
 }
 DEFAULT_BY = ("view", "version", "through", "service", "reader", "door")
@@ -85,14 +86,23 @@ def told_by_token(asked: Asked, *, project: Project, user: User) -> Asked:
     return asked._replace(within=tuple(sorted(views)), services=names)
 
 
-def answer(table: UsageTable, asked: Asked, by: Sequence[str]) -> list[Used]:
-    """Return what was used, readers by their present names."""
-    found = used(table, asked, by)
-    names = names_of({each.by["reader"] for each in found if "reader" in by})
-    return [
-        each._replace(by=each.by | {"reader": names[each.by["reader"]]}) if "reader" in by else each
-        for each in found
-    ]
+def answer(table: UsageTable, asked: Asked, *questions: Question) -> list[list[Used]]:
+    """Return what was used, for each question; readers by their present names."""
+    found = list(answers(table, asked, questions))
+    readers = {each.by["reader"] for some in found for each in some if "reader" in each.by}
+    names = names_of(readers)
+    return [[_named(each, names) for each in some] for some in found]
+
+
+def _named(used: Used, names: Mapping[str, str]) -> Used:
+    if "reader" not in used.by:
+        return used
+    return used._replace(by=used.by | {"reader": names[used.by["reader"]]})
+
+
+def shown_days(kept_days: int) -> int:
+    """Return how far back is looked where nobody says: never farther than it is kept."""
+    return min(DEFAULT_DAYS, kept_days) or DEFAULT_DAYS
 
 
 def _by(text: str) -> list[str]:
@@ -108,7 +118,7 @@ def _by(text: str) -> list[str]:
 def _days(text: str, kept_days: int) -> int:
     """:raises BadFilter: no whole number of days that may be kept."""
     if not text:
-        return min(DEFAULT_DAYS, kept_days) or DEFAULT_DAYS
+        return shown_days(kept_days)
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:6]) <= MOST_DAYS:
         raise BadFilter(f"days={text[:SHOWN_LENGTH]!r}: write a whole number, 1 to {MOST_DAYS:,}.")
     return int(text)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from lib.connections import RedisUnavailable
+from lib.flushing import FLUSH_EVERY_SECONDS
 from materialization.edges.stores import usage_stream, usage_table
 from materialization.stores.usage_table import UsageTable
 from serving.usage.buffer import BUFFER
 from serving.usage.rows import SCHEMA
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 RETRY_EVERY_SECONDS = 1.0
 #: Held by the one thread that tries again.
@@ -28,6 +34,19 @@ def kept_for() -> timedelta:
 
 def stored_usage() -> UsageTable:
     return usage_table(SCHEMA)
+
+
+def counted_until(at: datetime) -> datetime | None:
+    """Return until when reads are stored, of those that were before ``at``; ask before reading.
+
+    None: Redis, where they wait, does not answer.
+    """
+    try:
+        waits = usage_stream().waits_since_ms() or 0
+    except RedisUnavailable:
+        return None
+    # Each process sends what it noted once a second.
+    return at - timedelta(milliseconds=waits, seconds=FLUSH_EVERY_SECONDS)
 
 
 def send() -> bool:

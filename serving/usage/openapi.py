@@ -55,13 +55,24 @@ _USED: dict[str, Any] = {
 }
 ANSWER: dict[str, Any] = {
     "type": "object",
-    "required": ["count", "next", "previous", "results", "since", "kept_days", "sees", "dropped"],
+    "required": [
+        "count",
+        "next",
+        "previous",
+        "results",
+        "since",
+        "counted_until",
+        "kept_days",
+        "sees",
+        "dropped",
+    ],
     "properties": {
         "count": _COUNT,
         "next": {**_TEXT, "nullable": True},
         "previous": {**_TEXT, "nullable": True},
         "results": {"type": "array", "items": _USED},
         "since": _INSTANT,
+        "counted_until": {**_INSTANT, "nullable": True},
         "kept_days": _COUNT,
         "sees": {**_TEXT, "enum": ["all", "own"]},
         "dropped": {**_COUNT, "nullable": True},

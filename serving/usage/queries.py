@@ -97,30 +97,72 @@ class Used(NamedTuple):
         return None
 
 
+class Question(NamedTuple):
+    """What is told apart (of ``BY``), of these versions only where any are named."""
+
+    by: Sequence[str]
+    versions: tuple[str, ...] | None = None
+
+
 def used(table: UsageTable, asked: Asked, by: Sequence[str]) -> list[Used]:
     """Return what was read, the most reads first, apart as ``by`` says (of ``BY``)."""
-    keys = [BY[each] for each in by]
-    is_apart, once = "feature" in by, _once(asked, by)
-    sums: list[pa.Table] = []
-    features: dict[tuple[Any, ...], set[str]] = {}
+    [found] = answers(table, asked, [Question(by)])
+    return found
+
+
+def answers(table: UsageTable, asked: Asked, questions: Sequence[Question]) -> Iterator[list[Used]]:
+    """Answer several questions of the reads that fit, which are looked through once."""
+    sums = []
+    for by, versions in questions:
+        told = asked if versions is None else asked._replace(versions=versions)
+        sums.append(_Sums(told, by))
     for rows in _rows(table, asked):
-        alike = _summed(_counted(rows, once), [*(key for key in keys if key != "feature"), _TEXT])
-        if not (is_apart or asked.feature):
-            for some in _exploded(alike.select([*keys, _TEXT])):
-                for *key, feature in _distinct(some, [*keys, "feature"]):
-                    features.setdefault(tuple(key), set()).add(feature)
-            sums = [_added(pa.concat_tables([*sums, alike.drop_columns([_TEXT])]), keys)]
-            continue
+        for (_, versions), each in zip(questions, sums, strict=True):
+            some = rows if versions is None else rows.filter(_of_versions(versions))
+            if some.num_rows:
+                each.add(some)
+    return (each.found() for each in sums)
+
+
+class _Sums:
+    """What one question has added up so far."""
+
+    def __init__(self, asked: Asked, by: Sequence[str]) -> None:
+        self._by, self._keys = by, [BY[each] for each in by]
+        self._feature, self._once = asked.feature, _once(asked, by)
+        self._sums: list[pa.Table] = []
+        self._features: dict[tuple[Any, ...], set[str]] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        apart = [key for key in self._keys if key != "feature"]
+        alike = _summed(_counted(rows, self._once), [*apart, _TEXT])
+        if not (self._feature or "feature" in self._by):
+            for some in _exploded(alike.select([*apart, _TEXT])):
+                for *key, feature in _distinct(some, [*apart, "feature"]):
+                    self._features.setdefault(tuple(key), set()).add(feature)
+            self._add(alike.drop_columns([_TEXT]))
+            return
         for some in _exploded(alike):
-            fitting = some.filter(pc.field("feature") == asked.feature) if asked.feature else some
+            name = self._feature
+            fitting = some.filter(pc.field("feature") == name) if name else some
             if fitting.num_rows:
-                parts = [*sums, fitting.select([*keys, *_NAMES])]
-                sums = [_added(pa.concat_tables(parts), keys)]
-    found = []
-    for row in (row for each in sums for row in each.to_pylist()):
-        names = [row["feature"]] if is_apart else [asked.feature] if asked.feature else None
-        found.append(_used(row, by, names or features[tuple(row[key] for key in keys)]))
-    return sorted(found, key=lambda each: (-each.reads, *map(str, each.by.values())))
+                self._add(fitting.select([*self._keys, *_NAMES]))
+
+    def _add(self, sums: pa.Table) -> None:
+        self._sums = [_added(pa.concat_tables([*self._sums, sums]), self._keys)]
+
+    def found(self) -> list[Used]:
+        rows = (row for each in self._sums for row in each.to_pylist())
+        found = [_used(row, self._by, self._named(row)) for row in rows]
+        return sorted(found, key=lambda each: (-each.reads, *map(str, each.by.values())))
+
+    def _named(self, row: dict[str, Any]) -> Iterable[str]:
+        """Return the features of a row of sums."""
+        if "feature" in self._by:
+            return [row["feature"]]
+        if self._feature:
+            return [self._feature]
+        return self._features[tuple(row[key] for key in self._keys)]
 
 
 def _rows(table: UsageTable, asked: Asked) -> Iterator[pa.Table]:
@@ -190,8 +232,7 @@ def _fitting(asked: Asked) -> pc.Expression:
     if asked.readers:
         found &= pc.field("reader").isin(list(asked.readers))
     if asked.versions is not None:
-        name = pc.binary_join_element_wise(pc.field("feature_view"), pc.field("version"), "@")
-        found &= name.isin(pa.array(asked.versions, pa.string()))
+        found &= _of_versions(asked.versions)
     if asked.within is not None:
         found &= pc.field("feature_view").isin(pa.array(asked.within, pa.string()))
     if asked.views is not None:
@@ -199,6 +240,11 @@ def _fitting(asked: Asked) -> pc.Expression:
             pc.field("reader") == asked.own
         )
     return found
+
+
+def _of_versions(versions: Sequence[str]) -> pc.Expression:
+    name = pc.binary_join_element_wise(pc.field("feature_view"), pc.field("version"), "@")
+    return name.isin(pa.array(versions, pa.string()))
 
 
 def _exploded(rows: pa.Table) -> Iterator[pa.Table]:

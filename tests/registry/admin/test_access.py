@@ -236,7 +236,7 @@ def test_a_version_walks_its_whole_life_from_its_page(as_, waiting, settings):
     steward = as_("steward")
     act(steward, FeatureViewVersion.objects.get(pk=waiting.pk), "approve")
     make_ready(waiting)
-    for until, said in (("soon", "until 'soon': write an instant"), ("2020-01-01", "after now")):
+    for until, said in (("soon", "Until 'soon': write an instant"), ("2020-01-01", "after now")):
         assert said in unescape(act(steward, waiting, "deprecate", until=until).text)
         assert state(waiting) == State.APPROVED
     end = (timezone.now() + timedelta(days=9)).replace(second=0, microsecond=0)

@@ -14,7 +14,7 @@ from serving.choices import Door
 from serving.usage import buffer as buffers
 from serving.usage.buffer import Buffer
 from serving.usage.noting import Answers, Read, Reading, merged
-from serving.usage.queries import Asked, used
+from serving.usage.queries import Asked, Question, answers, used
 from serving.usage.rows import SCHEMA, rows_of
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -73,6 +73,9 @@ def test_a_call_counts_once_for_each_of_what_is_told_apart(table, by, seed):
     )
     assert {each.percentile(0.99) for each in found} == {0.005}
     assert {sum(each.within) - each.reads for each in found} == {0}
+    questions = [Question(by.split(",")), Question(["view"], VERSIONS[:1])]
+    of_version = used(table, ASKED._replace(versions=VERSIONS[:1]), ["view"])
+    assert list(answers(table, ASKED, questions)) == [found, of_version]
 
 
 def test_of_one_view_or_version_a_call_counts_that_reads_it_beside_others(table):

@@ -6,14 +6,17 @@ from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import strip_tags
 
+from lib.connections import get_redis
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.stores.usage_table import UsageTable
 from registry.catalogue.facts import facts_of
 from registry.models import FeatureService, FeatureViewVersion
 from registry.operations.lifecycle.releases import deprecate_version
 from serving.models import LastRead, StoreLook
+from serving.usage.edges import counted_until
 from serving.usage.standing import SINCE
 from tests import factories
 from tests.serving.online_world import ask, committed
@@ -68,13 +71,47 @@ def test_a_consumer_sees_own_reads_alone(client, as_, cast, read, stored):
 
 
 @pytest.mark.parametrize(
-    ("days", "words"),
-    [(45, "Nobody has read this for 30 days."), (3, "which is not yet 30 days")],
+    ("days", "kept", "words"),
+    [
+        (45, 90, "Nobody has read this for 30 days."),
+        (45, 7, "Nobody has read this for 7 days."),
+        (3, 90, "which is not yet 30 days"),
+        (3, 7, "which is not yet 7 days"),
+    ],
 )
-def test_what_nobody_reads_says_since_when(as_, read, now, days, words):
+def test_what_nobody_reads_says_since_when(as_, read, now, settings, days, kept, words):
+    settings.USAGE_DAYS = kept
     noted_for(days, now)
 
-    assert words in text_of(as_("author"), feature_url(read, "conv_rate"))
+    said = text_of(as_("author"), feature_url(read, "conv_rate"))
+
+    assert words in said
+    assert f"the last {min(30, kept)} days, counted until {timezone.now():%Y-%m-%d}" in said
+
+
+def test_what_waits_to_be_counted_is_not_said_to_be_nobodys(as_, version, stored):
+    """An hour ago somebody sent what no worker has stored yet: of later reads nothing is known."""
+    now = timezone.now()
+    sent = int((now - timedelta(hours=1)).timestamp() * 1000)
+    get_redis().xadd(b"a:{usage}:log", {"d": b"\x90"}, id=f"{sent}-0")
+    noted_for(0, now)
+
+    assert counted_until(now) < now - timedelta(minutes=59)
+    said = text_of(as_("author"), feature_url(version, "avg_daily_trips"))
+    assert "No read is counted yet." in said
+
+    stored()
+    assert counted_until(now) > now - timedelta(seconds=30)
+
+
+def test_a_panel_looks_through_the_reads_once(as_, cast, read, monkeypatch):
+    looked, batches = [], UsageTable.batches
+    monkeypatch.setattr(UsageTable, "batches", lambda *told: looked.append(told) or batches(*told))
+
+    as_("author").get(feature_url(read, "avg_daily_trips"))
+    as_("owner").get(reverse("admin:registry_project_change", args=[cast.project.pk]))
+
+    assert len(looked) == 2
 
 
 def test_a_services_page_says_who_asked_for_it(client, as_, cast, token, version, stored):
