@@ -1,33 +1,39 @@
-"""Who read a view's features lately, as an app above knows: for the packet of a change.
+"""Who read a view's features lately, as an app above knows: numbers in packets, people on pages.
 
-The registry knows nothing of reads: that app registers what does when it starts. Not for what names
-a view's features (``queries.services_using``), whether anybody reads it or not.
+The registry knows nothing of reads: that app registers what does when it starts. A packet is sealed
+for ever, so it has how many read a version; who they are is asked when somebody looks, for as long
+as that is kept (docs/decisions/0079). Not for what names a view's features
+(``queries.services_using``), whether anybody reads it or not.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from registry import access
 from registry.choices import Right
 from registry.models.names import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.contrib.auth.models import AnonymousUser, User
 
     from registry.models import FeatureView
 
-    RecentReaders = Callable[[FeatureView, datetime], Iterable["RecentReader"]]
-
-#: What a packet has of them: the latest.
+#: What a packet or a page has of them: the latest.
 MOST_NAMED = 50
 #: With one of these rights on a view somebody is told who reads it.
 MAY_SEE = (Right.VIEW_AUDITENTRY, Right.CHANGE_FEATUREVIEW)
 
-_known: list[RecentReaders] = []
+
+class ReadVersion(NamedTuple):
+    """One version, how many read any of its features, and when one of them did last."""
+
+    version: str
+    readers: int
+    last_read_at: datetime
 
 
 class RecentReader(NamedTuple):
@@ -39,18 +45,25 @@ class RecentReader(NamedTuple):
     last_read_at: datetime
 
 
-def register(readers: RecentReaders) -> None:
-    if readers not in _known:
-        _known.append(readers)
+class Reads(Protocol):
+    """What knows of reads: each answer has the latest, ``MOST_NAMED`` at most."""
+
+    def versions(self, view: FeatureView, at: datetime) -> Iterable[ReadVersion]: ...
+
+    def readers(self, view: FeatureView, at: datetime) -> Iterable[RecentReader]: ...
+
+
+_known: list[Reads] = []
+
+
+def register(reads: Reads) -> None:
+    if reads not in _known:
+        _known.append(reads)
 
 
 def for_packet(view: FeatureView, at: datetime) -> list[dict[str, Any]]:
-    """Return who read the view lately, the latest first, as a packet has it: nobody by name."""
-    found = [each for readers in _known for each in readers(view, at)]
-    latest = sorted(found, key=lambda each: each.last_read_at, reverse=True)[:MOST_NAMED]
-    return [
-        each._asdict() | {"last_read_at": each.last_read_at.date().isoformat()} for each in latest
-    ]
+    """Return which versions were read lately and by how many, as a packet has it: nobody."""
+    return [_line(each) for reads in _known for each in reads.versions(view, at)]
 
 
 def may_see(user: User | AnonymousUser, view: FeatureView) -> bool:
@@ -58,8 +71,12 @@ def may_see(user: User | AnonymousUser, view: FeatureView) -> bool:
     return any(rights.can(right, view) for right in MAY_SEE)
 
 
-def shown(packet: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what a packet has of them, by their present names, for those who may see."""
-    found = packet.get("read_by", [])
-    names = names_of({each["reader"] for each in found})
-    return [{**each, "reader": names[each["reader"]]} for each in found]
+def named(view: FeatureView, at: datetime) -> list[dict[str, Any]]:
+    """Return who read the view lately by their present names, for those who may see."""
+    found = [each for reads in _known for each in reads.readers(view, at)]
+    names = names_of({each.reader for each in found})
+    return [_line(each) | {"reader": names[each.reader]} for each in found]
+
+
+def _line(each: ReadVersion | RecentReader) -> dict[str, Any]:
+    return each._asdict() | {"last_read_at": each.last_read_at.date().isoformat()}

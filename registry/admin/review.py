@@ -60,7 +60,8 @@ DONE = {
 #: What people without staff rights find no button for.
 READ_ONLY: dict[str, Any] = {
     "may_comment": False, "could_ask": [], "steps": [], "may_decide": False,
-    "may_retire": False, "may_deprecate": False, "barred": "", "may_look": False, "look_barred": "", "may_break": False,
+    "may_retire": False, "may_deprecate": False, "barred": "", "may_look": False,
+    "look_barred": "", "may_break": False,
 }  # fmt: skip
 
 

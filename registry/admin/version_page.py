@@ -33,7 +33,7 @@ from registry.operations.lifecycle.packets import files_since
 from registry.operations.registration.reads import in_the_way
 from registry.operations.registration.registered import registered_one
 from registry.queries import consumers_of
-from registry.recent_readers import may_see, shown
+from registry.recent_readers import may_see, named
 from registry.remembered import held_to, lowered
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
@@ -104,7 +104,7 @@ def version_context(
         "features": feature_rows(spec.features, base.spec.features if base else None),
         "people": _people(version),
         "services": _services(version),
-        "read_by": _read_by(version, user),
+        **_read_by(version, user),
         "consumers": consumers_of(version),
         "breaks": [] if version.state == State.RETIRED else services_broken_by(version),
         "registered": registered_one(version.feature_view),
@@ -185,9 +185,18 @@ def _services(version: FeatureViewVersion) -> list[dict[str, Any]]:
     ]
 
 
-def _read_by(version: FeatureViewVersion, user: Any) -> list[dict[str, Any]]:
-    """Return who read the view before the submission, for those who may see that."""
-    return shown(version.packet) if may_see(user, version.feature_view) else []
+def _read_by(version: FeatureViewVersion, user: Any) -> dict[str, Any]:
+    """Return how many read the view before the submission, and who did lately.
+
+    For those who may see that.
+    """
+    view = version.feature_view
+    if not may_see(user, view):
+        return {}
+    return {
+        "read_before": version.packet.get("read_by", []),
+        "read_by": named(view, timezone.now()),
+    }
 
 
 def _history(request: HttpRequest, version: FeatureViewVersion) -> list[AuditEntry] | None:

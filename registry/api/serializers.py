@@ -33,7 +33,6 @@ from registry.breakage import service_problems
 from registry.evidence import decided_on, evidence_of, shown_parts
 from registry.glass import mark_output
 from registry.operations.registration.reads import waits_for
-from registry.recent_readers import shown
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.differences import Difference
 from registry.spec.line_changes import unified
@@ -166,10 +165,12 @@ def version_output(version: FeatureViewVersion) -> VersionAnswer:
     }
 
 
-def review_output(version: FeatureViewVersion, sight: Sight, *, readers: bool) -> ReviewAnswer:
+def review_output(
+    version: FeatureViewVersion, sight: Sight, *, readers: list[dict[str, Any]] | None
+) -> ReviewAnswer:
     """Describe what there is to decide on; values of the data for those who may read them.
 
-    ``readers``: whether it is told who read the view.
+    ``readers``: who read the view lately; None where that is not told, and not how many did.
     """
     packet = {key: value for key, value in version.packet.items() if key != "read_by"}
     evidence = evidence_of(version)
@@ -181,8 +182,8 @@ def review_output(version: FeatureViewVersion, sight: Sight, *, readers: bool) -
         "break_glass": mark_output(version),
         # The packet, which is hashed, names people by pseudonyms.
         "submitted_by": version.submitted_by.get_username() if version.submitted_by else None,
-        "packet": version.packet if readers else packet,
-        "read_by": shown(version.packet) if readers else [],
+        "packet": packet if readers is None else version.packet,
+        "read_by": readers or [],
         "packet_hash": now,
         "evidence": _evidence_output(evidence, sight) if evidence else None,
         "changes": [change_output(Difference(**each)) for each in version.packet.get("diff", ())],

@@ -32,7 +32,7 @@ from registry.glass import GLASS
 from registry.looking import get_looking
 from registry.newest import NEWEST_FIRST
 from registry.operations.lifecycle.actions import OPERATIONS
-from registry.recent_readers import may_see
+from registry.recent_readers import may_see, named
 from registry.words import DOING
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ class ReviewAPI(API):
     @extend_schema(operation_id="get_review", responses=answers(ReviewAnswer))
     def get(self, request: Request, project: str, name: str, version: str) -> Response:
         found = access.access_version(request.user, project, name, version)
-        sight = sight_of(request.user, found, at=timezone.now())
-        readers = may_see(request.user, found.feature_view)
+        at = timezone.now()
+        sight = sight_of(request.user, found, at=at)
+        may_know = may_see(request.user, found.feature_view)
+        readers = named(found.feature_view, at) if may_know else None
         return Response(review_output(found, sight, readers=readers))
 
 

@@ -15,7 +15,7 @@ from lib.instants import timestamp
 from registry import recent_readers
 from registry.catalogue import facts
 from registry.choices import SERVED_STATES
-from registry.recent_readers import RecentReader
+from registry.recent_readers import ReadVersion, RecentReader
 from serving.models import LastRead, StoreLook
 from serving.usage.edges import is_noted, kept_for
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SINCE = "usage, first"
 #: After so many days it is remarked upon that nobody reads something.
 UNREAD_DAYS = 30
+_NUMBER = ("version__major", "version__minor", "version__patch")
 
 
 def noted_since(at: datetime) -> datetime:
@@ -38,27 +39,39 @@ def noted_since(at: datetime) -> datetime:
 
 def register() -> None:
     facts.register(version_usage)
-    recent_readers.register(readers_of)
+    recent_readers.register(_READS)
 
 
-def readers_of(view: FeatureView, at: datetime) -> list[RecentReader]:
-    """Return who read a view's features in ``UNREAD_DAYS``, of each version when last."""
-    since = at - timedelta(days=UNREAD_DAYS)
-    found = (
-        LastRead.objects.filter(version__feature_view=view, read_at__gte=since)
-        .values("reader", "version__major", "version__minor", "version__patch")
-        .annotate(features=Count("feature"), last=Max("read_at"))
-        .order_by("-last")[: recent_readers.MOST_NAMED]
-    )
-    return [
-        RecentReader(
-            row["reader"],
-            f"{row['version__major']}.{row['version__minor']}.{row['version__patch']}",
-            row["features"],
-            row["last"],
+class _RecentReads:
+    """The reads of ``UNREAD_DAYS``, or of as long as they are kept."""
+
+    def versions(self, view: FeatureView, at: datetime) -> list[ReadVersion]:
+        counts = Count("reader", distinct=True)
+        found = self._latest(view, at, count=counts)
+        return [ReadVersion(_number(row), row["count"], row["last"]) for row in found]
+
+    def readers(self, view: FeatureView, at: datetime) -> list[RecentReader]:
+        found = self._latest(view, at, "reader", count=Count("feature"))
+        return [
+            RecentReader(row["reader"], _number(row), row["count"], row["last"]) for row in found
+        ]
+
+    @staticmethod
+    def _latest(view: FeatureView, at: datetime, *apart: str, count: Count) -> Any:
+        since = at - min(timedelta(days=UNREAD_DAYS), kept_for())
+        return (
+            LastRead.objects.filter(version__feature_view=view, read_at__gte=since)
+            .values(*apart, *_NUMBER)
+            .annotate(count=count, last=Max("read_at"))
+            .order_by("-last", *apart, *_NUMBER)[: recent_readers.MOST_NAMED]
         )
-        for row in found
-    ]
+
+
+def _number(row: dict[str, Any]) -> str:
+    return ".".join(str(row[part]) for part in _NUMBER)
+
+
+_READS = _RecentReads()
 
 
 def version_usage(versions: Sequence[FeatureViewVersion]) -> dict[int, dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""The packet of a change has who read the view lately, told to those who may know."""
+"""The packet of a change has how many read the view; who does is told to those who may know."""
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from registry.models import FeatureViewVersion
 from registry.models.names import pseudonym_of
 from registry.operations.lifecycle import submissions
 from serving.models import LastRead
+from serving.usage.duties import _tidy
 from tests import factories
 from tests.serving.online_world import ask, committed
 
@@ -48,17 +50,25 @@ def review(client, user) -> dict:
     return client.get(REVIEW, headers=headers).json()
 
 
-def test_a_packet_names_by_pseudonym_who_read_it_lately(client, cast, change):
-    line = {
-        "version": "1.0.0",
-        "features": 1,
-        "last_read_at": timezone.now().date().isoformat(),
-    }
-    assert change.packet["read_by"] == [{"reader": pseudonym_of(cast.consumer), **line}]
+def test_a_packet_counts_who_read_it_lately_and_names_nobody(client, cast, change):
+    line = {"version": "1.0.0", "last_read_at": timezone.now().date().isoformat()}
+    assert change.packet["read_by"] == [{"readers": 1, **line}]
+    assert pseudonym_of(cast.consumer) not in json.dumps(change.packet)
 
-    assert review(client, cast.steward)["read_by"] == [{"reader": "consumer", **line}]
+    seen = review(client, cast.steward)
+    assert seen["read_by"] == [{"reader": "consumer", "features": 1, **line}]
+    assert seen["packet"] == change.packet
     hidden = review(client, cast.consumer)
     assert (hidden["read_by"], "read_by" in hidden["packet"]) == ([], False)
+
+
+def test_who_read_it_is_told_for_as_long_as_that_is_kept(client, cast, change, settings, now):
+    settings.USAGE_DAYS = 7
+    _tidy(now + timedelta(days=9))
+
+    seen = review(client, cast.steward)
+
+    assert (seen["read_by"], seen["packet"]) == ([], change.packet)
 
 
 def test_the_page_of_a_review_says_it(as_, change):
@@ -67,5 +77,7 @@ def test_the_page_of_a_review_says_it(as_, change):
     def said(who):
         return " ".join(strip_tags(as_(who).get(url).text.replace("<", " <")).split())
 
+    assert "before it was submitted: 1.0.0 by 1 reader." in said("steward")
     assert "consumer 1.0.0, 1 feature, last on" in said("steward")
     assert "Read in the 30 days before" not in said("consumer")
+    assert "Read lately" not in said("consumer")
