@@ -42,6 +42,10 @@ class Rate(NamedTuple):
     seconds: int
 
 
+#: Of whom something is counted.
+Counting = tuple[Rate, tuple[str, ...]]
+
+
 class Counted(NamedTuple):
     """The how-manieth of its period something was, of how many."""
 
@@ -101,7 +105,7 @@ def count(rate: Rate, who: tuple[str, ...], *, at: datetime) -> Counted:
     return counted
 
 
-def tally(numbers: Mapping[tuple[Rate, tuple[str, ...]], int], *, at: datetime) -> None:
+def tally(numbers: Mapping[Counting, int], *, at: datetime) -> None:
     """Keep so many more of each as what is over a limit of none, for whoever takes that up.
 
     All of it is kept before any is handed over: whatever that meets, nothing is lost.

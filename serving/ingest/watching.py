@@ -17,7 +17,7 @@ from django.utils import timezone
 from lib import rates
 from lib.flushing import Flusher
 from lib.metrics import Counter, Histogram, unharmed
-from lib.rates import Rate
+from lib.rates import Counting, Rate
 from registry.models import Project
 from registry.trail import excess
 
@@ -87,7 +87,7 @@ class Watch:
             for (name, _, project, _to), rows in found.items():
                 if rows:
                     ROWS.labels(project, "taken" if name == PUSHED else "refused").inc(rows)
-        told = {
+        told: dict[Counting, int] = {
             (Rate(name, 0, settings.PUSHES_TOLD_SECONDS), (str(user_id), project, to)): rows
             for (name, user_id, project, to), rows in found.items()
             if rows

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from lib import rates
-from lib.rates import Rate
+from lib.rates import Counting, Rate
 from registry.models import Project
 from registry.trail import excess
 
@@ -42,7 +42,9 @@ class SensitiveRead(NamedTuple):
 def note_reads(reads: Mapping[SensitiveRead, int], *, at: datetime) -> None:
     """Count reads, which the entry of their period will have."""
     rate = Rate(SENSITIVE_READS, 0, settings.SENSITIVE_READS_SECONDS)
-    counts = {(rate, (str(read[0]), *read[1:])): number for read, number in reads.items()}
+    counts: dict[Counting, int] = {
+        (rate, (str(read[0]), *read[1:])): number for read, number in reads.items()
+    }
     rates.tally(counts, at=at)
 
 
