@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from registry.catalogue.snippets import Snippet, register
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from registry.catalogue.snippets import Wanted
 
@@ -33,11 +33,11 @@ def announce() -> None:
 
 
 def ways_to_read(wanted: Wanted) -> Iterator[Snippet]:
-    """Yield every way, the nearest to a model first; of what is not stored there is none."""
-    if wanted.is_stored and wanted.is_online:
+    """Yield every way, the nearest to a model first; of what does not answer there is none."""
+    if wanted.answers and wanted.is_online:
         yield _online(wanted)
         yield _curl(wanted)
-    if wanted.is_stored:
+    if wanted.answers:
         yield _training_set(wanted)
 
 
@@ -52,9 +52,10 @@ def _online(wanted: Wanted) -> Snippet:
     text = (
         "from assay import FeatureStore\n\n"
         f"store = FeatureStore(project={wanted.project!r})\n"
+        f"{_request_words(wanted)}"
         "answer = store.get_online_features(\n"
         f"    {_asked(wanted)},\n"
-        f"    entity_rows=[{_example(wanted.keys)}],\n"
+        f"    entity_rows=[{_example(wanted)}],\n"
         ")\n"
         "print(answer.to_dict())\n"
     )
@@ -62,7 +63,7 @@ def _online(wanted: Wanted) -> Snippet:
 
 
 def _curl(wanted: Wanted) -> Snippet:
-    body: dict[str, Any] = {"entities": {k: [v] for k, v in _example(wanted.keys).items()}}
+    body: dict[str, Any] = {"entities": {k: [v] for k, v in _example(wanted).items()}}
     if wanted.service:
         body["feature_service"] = wanted.service
     else:
@@ -79,12 +80,13 @@ def _curl(wanted: Wanted) -> Snippet:
 
 
 def _training_set(wanted: Wanted) -> Snippet:
-    values = _example(wanted.keys).items()
+    values = _example(wanted).items()
     frame = "".join(f"    {name!r}: [{value!r}],\n" for name, value in values)
     text = (
         "from datetime import UTC, datetime\n\n"
         "from assay import FeatureStore\n\n"
         f"store = FeatureStore(project={wanted.project!r})\n"
+        f"{_request_words(wanted)}"
         f"frame = {{\n{frame}"
         "    'event_timestamp': [datetime(2026, 1, 31, tzinfo=UTC)],\n}\n"
         f"job = store.get_historical_features(frame, {_asked(wanted)})\n"
@@ -93,5 +95,12 @@ def _training_set(wanted: Wanted) -> Snippet:
     return Snippet("Python, training set", "values as they were known at each time", text)
 
 
-def _example(keys: Mapping[str, str]) -> dict[str, Any]:
-    return {name: EXAMPLES.get(kind, "a") for name, kind in keys.items()}
+def _request_words(wanted: Wanted) -> str:
+    """Return a line that says which values are not found by the keys, and their types."""
+    typed = ", ".join(f"{name} ({kind})" for name, kind in wanted.request.items())
+    return f"# computed with what each row brings: {typed}\n" if typed else ""
+
+
+def _example(wanted: Wanted) -> dict[str, Any]:
+    brought = {**wanted.keys, **wanted.request}
+    return {name: EXAMPLES.get(kind, "a") for name, kind in brought.items()}

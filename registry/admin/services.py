@@ -13,6 +13,7 @@ from registry.admin.addresses import named_url
 from registry.admin.base import ScopedAdmin
 from registry.admin.feature_page import lineage_context
 from registry.admin.filters import ProjectFilter
+from registry.catalogue.named import brought_by
 from registry.catalogue.snippets import Wanted, snippets
 from registry.lineage import graph_of
 from registry.lineage_graph import Key, NodeKind
@@ -41,13 +42,15 @@ def _counted(lines: Sequence[MemberHealth]) -> list[tuple[str, int]]:
 def _snippets(
     request: HttpRequest, service: FeatureService, lines: Sequence[MemberHealth]
 ) -> list[Snippet]:
-    specs = [each.version.spec for each in lines if each.version is not None]
+    read = [(each.version, each.member.feature) for each in lines if each.version is not None]
+    brought = brought_by(service.project, read)
     wanted = Wanted(
         project=service.project.name,
         base_url=request.build_absolute_uri("/").rstrip("/"),
-        keys={key.name: str(key.value_type) for spec in specs for key in spec.join_keys},
-        is_stored=bool(specs) and all(spec.transform.is_stored for spec in specs),
-        is_online=all(spec.view.online for spec in specs),
+        keys=brought.keys,
+        request=brought.request,
+        answers=bool(read),
+        is_online=all(version.spec.view.online for version, _ in read),
         service=service.name,
     )
     return snippets(wanted)

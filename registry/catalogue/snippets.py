@@ -5,6 +5,7 @@ Not for reading it, nor for the page that shows them (``admin.feature_page``).
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
@@ -26,16 +27,17 @@ class Snippet(NamedTuple):
 class Wanted(NamedTuple):
     """What is read: a feature by its reference or all of a service, by which keys and from where.
 
-    ``keys`` has their types by name.
+    ``keys`` has their types by name, ``request`` those of the values that each request brings.
     """
 
     project: str
     base_url: str
     keys: Mapping[str, str]
     is_online: bool = True
-    is_stored: bool = True
+    answers: bool = True
     reference: str = ""
     service: str = ""
+    request: Mapping[str, str] = MappingProxyType({})
 
 
 _ways: list[Ways] = []

@@ -9,6 +9,7 @@ import pytest
 
 from registry.catalogue.named import wanted_of
 from registry.catalogue.snippets import snippets
+from registry.models import FeatureService
 from registry.operations.lifecycle import releases
 from tests import factories
 from tests.serving import historical_world, online_world
@@ -263,6 +264,21 @@ def test_its_page_says_how_it_is_read(cast, stored):
 
     assert [each.title for each in found] == ["Python", "curl", "Python, training set", "YAML"]
     assert "entity_rows=[{'driver_id': 1001, 'fare': 1.5}]" in found[0].text
+    assert "# computed with what each row brings: fare (float64)\n" in found[0].text
+    assert "    'fare': [1.5],\n" in found[2].text
+
+
+def test_the_page_of_a_service_shows_what_a_request_brings(cast, as_, stored):
+    approve(cast)
+    service = "{kind: FeatureService, name: eta, features: ['ride_risk:*']}"
+    with committed():
+        factories.apply(service, cast)
+    pk = FeatureService.objects.get(name="eta").pk
+
+    page = as_("steward").get(f"/admin/registry/featureservice/{pk}/change/").content.decode()
+
+    assert "computed with what each row brings: fare (float64), seen (timestamp)" in page
+    assert "&#x27;seen&#x27;: [&#x27;2026-01-31T00:00:00Z&#x27;]" in page
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
