@@ -46,6 +46,7 @@ hypothesis.settings.load_profile("assay")
 def pytest_configure() -> None:
     # An xdist worker that inherited this would read the settings before its own conftest.
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+    gc.disable()  # until all is collected: nothing of it is garbage
     serve_others()  # what tests do is done as a server does it, but where one says ``at_shell``
 
 
@@ -61,6 +62,7 @@ def pytest_collection_finish() -> None:
     """What was collected and imported stays: looking through it again for garbage finds none."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

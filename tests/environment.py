@@ -12,8 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import django
-from django.conf import settings
+# Whatever the machine says: every process of a session would compile the project anew, and pytest
+# rewrite every test.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+import django  # noqa: E402
+from django.conf import settings  # noqa: E402
 
 if "featurestore_project.settings" in sys.modules:
     raise RuntimeError(
