@@ -89,10 +89,15 @@ def _content(spec: VersionSpec, feature: FeatureSpec) -> dict[str, Any]:
 
 
 class Fitted(NamedTuple):
-    """What one encoding is fitted to, and how many rows its range had."""
+    """What one encoding is fitted to, and how many rows its range had.
+
+    ``rows_of``: the version whose table had them by ``fitted_at``; empty: the source itself.
+    """
 
     parameters: Parameters
     rows: int
+    rows_of: str
+    fitted_at: datetime | None
 
 
 def fittings_of(spec: VersionSpec) -> dict[str, Fitted]:
@@ -100,7 +105,12 @@ def fittings_of(spec: VersionSpec) -> dict[str, Fitted]:
     if not spec.fittings:
         return {}
     there = Fitting.objects.filter(identity__in=spec.fittings.values()).exclude(parameters="")
-    read = {each.identity: Fitted(tuple(json.loads(each.parameters)), each.rows) for each in there}
+    read = {
+        each.identity: Fitted(
+            tuple(json.loads(each.parameters)), each.rows, each.rows_of, each.fitted_at
+        )
+        for each in there
+    }
     return {name: read[known] for name, known in spec.fittings.items() if known in read}
 
 
@@ -158,8 +168,13 @@ def keep(
     *,
     rows: Mapping[str, int],
     at: datetime,
+    rows_of: str = "",
 ) -> None:
-    """Store what was found out; what another worker stored meanwhile stays."""
+    """Store what was found out; what another worker stored meanwhile stays.
+
+    ``rows_of`` as in ``Fitted``.
+    """
     for name, parameters in fitted.items():
         waiting = Fitting.objects.filter(identity=spec.fittings[name], parameters="")
-        waiting.update(parameters=canonical_json(list(parameters)), rows=rows[name], fitted_at=at)
+        found = canonical_json(list(parameters))
+        waiting.update(parameters=found, rows=rows[name], rows_of=rows_of, fitted_at=at)

@@ -174,9 +174,9 @@ def _show_evidence(context: Context, evidence: Mapping[str, Any]) -> None:
     fits = parts.get("fit", {}).get("facts", {}).get("features", {})
     rows = [{"feature": name, **facts} for name, facts in fits.items()]
     if rows:
-        context.out.table(
-            rows, ("feature", "encoding", "rows"), title="what encodings are fitted on"
-        )
+        columns = ["feature", "encoding", "rows"]
+        columns += ["rows_of"] if any("rows_of" in row for row in rows) else []
+        context.out.table(rows, tuple(columns), title="what encodings are fitted on")
     for name in ("leakage", "cost"):
         if facts := parts[name].get("facts"):
             context.out.line(f"\n{name}", "bold")

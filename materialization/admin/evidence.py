@@ -53,11 +53,15 @@ class FeatureLine(NamedTuple):
 
 
 class FitLine(NamedTuple):
-    """One encoding, how many rows it was fitted on, and to what, step by step."""
+    """One encoding, how many rows it was fitted on, and to what, step by step.
+
+    ``rows_of``: the version that had stored them; empty: they are the source's own.
+    """
 
     name: str
     encoding: str
     rows: int
+    rows_of: str
     parameters: list[str]
 
 
@@ -116,7 +120,7 @@ def fit_lines(version: FeatureViewVersion, part: Part) -> Iterator[FitLine]:
             for step, own in zip(steps, values.get(name, ()), strict=False)
             if own
         ]
-        yield FitLine(name, facts["encoding"], facts["rows"], said)
+        yield FitLine(name, facts["encoding"], facts["rows"], facts.get("rows_of", ""), said)
 
 
 def _briefly(value: Any) -> str:

@@ -23,6 +23,7 @@ from materialization.compute.read_files import no_files, with_read_files
 from materialization.compute.staging import staged
 from materialization.errors import TEMP_PREFIX, EngineLimitExceeded
 from materialization.finding.fetching import no_fetch
+from materialization.sources.inputs import StoredRows
 
 if TYPE_CHECKING:
     import contextlib
@@ -73,6 +74,8 @@ class Sandboxed:
             return child.survey(here.job, self._limits, watch=watch)
 
     def fit(self, job: FitJob, *, watch: Watch) -> Fit:
+        if isinstance(job.source, StoredRows):
+            self._bring(job.source.paths)
         with self._staged(job, watch) as here:
             return child.fit(here.job, self._limits, watch=watch)
 

@@ -5,26 +5,48 @@ Not for how a step is fitted (``transforms.encoding``) or where it is kept (``re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from django.conf import settings
 
+from lib.errors import Unavailable
+from materialization.arrived import Keepers
 from materialization.compute.jobs import FitJob
+from materialization.edges.stores import offline_store, push_log
 from materialization.errors import FitFailed
+from materialization.queries import table_at
+from materialization.runner.draining import drain
+from materialization.sources.inputs import StoredRows
 from registry.evidence import computed, not_applicable
 from registry.fittings import fitted_of, fittings_of, keep, kept_bytes, lacking
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from materialization.arrived import Arrived
+    from materialization.compute.reports import Fit
     from materialization.quality.evidence.trial import Bounds, Subject
-    from registry.models import FeatureViewVersion
+    from registry.fittings import Fitted
+    from registry.models import FeatureTable, FeatureViewVersion
+    from registry.spec.version_spec import VersionSpec
 
 #: What one person's undecided submissions may take of a project's room, so that others have some.
 _SHARE = 4
 #: Why there is nothing of it.
 NONE_FITTED = "none of its features has an encoding that is fitted."
+
+
+class PushedRowsWait(Unavailable):
+    code = "pushed_rows_wait"
+
+
+class _Fits(NamedTuple):
+    """What is fitted on the same rows; ``rows_of``: whose table has them, None: the source."""
+
+    job: FitJob
+    rows_of: Arrived | None = None
 
 
 def fit_submission(
@@ -39,19 +61,83 @@ def fit_submission(
         return not_applicable(NONE_FITTED)
     if names := lacking(spec):
         _require_room(version)
-        kept = sum(len(msgspec.json.encode(each)) for each in fitted_of(spec).values())
-        job = FitJob(spec, source, tuple(names), kept)
-        made = bounds.engine.fit(job, watch=bounds.watch)
-        keep(spec, made.parameters, rows=made.rows, at=at)
+        whole = _Fits(FitJob(spec, source, tuple(names)))
+        each = _arrived(version, spec, names) if spec.is_pushed else [whole]
+        for fits, made in _fitted(each, spec, bounds):
+            rows_of = "" if fits.rows_of is None else str(fits.rows_of.version)
+            keep(spec, made.parameters, rows=made.rows, rows_of=rows_of, at=at)
     there = fittings_of(spec)
     if lacking(spec):
         raise FitFailed("it came back from review while it was fitted; submit it again.")
     facts = {
-        each.name: {"encoding": each.encoded, "rows": there[each.name].rows}
+        each.name: {"encoding": each.encoded, **_rows_told(there[each.name])}
         for each in spec.fitted_features
     }
     values = {name: list(each.parameters) for name, each in there.items()}
     return computed({"features": facts}, values)
+
+
+def _rows_told(fitted: Fitted) -> dict[str, Any]:
+    if not fitted.rows_of:
+        return {"rows": fitted.rows}
+    until = fitted.fitted_at.isoformat() if fitted.fitted_at is not None else None
+    return {"rows": fitted.rows, "rows_of": fitted.rows_of, "stored_until": until}
+
+
+def _fitted(each: Sequence[_Fits], spec: VersionSpec, bounds: Bounds) -> list[tuple[_Fits, Fit]]:
+    """Fit all of them, or none: the caller keeps what is returned."""
+    kept = sum(len(msgspec.json.encode(known)) for known in fitted_of(spec).values())
+    found = []
+    for fits in each:
+        job = msgspec.structs.replace(fits.job, kept_bytes=kept)
+        try:
+            made = bounds.engine.fit(job, watch=bounds.watch)
+        except FitFailed as exc:
+            if fits.rows_of is None:
+                raise
+            said = f"{exc.message} Its rows are those that {fits.rows_of.version} has stored."
+            raise FitFailed(said) from exc
+        kept += len(msgspec.json.encode(made.parameters))
+        found.append((fits, made))
+    return found
+
+
+def _arrived(version: FeatureViewVersion, spec: VersionSpec, names: Sequence[str]) -> list[_Fits]:
+    """Return what is fitted on rows that came before: those of one table are read together.
+
+    :raises FitFailed: nobody has them as they came.
+    :raises PushedRowsWait: some are not in the offline store yet.
+    """
+    keepers = Keepers(spec, version.feature_view.project)
+    shared: dict[int, tuple[Arrived, list[str]]] = {}
+    for feature in spec.fitted_features:
+        if feature.name not in names:
+            continue
+        if (arrived := keepers.of(feature)) is None:
+            raise FitFailed(keepers.lacking(feature))
+        shared.setdefault(arrived.version.pk, (arrived, []))[1].append(feature.name)
+    return [
+        _Fits(FitJob(arrived.read_by(spec), _stored(arrived), tuple(features)), arrived)
+        for arrived, features in shared.values()
+    ]
+
+
+def _stored(arrived: Arrived) -> StoredRows:
+    """Return all rows of a table that were pushed before this was called."""
+    _store_pushed(arrived.table)
+    files = offline_store().snapshot(table_at(arrived.table)).files
+    return StoredRows(tuple(files), arrived.columns)
+
+
+def _store_pushed(table: FeatureTable) -> None:
+    pushed = push_log()
+    until = pushed.last(table.uid)
+    drain(table)
+    if pushed.entries(table.uid, after=0, until=until, count=1):
+        raise PushedRowsWait(
+            f"rows that were pushed to {table.feature_view} are being stored, and the encodings are"
+            " fitted on them; it is tried again."
+        )
 
 
 def _require_room(version: FeatureViewVersion) -> None:

@@ -26,7 +26,7 @@ from materialization.failures import found_value, translate
 from materialization.sandbox.places import casts_of, files_of, place_of
 from materialization.sources.csv_faults import csv_fault, true_line
 from materialization.sources.file_faults import DAMAGED, parquet_fault, text_fault
-from materialization.sources.inputs import beside_of
+from materialization.sources.inputs import StoredRows, beside_of
 from materialization.sources.joining import keep_joined
 from materialization.sources.kinds import open_source
 from materialization.sources.read_views import forget_read
@@ -140,6 +140,8 @@ class Opening:
         except DAMAGED as exc:  # no line can be counted in a file that cannot be read to its end
             return self._file_fault(exc) or translate(error)
         known = opened.found if opened is not None else None
+        if isinstance(source, StoredRows):  # of a table of ours: no file of it means anything
+            return translate(error, known=known)
         told = translate(error, known=known, said=said)
         if isinstance(told, SourceUnreadable) and (fault := self._file_fault(error)) is not None:
             return fault

@@ -160,8 +160,28 @@ class LinkedRows(msgspec.Struct, frozen=True, tag="linked"):
         return msgspec.structs.replace(self, found=kept)
 
 
+class StoredRows(msgspec.Struct, frozen=True, tag="stored"):
+    """Rows of a source that arrives, as a table of ours has them: the files of one snapshot.
+
+    ``columns``: by the source's columns, what the table calls those that it stores as they came.
+    """
+
+    paths: tuple[str, ...]
+    columns: dict[str, str]
+    format: ClassVar[FormatName] = "parquet"
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the files, which are written once."""
+        return tuple(Part(path, path, 0.0) for path in self.paths)
+
+    def only(self, names: Collection[str]) -> StoredRows:
+        """Return the same with no other files than these."""
+        kept = tuple(path for path in self.paths if path in names)
+        return msgspec.structs.replace(self, paths=kept)
+
+
 #: What a source of any kind gives the sandbox; further ways are added with ``|``.
-OneSource: TypeAlias = SourceFiles | DeltaFiles | LinkedRows
+OneSource: TypeAlias = SourceFiles | DeltaFiles | LinkedRows | StoredRows
 
 
 class JoinedRows(msgspec.Struct, frozen=True, tag="joined"):

@@ -34,6 +34,8 @@ class Fitting(models.Model):
     parameters = models.TextField(blank=True, default="")
     #: How many rows of the source it was fitted on.
     rows = models.PositiveBigIntegerField(default=0)
+    #: The version whose table had them, where rows arrive; empty: the source itself.
+    rows_of = models.CharField(max_length=200, blank=True, default="")
     made_at = models.DateTimeField()
     fitted_at = models.DateTimeField(null=True, blank=True)
 

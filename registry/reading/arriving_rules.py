@@ -115,12 +115,6 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
 
 
 def _of_feature(feature: FeatureSpec) -> Iterator[Found]:
-    if feature.is_fitted:
-        message = "a push source has no rows that an encoding could be fitted on at submit"
-        steps = (
-            "steps that say all themselves: log, clip, hashed, bucketize by edges, impute a value"
-        )
-        yield ("encode",), f"{message}; encode by {steps}."
     checks = feature.checks
     if checks.warn is not None or checks.drift is not None:
         yield ("checks",), "`warn` and `drift` compare runs, and pushed rows come one by one."

@@ -21,9 +21,8 @@ from materialization.edges.stores import offline_store
 from materialization.queries import table_at
 from materialization.runner.draining import drain_logs
 from registry.choices import Role, State
-from registry.reading.parsing import InvalidDefinitions
 from tests import factories
-from tests.factories import apply, make_version
+from tests.factories import make_version
 from tests.materialization.ingest.push_world import DEFINITIONS, SOURCE, ready
 from tests.materialization.run_world import committed, fresh, materialize, online, table_of
 
@@ -277,14 +276,6 @@ def test_features_that_are_made_are_not_written(cast, send):
 
     assert (refused.status_code, refused.json()["code"]) == (422, "features_are_made")
     assert "push rows to 'trips'" in refused.json()["detail"]
-
-
-def test_an_encoding_that_has_to_be_fitted_is_refused_over_pushed_rows(cast):
-    fitted = "encode: {steps: [standard], fit: {from: 2020-01-01, to: 2021-01-01}}"
-    text = DEFINITIONS.replace("checks: {min: 0}", fitted)
-
-    with pytest.raises(InvalidDefinitions, match="has no rows that an encoding could be fitted on"):
-        apply(text, cast, look=look_at_sources)
 
 
 def test_no_more_processes_are_kept_than_may_be(cast, send, monkeypatch):

@@ -12,12 +12,17 @@ import redis
 from django.utils import timezone
 
 from featurestore_project import embedded, processes
+from materialization.edges.looks import look_at_sources
 from materialization.models import DeadLetter, StreamPart
 from materialization.runner.draining import drain_logs
 from materialization.streams.redis_streams import id_of, place_of
+from registry.choices import EvidencePart, State
+from registry.fittings import fitted_of
 from tests import factories
+from tests.factories import make_version
 from tests.materialization.ingest.push_world import VIEW, ready
-from tests.materialization.run_world import online, snapshot
+from tests.materialization.run_world import committed, online, snapshot
+from tests.materialization.runner.test_assaying import assayed
 from tests.servers import free_port
 from tests.serving.streams.stream_world import consumer, trip, turn_until
 
@@ -86,6 +91,9 @@ def test_fields_are_columns_and_each_entry_counts_once(cast, stream):
 
     with consumer() as one:
         turn_until(one, lambda: fares(version) == [2.5, 4.0])
+    for old in (7, 9):
+        row = trip(1001, old, at=f"2026-02-0{old}T00:00:00Z")
+        stream.xadd("trips", {name: str(value) for name, value in row.items()})
     stream.xadd("trips", {name: str(value) for name, value in trip(1001, "NaN").items()})
     stream.xadd("trips", {"driver_id": "1002"})
     stream.xadd("trips", {name: str(value) for name, value in trip(1002, 5).items()})
@@ -95,8 +103,22 @@ def test_fields_are_columns_and_each_entry_counts_once(cast, stream):
 
     columns = list(DeadLetter.objects.order_by("place").values_list("column", flat=True))
     assert columns == ["fare", "at"]
-    assert drain_logs() == 5
+    assert drain_logs() == 7
     assert StreamPart.objects.get().lag == 0
+    assert _fitted_mean(cast) == 8.0
+
+
+def _fitted_mean(cast) -> float:
+    """Fit a feature of the next version on what the stream has brought."""
+    fit = "fit: {from: 2020-01-01, to: 2026-03-01}"
+    scaled = f"{{name: scaled, column: fare, type: float64, encode: {{steps: [standard], {fit}}}}}"
+    view = VIEW.replace("features:", f"features:\n  - {scaled}")
+    text = "\n---\n".join((factories.ENTITY, SOURCE, view))
+    with committed():
+        version = make_version(cast, text=text, state=State.IN_REVIEW, look=look_at_sources)
+        part = assayed(version).parts[EvidencePart.FIT]
+    assert part["facts"]["features"]["scaled"]["rows_of"] == "last_trip@1.0.0"
+    return float(fitted_of(version.spec)["scaled"][0]["mean"])
 
 
 def test_a_field_of_json_and_the_time_of_the_id(cast, stream, online_redis):
