@@ -204,14 +204,20 @@ def offline(
     version: FeatureViewVersion, entities: dict[str, list[Any]], *, at: datetime
 ) -> dict[str, list[Any]]:
     """Return each feature's values in a training set whose every row asks about ``at``."""
+    return offline_at(version, entities, [at] * len(next(iter(entities.values()))))
+
+
+def offline_at(
+    version: FeatureViewVersion, entities: dict[str, list[Any]], instants: list[datetime]
+) -> dict[str, list[Any]]:
+    """Return each feature's values in a training set, a row for each entity and its instant."""
     spec = version.spec
     names = tuple(feature.name for feature in spec.features)
-    length = len(next(iter(entities.values())))
     keys = {
         (key.name, key.value_type): pa.array(entities[key.name], key.value_type.arrow)
         for key in spec.join_keys
     }
-    frame = EntityFrame(pa.table({"event_timestamp": pa.array([at] * length, INSTANT)}), keys)
+    frame = EntityFrame(pa.table({"event_timestamp": pa.array(instants, INSTANT)}), keys)
     part = ViewPart("view", spec, snapshot(version).read_by(spec), names)
     asked = [JoinedFeature(f.name, 0, f.name, f.type) for f in spec.features]
     answer = join_features(frame, [part], asked, engine=engine())

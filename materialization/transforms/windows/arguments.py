@@ -190,5 +190,6 @@ def _double(column: pa.Array) -> pa.Array:
 
 def _rounded(column: pa.Array) -> pa.Array:
     """Return doubles of three digits; the greatest have none above them that has."""
-    near = [None if each is None else float(f"{each:.2e}") for each in column.to_pylist()]
-    return pc.if_else(pc.is_finite(pa.array(near, pa.float64())), near, _double(column))
+    doubles = _double(column)
+    near = [None if each is None else float(f"{each:.2e}") for each in doubles.to_pylist()]
+    return pc.if_else(pc.is_finite(pa.array(near, pa.float64())), near, doubles)

@@ -1,4 +1,7 @@
-"""Windows over pushed rows: as of each read and of each row of a training set, in both stores."""
+"""Windows over pushed rows: as of each read and of each row of a training set, in both stores.
+
+Not for random histories (``test_many_histories``), nor for what functions make of types.
+"""
 
 from __future__ import annotations
 
@@ -80,52 +83,6 @@ def test_an_event_is_in_the_very_next_read_and_leaves_with_time_alone(cast):
     assert (gone["fare_sum_1h"], gone["fare_count_1h"], gone["fare_sum_3h"]) == (None, 0, 12.5)
     assert read(event + 3 * HOUR) == EMPTY
     assert read(event + 1000 * HOUR) == EMPTY
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_any_history_is_the_same_in_both_stores_and_in_the_loop(cast, monkeypatch, seed):
-    """Late rows, corrections, rows of one instant, equal rows; queries to the microsecond.
-
-    In half of them what is known of a hop is kept of every hop, however few rows it has.
-    """
-    if seed % 2:
-        monkeypatch.setattr(windows, "MANY_ROWS", 1)
-        monkeypatch.setattr(windows, "KNOWN_SHARE", 100)
-    chance = random.Random(seed)
-    version = ready(cast, definitions(source=STAMPED))
-    known: list[dict[str, Any]] = []
-    at = AT
-    steps = [timedelta(), US, timedelta(minutes=1), HOUR / 3, HOUR, 3 * HOUR]
-    for _ in range(25):
-        at += chance.choice(steps)
-        rows = []
-        for _ in range(chance.randint(1, 6)):
-            created = at - chance.choice([timedelta(), US, HOUR])
-            event = created - chance.choice([-US, *steps, 4 * HOUR])
-            if known and chance.random() < 0.3:
-                event = chance.choice(known)["event"]
-            row = {
-                "key": (chance.choice(DRIVERS[:3]),),
-                "event": min(event, at),
-                "created": created,
-                "fare": chance.choice([None, 0.1, 0.2, 0.3, 1e16, -1e16, float(chance.random())]),
-            }
-            rows.append(row)
-        push(cast, rows, at)
-        known += rows
-        if chance.random() < 0.3:
-            drain_logs()
-        assert same(online(version, {"driver_id": DRIVERS}, at=at), loop(known, at))
-    drain_logs()
-
-    moments = {row["event"] + hours * HOUR for row in known for hours in (0, 1, 3)}
-    later = sorted(m + step for m in moments for step in (-US, timedelta(), US) if m + step >= at)
-    for asked in [at, *chance.sample(later, min(15, len(later)))]:
-        found = online(version, {"driver_id": DRIVERS}, at=asked)
-        assert same(found, loop(known, asked))
-        assert found == offline(version, {"driver_id": DRIVERS}, at=asked)  # to the last bit
-    for asked in chance.sample(sorted(moments), 15):
-        assert same(offline(version, {"driver_id": DRIVERS}, at=asked), loop(known, asked))
 
 
 def test_what_redis_lost_is_loaded_from_what_was_drained(cast, online_redis):
@@ -352,40 +309,6 @@ def test_conditions_say_which_rows_count_and_corrections_change_it(cast):
     for ahead in (timedelta(), HOUR / 2, HOUR, 2 * HOUR):
         assert same(online(version, asked, at=at + ahead), wanted(at + ahead))
         assert offline(version, asked, at=at + ahead) == online(version, asked, at=at + ahead)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_events_of_one_time_are_told_apart_by_their_id(cast, monkeypatch, online_redis, seed):
-    monkeypatch.setattr(windows, "MANY_ROWS", 1)
-    version = ready(cast, definitions(source=TOLD))
-    chance = random.Random(seed)
-    known: list[dict[str, Any]] = []
-    at, asked = AT, {"driver_id": DRIVERS}
-    for _ in range(12):
-        at += chance.choice([timedelta(), US, HOUR / 3])
-        rows = [
-            {
-                "key": (chance.choice(DRIVERS[:2]),),
-                "event": at - chance.choice([timedelta(), HOUR / 2]),
-                "created": at,
-                "fare": chance.choice([None, 1.0, 2.0, 3.0]),
-                "city": chance.choice(["", "a", "b" * 31, "b" * 200]),
-            }
-            for _ in range(4)
-        ]
-        push(cast, rows, at)
-        known += rows
-        assert same(online(version, asked, at=at), loop(known, at, "city"))
-    drain_logs()
-    found = [online(version, asked, at=at + ahead) for ahead in (timedelta(), HOUR / 2, HOUR)]
-    for ahead, there in zip((timedelta(), HOUR / 2, HOUR), found, strict=True):
-        assert same(there, loop(known, at + ahead, "city"))
-        assert offline(version, asked, at=at + ahead) == there
-    for key in online_redis.scan_iter(match=f"w{table_of(version).uid}*"):
-        online_redis.delete(key)
-    with committed():
-        assert materialize(version, kind=RunKind.RELOAD, end=at).status == "succeeded"
-    assert online(version, asked, at=at) == found[0]
 
 
 def test_an_event_without_what_tells_it_is_refused(cast):

@@ -70,6 +70,7 @@ def push(cast: factories.Cast, rows: Sequence[dict[str, Any]], at: datetime) -> 
         "fare": pa.array([row.get("fare") for row in rows], pa.float64()),
         "city": pa.array([row.get("city") for row in rows], pa.string()),
         "seats": pa.array([row.get("seats") for row in rows], pa.int32()),
+        "ok": pa.array([row.get("ok") for row in rows], pa.bool_()),
     }
     sent = [
         Sent(
