@@ -1,4 +1,4 @@
-"""A thread of a process that adds up, each second, what its other threads noted.
+"""What the threads of a process note, and the one that adds it up each second.
 
 Not for what is noted, nor for where it goes.
 """
@@ -9,13 +9,47 @@ import atexit
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 FLUSH_EVERY_SECONDS = 1.0
+#: Notes that may wait: a thread that is starved must not let them pile up.
+MOST_WAITING = 50_000
+Note = TypeVar("Note")
+
+
+class Notes(Generic[Note]):
+    """Notes that wait; of too many the oldest leave, and are counted."""
+
+    def __init__(self) -> None:
+        self._notes: deque[Note] = deque()
+        self._dropping = threading.Lock()
+        self._dropped = 0
+
+    def add(self, note: Note) -> None:
+        """Keep a note; costs no lock while there is room."""
+        self._notes.append(note)
+        if len(self._notes) > MOST_WAITING:
+            with self._dropping, suppress(IndexError):
+                self._notes.popleft()
+                self._dropped += 1
+
+    def take(self) -> tuple[list[Note], int]:
+        """Return the notes there are and how many left before them; several may do it at once."""
+        found = []
+        with suppress(IndexError):
+            while self._notes:
+                found.append(self._notes.popleft())
+        dropped = 0
+        if self._dropped:
+            with self._dropping:
+                dropped, self._dropped = self._dropped, 0
+        return found, dropped
 
 
 class Flusher:

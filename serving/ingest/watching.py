@@ -6,8 +6,8 @@ entry for each account, view and period, with the number of rows: pushes themsel
 
 from __future__ import annotations
 
+import logging
 from collections import Counter as Tally
-from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from lib import rates
-from lib.flushing import Flusher
+from lib.flushing import Flusher, Notes
 from lib.metrics import Counter, Histogram, unharmed
 from lib.rates import Counting, Rate
 from registry.models import Project
@@ -23,6 +23,8 @@ from registry.trail import excess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
 
 SECONDS = Histogram(
     "assay_push_seconds",
@@ -36,8 +38,11 @@ ROWS = Counter(
 #: What is counted for the trail, by name, and what its entry is called.
 PUSHED, REFUSED = "pushed_rows", "refused_rows"
 VERBS = {PUSHED: "rows.pushed", REFUSED: "rows.refused"}
-#: Notes that may wait: a thread that is starved must not let them pile up.
-MOST_WAITING = 50_000
+DROPPED = Counter(
+    "assay_push_notes_dropped",
+    "Pushes whose rows are neither counted nor in the trail: the process had no time to add up.",
+    (),
+)
 #: Characters of the versions' names that an entry has.
 MOST_NAMES = 1_000
 
@@ -61,27 +66,28 @@ class Watch:
     """The notes of one process, and the thread that adds them up."""
 
     def __init__(self) -> None:
-        self._notes: deque[Note] = deque(maxlen=MOST_WAITING)
+        self._notes = Notes[Note]()
         self._flusher = Flusher(self.flush, name="pushes")
 
     def note(self, note: Note) -> None:
-        self._notes.append(note)
+        self._notes.add(note)
         self._flusher.wake()
 
     def flush(self) -> None:
         """Add up what was noted; several may do it at once."""
         found: Tally[tuple[str, int, str, str]] = Tally()
         seconds: list[float] = []
-        while self._notes:
-            try:
-                note = self._notes.popleft()
-            except IndexError:
-                break
+        notes, dropped = self._notes.take()
+        for note in notes:
             who = (note.user_id, note.project, note.to)
             found[PUSHED, *who] += note.taken
             found[REFUSED, *who] += note.refused
             seconds += [note.seconds] if note.taken else []
+        if dropped:
+            words = "%d pushes are in no count and no trail: the process had no time to add them up"
+            logger.warning(words, dropped)
         with unharmed():
+            DROPPED.inc(dropped)
             for each in seconds:
                 SECONDS.observe(each)
             for (name, _, project, _to), rows in found.items():

@@ -7,15 +7,12 @@ neither wait for each other nor for a file, nor for Redis. Not for what becomes 
 
 from __future__ import annotations
 
-import threading
 from collections import Counter as Tally
-from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.utils import timezone
 
-from lib.flushing import Flusher
+from lib.flushing import Flusher, Notes
 from lib.metrics import Counter, Histogram, unharmed
 from registry.accounts.token_uses import note_uses
 from serving.choices import Door
@@ -52,8 +49,6 @@ VALUES = Counter(
 )
 PLANS = Counter("assay_online_plans_made", "Read plans made from the registry.", ("project",))
 STATUSES = (PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE)
-#: Notes that may wait: a thread that is starved must not let them pile up.
-MOST_WAITING = 50_000
 
 
 class Note(NamedTuple):
@@ -71,28 +66,21 @@ class Watch:
     """The notes of one process, and the thread that adds them up."""
 
     def __init__(self) -> None:
-        self._notes: deque[Note] = deque()
-        self._dropping = threading.Lock()
-        self._dropped = 0
+        self._notes = Notes[Note]()
         self._flusher = Flusher(self.flush, name="reads")
 
     def note(self, note: Note) -> None:
-        self._notes.append(note)
-        if len(self._notes) > MOST_WAITING:
-            self._drop()
+        self._notes.add(note)
         self._flusher.wake()
-
-    def _drop(self) -> None:
-        """Forget the oldest note, which is counted."""
-        with self._dropping, suppress(IndexError):
-            self._notes.popleft()
-            self._dropped += 1
 
     def flush(self) -> None:
         """Add up what was noted, and send what of it is sent; several may do it at once."""
         answers: dict[tuple[int, Door], tuple[ReadPlan, Answers]] = {}
         seconds: dict[tuple[int, bool], list[float]] = {}
-        for note in self._take():
+        notes, dropped = self._notes.take()
+        if dropped:
+            BUFFER.note_dropped(dropped)
+        for note in notes:
             key_of_time = note.status, note.door is Door.SEARCH
             seconds.setdefault(key_of_time, []).append(note.seconds)
             if (plan := note.plan) is not None:
@@ -102,18 +90,6 @@ class Watch:
                 known[1].add(rows=note.rows, seconds=note.seconds, found=note.found)
         _count(seconds, answers.values())
         _hand_over(answers)
-
-    def _take(self) -> list[Note]:
-        """Return the notes there are; that some had to leave before is handed on."""
-        found = []
-        with suppress(IndexError):
-            while self._notes:
-                found.append(self._notes.popleft())
-        if self._dropped:
-            with self._dropping:
-                dropped, self._dropped = self._dropped, 0
-            BUFFER.note_dropped(dropped)
-        return found
 
 
 #: The process's own.

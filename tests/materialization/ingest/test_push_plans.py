@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from lib import flushing
 from materialization.edges.engines import transforms
 from materialization.edges.stores import push_log
 from materialization.runner.draining import drain_logs
@@ -18,6 +19,7 @@ from registry.models import ApiToken, AuditEntry
 from registry.operations.people import members, tokens
 from registry.trail.deeds import deed_of
 from registry.trail.excess import record_excess
+from serving.ingest import door, watching
 from serving.ingest.watching import WATCH
 from tests import factories
 from tests.materialization.ingest.push_world import DEFINITIONS, SOURCE, VIEW, approved, ready
@@ -162,6 +164,18 @@ def test_the_trail_has_how_many_rows_were_pushed_and_refused(version, send):
     }
 
 
+def test_pushes_that_nobody_had_time_to_add_up_are_counted(version, send, monkeypatch):
+    WATCH.flush()
+    before = watching.DROPPED._value.get()
+    monkeypatch.setattr(WATCH._flusher, "wake", lambda: None)
+    monkeypatch.setattr(flushing, "MOST_WAITING", 1)
+    for _ in range(3):
+        assert send().status_code == 200
+
+    assert told() == {"rows.pushed": "stream pushed 1 rows to last_trip@1.0.0"}
+    assert watching.DROPPED._value.get() - before == 2
+
+
 def test_a_push_that_is_repeated_is_told_once(version, send):
     for _ in range(3):
         assert send(**{"Idempotency-Key": "one"}).status_code in (200, 409)
@@ -215,7 +229,8 @@ def test_what_nothing_is_called_is_not_looked_up(version, client, token, name):
 
 def test_of_nobody_no_body_is_read(version, client, monkeypatch):
     read = []
-    monkeypatch.setattr("serving.ingest.api.parse_push", lambda body: read.append(body))
+    monkeypatch.setattr("serving.ingest.api.parse_push", read.append)
+    monkeypatch.setitem(door.PARSE, "push", read.append)
 
     refused = client.post(
         "/api/v1/projects/rides/push",

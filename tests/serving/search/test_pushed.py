@@ -136,5 +136,5 @@ def test_a_search_is_in_the_usage_as_one(client, cast, token, push, now):
 
     found(client, token)
 
-    seen = [note.door for note in WATCH._notes]
+    seen = [note.door for note in WATCH._notes.take()[0]]
     assert seen == [Door.SEARCH]

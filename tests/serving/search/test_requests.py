@@ -428,7 +428,7 @@ def test_searches_and_their_refusals_are_noted_as_such(client, token, documents)
     post(client, token, NEAR)
     post(client, token, {**NEAR, "k": 0})
 
-    assert [note.door for note in WATCH._notes] == [Door.SEARCH, Door.SEARCH]
+    assert [note.door for note in WATCH._notes.take()[0]] == [Door.SEARCH, Door.SEARCH]
 
 
 def test_who_may_not_list_entities_may_not_search_them(client, cast, documents, now):
