@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from registry.spec.version_spec import VersionSpec
 
-#: What a batch is called, and the place of a row in it.
-_BATCH, _PLACE = "assay_batch", "assay_place"
+#: What a batch is called, the place of a row in it, and the statement that makes its rows.
+_BATCH, _PLACE, _MADE = "assay_batch", "assay_place", "assay_made"
 #: Rows that fail, of one batch, before the batch does.
 MOST_FAILING = 100
 _OF_ROWS = (AssayError, duckdb.Error, pa.ArrowException, OverflowError, ValueError)
@@ -73,14 +73,27 @@ def transform(
         send(told, ARROW, sink.getvalue().to_pybytes())
 
 
+class _Batches:
+    """The batch at hand, as the engine reads it: anew each time that a statement is executed."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return pa.RecordBatchReader.from_batches(
+            self.batch.schema, [self.batch]
+        ).__arrow_c_stream__(requested_schema)
+
+
 class _Transforming:
-    """One version's rows on one connection; its SQL is written once."""
+    """One version's rows on one connection; its SQL is written and planned once."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, spec: VersionSpec) -> None:
         """:raises AssayError: its SQL cannot be run on its source's columns."""
         if spec.schema is None:
             raise LookupError(f"{spec.view.name} is not submitted: nobody knows its columns")
         self._connection, self._spec, schema = connection, spec, spec.schema
+        self._batches: _Batches | None = None
         types = {
             name: kind
             for name, kind in schema.types.items()
@@ -141,9 +154,20 @@ class _Transforming:
             failing.append(Failing(place, column, told.example, told.message))
 
     def _made(self, batch: pa.RecordBatch) -> pa.Table:
-        self._connection.register(_BATCH, pa.Table.from_batches([batch]))
-        table: Any = self._connection.execute(self._sql).to_arrow_table()
+        if self._batches is None or self._batches.batch.schema != batch.schema:
+            self._prepare(batch)
+        else:
+            self._batches.batch = batch
+        table: Any = self._connection.execute(f"EXECUTE {_MADE}").to_arrow_table()
         return table
+
+    def _prepare(self, batch: pa.RecordBatch) -> None:
+        """Plan the SQL for batches with this one's columns: planning takes longer than most."""
+        self._batches = None
+        batches = _Batches(batch)
+        self._connection.register(_BATCH, batches)
+        self._connection.execute(f"PREPARE {_MADE} AS {self._sql}")
+        self._batches = batches
 
 
 def _named(spec: VersionSpec, place: str) -> str:
