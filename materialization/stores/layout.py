@@ -239,7 +239,7 @@ def header_numbers(
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType, *, nulls: bool = True) -> pa.Array:
-    if name not in batch.schema.names:
+    if batch.schema.get_field_index(name) < 0:
         raise BadOnlineRows(
             f"rows for the online store lack column {name!r}; they have {batch.schema.names}."
         )

@@ -29,6 +29,8 @@ _NIL = b"\xc0"
 _INT_MARKERS = {1: 0xD0, 2: 0xD1, 4: 0xD2, 8: 0xD3}
 #: Whole numbers that are their own marker.
 _LEAST_FIX, _MOST_FIX = -32, 127
+#: The first number that a width of 1, 2 or 4 bytes does not hold, and the widths, one more.
+_LIMITS, _WIDTHS = np.array([1 << 7, 1 << 15, 1 << 31]), np.array([1, 2, 4, 8])
 #: Numbers JSON has no form for are stored as the text proto3 JSON gives them, so that a read copies
 #: them as they are. Only number columns hold them: a string "NaN" is in a string column.
 _NOT_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -78,42 +80,55 @@ def marked(marker: int, numbers: np.ndarray) -> np.ndarray:
 
 def narrow(numbers: np.ndarray) -> pa.Array:
     """Return int64 as msgpack, each in the fewest of a byte, or a marker and 1, 2, 4 or 8 bytes."""
-    widths = np.full(len(numbers), 8, np.int64)
-    for width in (4, 2, 1):
-        most = 1 << (8 * width - 1)
-        widths[(numbers >= -most) & (numbers < most)] = width
+    widths = _WIDTHS[np.searchsorted(_LIMITS, numbers ^ (numbers >> 63), side="right")]
     widths[(numbers >= _LEAST_FIX) & (numbers <= _MOST_FIX)] = 0
+    used = np.unique(widths).tolist()
+    if len(used) == 1:
+        return fixed_width(_integers_of(numbers, used[0]))
     offsets = np.concatenate([[0], np.cumsum(widths + 1)])
     data = np.empty(offsets[-1], np.uint8)
-    for width in np.unique(widths).tolist():
+    for width in used:
         those = widths == width
-        each = numbers[those].astype(f"i{width or 1}")
-        rows = marked(_INT_MARKERS[width], each) if width else each.view(np.uint8).reshape(-1, 1)
+        rows = _integers_of(numbers[those], width)
         data[offsets[:-1][those, None] + np.arange(width + 1)] = rows
     bounds = pa.py_buffer(offsets.astype(np.int32))
     return pa.Array.from_buffers(pa.binary(), len(numbers), [None, bounds, pa.py_buffer(data)])
 
 
+def _integers_of(numbers: np.ndarray, width: int) -> np.ndarray:
+    """Return rows of so many bytes behind a marker; of 0: of numbers that are their own."""
+    if width:
+        return marked(_INT_MARKERS[width], numbers.astype(f"i{width}"))
+    return numbers.astype(np.int8).view(np.uint8).reshape(-1, 1)
+
+
 def integers(column: pa.Array) -> np.ndarray:
     """Return numbers, or times as microseconds or days, as NumPy integers; null is 0."""
-    plain = column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64())
-    return cast("np.ndarray", plain.fill_null(0).to_numpy(zero_copy_only=False))
+    kind = pa.int32() if pa.types.is_date32(column.type) else pa.int64()
+    is_wide = column.type.bit_width == kind.bit_width
+    return _numbers(column.view(kind) if is_wide else column.cast(kind), 0)
+
+
+def _numbers(column: pa.Array, null: object) -> np.ndarray:
+    """Return a column for NumPy; to have Arrow fill what has no nulls costs as much as packing."""
+    filled = column.fill_null(null) if column.null_count else column
+    return cast("np.ndarray", filled.to_numpy(zero_copy_only=False))
 
 
 def _pack_integers(column: pa.Array, _type: ValueType) -> pa.Array:
     numbers = integers(column)
     least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
     if least >= _LEAST_FIX and most <= _MOST_FIX:
-        return fixed_width(numbers.astype(np.int8).view(np.uint8).reshape(-1, 1))
+        return fixed_width(_integers_of(numbers, 0))
     width = next(
         w for w in _INT_MARKERS if -(1 << (8 * w - 1)) <= least and most < 1 << (8 * w - 1)
     )
-    return fixed_width(marked(_INT_MARKERS[width], numbers.astype(f"i{width}")))
+    return fixed_width(_integers_of(numbers, width))
 
 
 def _pack_floats(column: pa.Array, _type: ValueType) -> pa.Array:
     marker, width = (0xCA, 4) if pa.types.is_float32(column.type) else (0xCB, 8)
-    numbers = column.fill_null(0.0).to_numpy(zero_copy_only=False)
+    numbers = _numbers(column, 0.0)
     packed = fixed_width(marked(marker, numbers.astype(f"f{width}")))
     if np.isfinite(numbers).all():
         return packed
@@ -125,7 +140,7 @@ def _pack_floats(column: pa.Array, _type: ValueType) -> pa.Array:
 
 
 def _pack_bools(column: pa.Array, _type: ValueType) -> pa.Array:
-    rows = np.where(column.fill_null(False).to_numpy(zero_copy_only=False), 0xC3, 0xC2)
+    rows = np.where(_numbers(column, False), 0xC3, 0xC2)
     return fixed_width(rows.astype(np.uint8).reshape(-1, 1))
 
 

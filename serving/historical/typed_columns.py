@@ -12,18 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import Invalid
-from lib.instants import INSTANT_TEXT
 from materialization.stores.columns import INSTANT
 from serving.historical.plain_columns import first_line, plain
+from serving.instant_texts import EARLIEST_US, LATEST_US, instants_at_once
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from serving.values import KeyColumn
-
-#: Years 1 to 9999, what ISO 8601 and every client can write; microseconds since 1970.
-EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 class BadEntityFrame(Invalid):
@@ -115,13 +112,8 @@ def _in_range(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def _instants_of_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    written = pc.match_substring_regex(column, f"^(?:{INSTANT_TEXT})$")
-    # All zoned, or all naive, as instants are written: Arrow reads them at once.
-    for kind in (INSTANT, pa.timestamp("us")) if pc.all(written).as_py() is not False else ():
-        try:
-            return column.cast(kind)
-        except pa.ArrowInvalid:
-            continue
+    if (found := instants_at_once(column)) is not None:
+        return found
     encoded = pc.dictionary_encode(column).unify_dictionaries()
     texts = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
     try:

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialization.stores.packing import pack, unpacker
+from materialization.stores.packing import narrow, pack, unpacker
 from registry.spec.value_types import parse_type
 from serving.online.stored_values import stored_to_json
 from serving.values import json_ready
@@ -115,3 +116,23 @@ def test_instants_before_1970_and_past_the_exact_doubles():
         date(9999, 12, 31),
     ]
     assert round_trip([Decimal("0.0000001")], "decimal(20,7)") == [Decimal("0.0000001")]
+
+
+def shortest(number: int) -> int:
+    """Bytes that a signed number takes in msgpack, its marker among them."""
+    if -32 <= number <= 127:
+        return 1
+    return next(
+        1 + width for width in (1, 2, 4, 8) if -(1 << 8 * width - 1) <= number < 1 << 8 * width - 1
+    )
+
+
+EDGES = [sign * (1 << bits) + more for bits in range(63) for sign in (1, -1) for more in (-1, 0, 1)]
+
+
+@given(st.lists(st.sampled_from([*EDGES, -33, -32, 2**63 - 1, -(2**63)]), min_size=1, max_size=5))
+def test_each_number_is_narrowed_to_what_it_needs(numbers):
+    packed = narrow(np.array(numbers, np.int64)).to_pylist()
+
+    assert [msgspec.msgpack.decode(each) for each in packed] == numbers
+    assert [len(each) for each in packed] == [shortest(each) for each in numbers]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from materialization.ingest.refusals import Refusals
@@ -44,3 +46,33 @@ def test_what_is_no_instant_in_seconds_is_refused_as_it_was_sent(sent, shown):
 
     (refused,) = refusals.to_json()
     assert shown in refused["value"]
+
+
+DAYS = ["2026-11-28", "0001-01-01", "9999-12-31", "0000-12-31", "2024-02-29", "2026-02-29"]
+TIMES = ["", "T00:00", "T23:59:59", " 12:30:00.5", "T12:30:00.123456", "T1:00", "T00", "T00:00:60"]
+FINE = ["T12:30:00.1234567", "T12:30:00.123456789"]
+ZONES = ["", "Z", "+00:00", "+0530", "-15", "+14:59", " UTC", "z", "+24:00"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_instants_are_read_as_each_alone(seed):
+    chance = random.Random(seed)
+    times = chance.sample([*TIMES, *FINE], chance.choice([1, 2, 10]))
+    days, zones = (
+        chance.sample(DAYS, chance.choice([1, 2, 6])),
+        chance.sample(ZONES, chance.choice([1, 1, 9])),
+    )
+    texts = [chance.choice(days) + chance.choice(times) + chance.choice(zones) for _ in range(40)]
+    texts += chance.sample(
+        [None, " 2026-11-28 ", "", "now", 5, "2026-11-28\n"], chance.choice([0, 0, 1, 6])
+    )
+    of, refusals = parse_type("timestamp"), Refusals()
+
+    together = typed_column(texts, of, refusals, name="x").to_pylist()
+
+    alone, refused = [], set()
+    for place, text in enumerate(texts):
+        wrong = Refusals()
+        alone += typed_column([text], of, wrong, name="x").to_pylist()
+        refused |= {place} if wrong else set()
+    assert (together, refusals.rows) == (alone, refused)

@@ -1,0 +1,39 @@
+"""Columns of text as instants where Arrow reads all of it at once, by the rules for one. [pure]
+
+Not for single texts (``lib.instants``), nor for saying which of them is none.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.instants import INSTANT_TEXT
+from materialization.stores.columns import INSTANT
+
+#: Years 1 to 9999, what ISO 8601 and every client can write; microseconds since 1970.
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+_DAY_US = 86_400_000_000
+
+Texts = TypeVar("Texts", pa.Array, pa.ChunkedArray)
+
+
+def instants_at_once(texts: Texts) -> Texts | None:
+    """Return text as instants in UTC, null of null; None: it has to be read one by one.
+
+    All zoned, or all naive, as instants are written: Arrow reads those. It knows a year 0, of
+    which the last hours are in year 1 of UTC: so near the calendar's ends each is read alone.
+    """
+    written = pc.match_substring_regex(texts, f"^(?:{INSTANT_TEXT})$")
+    for kind in (INSTANT, pa.timestamp("us")) if pc.all(written).as_py() is not False else ():
+        try:
+            found = texts.cast(kind).cast(INSTANT)
+        except pa.ArrowInvalid:
+            continue
+        ends = pc.min_max(found.cast(pa.int64()))
+        least, most = ends["min"].as_py(), ends["max"].as_py()
+        is_far = least is None or EARLIEST_US + _DAY_US <= least <= most <= LATEST_US - _DAY_US
+        return found if is_far else None
+    return None
