@@ -24,6 +24,7 @@ from featurestore_project.sessions import why_over
 from lib.errors import Unauthenticated
 from lib.pools import Pool, pool_of_view
 from registry.authentication import bearer_token, find_token
+from serving.ingest.door import is_push
 from serving.online.door import is_online_read
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def pool_of(method: str, path: str) -> Pool:
     """Return whose threads answer a request: what its view says, the desk where there is none."""
     if is_online_read(method, path):
         return Pool.ONLINE
+    if is_push(method, path):
+        return Pool.ROWS
     try:
         return pool_of_view(resolve(path).func)
     except Resolver404:

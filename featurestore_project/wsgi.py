@@ -1,4 +1,4 @@
-"""The WSGI application that granian serves: online reads first, Django behind them.
+"""The WSGI application that granian serves: reads and pushes first, Django behind them.
 
 Not for settings or URLs.
 """
@@ -22,9 +22,11 @@ from featurestore_project.encodings import PlainUtf8  # noqa: E402
 from featurestore_project.request_ids import WithRequestId  # noqa: E402
 from lib.shells import serve_others  # noqa: E402
 from materialization.compute import scratch  # noqa: E402
+from serving.ingest.door import PushesFirst  # noqa: E402
 from serving.online.door import OnlineFirst  # noqa: E402
 
-compressed = Compressed(PlainUtf8(OnlineFirst(django_application)), least=settings.GZIP_FROM_BYTES)
+doors = OnlineFirst(PushesFirst(django_application))
+compressed = Compressed(PlainUtf8(doors), least=settings.GZIP_FROM_BYTES)
 limited = CallLimits(
     compressed, most=settings.CALLS_PER_MINUTE, most_of=settings.CALLS_PER_MINUTE_OF
 )

@@ -4,75 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 from django.conf import settings
-from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.response import Response
 
 from lib.api import API
 from lib.bodies import read_body
-from lib.content_codings import is_coded
-from lib.errors import AssayError, Invalid, Unavailable
-from lib.media_types import JSON
 from lib.pools import Pool
 from registry import access
-from registry.authentication import bearer_token, digest, find_token
 from serving.edges import push_limits
 from serving.ingest.computing import compute
+from serving.ingest.door import MET
 from serving.ingest.openapi import documented_compute, documented_push, documented_write
-from serving.ingest.plans import PLANS
-from serving.ingest.pushing import Asked, Caller, push, push_at_once
-from serving.ingest.request import MAX_KEY, parse_compute, parse_push, parse_write
+from serving.ingest.pushing import Caller, push
+from serving.ingest.request import idempotency_key, parse_compute, parse_push, parse_write
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
     from serving.ingest.request import PushRequest, WriteRequest
 
-_encode = msgspec.json.Encoder().encode
-
-
-class BadIdempotencyKey(Invalid):
-    code = "invalid_idempotency_key"
-
 
 class _RowsAPI(API):
-    """Takes rows by a plan where it can: what is no plain 200 goes the long way, with its trail.
-
-    ``dispatch`` is ours for that: DRF's, and asking the database who sends, cost ten times what
-    taking a row does.
-    """
+    """Takes the rows that the door does not: what is no plain 200, with its trail (``door``)."""
 
     def parse(self, body: bytes) -> PushRequest | WriteRequest:
         """Read what was sent."""
         raise NotImplementedError
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        token = bearer_token(request.META.get("HTTP_AUTHORIZATION", ""))
-        is_coded_body = is_coded(request.META.get("HTTP_CONTENT_ENCODING", ""))
-        if request.method != "POST" or not token or request.GET or is_coded_body:
-            return super().dispatch(request, *args, **kwargs)
-        try:
-            if not PLANS.knows(kwargs["project"], digest(token)):
-                find_token(token, at=timezone.now())  # of nobody a body is read
-            body = _body(request)
-            request._body = body  # whoever reads it again has it
-            asked = Asked(kwargs["project"], token, _key(request), body, request.META)
-            said = self.parse(body)
-            answer = push_at_once(asked, said, limits=push_limits(), at=timezone.now())
-        except Unavailable as exc:  # not again: some of it may be taken, and nobody heard
-            return cast("HttpResponse", self.get_exception_handler()(exc, {"request": request}))
-        except AssayError:
-            return super().dispatch(request, *args, **kwargs)
-        return HttpResponse(_encode(answer), content_type=JSON)
+        if (met := request.META.get(MET)) is not None:
+            return cast("HttpResponse", self.get_exception_handler()(met, {"request": request}))
+        return super().dispatch(request, *args, **kwargs)
 
     def _pushed(self, request: Request, project: str) -> Response:
         user = access.acting_user(request)
         access.access_project(user, project)
-        caller = Caller(user.pk, project, _key(request), _body(request))
+        key = request.headers.get("Idempotency-Key")
+        caller = Caller(user.pk, project, idempotency_key(key), _body(request))
         said = self.parse(caller.body)
         return Response(push(user, caller, said, limits=push_limits(), at=timezone.now()))
 
@@ -132,16 +103,6 @@ class ComputeAPI(API):
         said = parse_compute(_body(request))
         most = settings.PUSH_MAX_ROWS
         return Response(compute(user, project, said, most_rows=most, at=timezone.now()))
-
-
-def _key(request: HttpRequest | Request) -> str | None:
-    """:raises BadIdempotencyKey: what is sent cannot be one."""
-    key: str | None = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= MAX_KEY and key.isprintable()):
-        raise BadIdempotencyKey(
-            f"an Idempotency-Key has 1 to {MAX_KEY} characters that print; this one has {len(key)}."
-        )
-    return key
 
 
 def _body(request: HttpRequest | Request) -> bytes:

@@ -11,8 +11,6 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import close_old_connections, connection
-
 from lib.errors import Unavailable
 from materialization.edges.stores import online_store
 from materialization.ingest.targets import targets_of_source, targets_of_view
@@ -93,8 +91,6 @@ class PushPlans:
 
         :raises Unauthenticated, Forbidden, NotFound: as of who pushes and where to.
         """
-        if not connection.in_atomic_block:
-            close_old_connections()
         project = Project.objects.filter(name=question.project).first()
         if project is None:
             project = authorise(question, token=token, at=at, environ=environ).project

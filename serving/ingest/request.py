@@ -18,6 +18,10 @@ MAX_KEY = 200
 Columns = dict[str, list[Any]]
 
 
+class BadIdempotencyKey(Invalid):
+    code = "invalid_idempotency_key"
+
+
 class TooManyPushedRows(TooLarge):
     code = "too_many_pushed_rows"
 
@@ -79,6 +83,16 @@ def parse_write(body: bytes) -> WriteRequest:
 
 def parse_compute(body: bytes) -> ComputeRequest:
     return read_json(body, ComputeRequest, _read_compute, what="compute", valid=_VALID)
+
+
+def idempotency_key(sent: str | None) -> str | None:
+    """:raises BadIdempotencyKey: what is sent cannot be one."""
+    if sent is not None and not (0 < len(sent) <= MAX_KEY and sent.isprintable()):
+        raise BadIdempotencyKey(
+            f"an Idempotency-Key has 1 to {MAX_KEY} characters that print; this one has"
+            f" {len(sent)}."
+        )
+    return sent
 
 
 def count_rows(df: Columns, *, most: int) -> int:
