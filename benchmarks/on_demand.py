@@ -71,7 +71,7 @@ def columns(features: list[tuple[str, str]]) -> list[ComputedColumn]:
 
 def read_of(features: list[ComputedColumn], rows: int) -> Any:
     """Return a function that computes them from a request's JSON values and stored rows."""
-    sent = [[42.5] * rows, ["2026-01-31T12:00:00Z"] * rows, [" Berlin"] * rows]
+    sent: list[list[Any]] = [[42.5] * rows, ["2026-01-31T12:00:00Z"] * rows, [" Berlin"] * rows]
     found = [[NOW - 1_000_000, 52.52, 12, "berlin"] for _ in range(rows)]
     kinds = {name: parse_type(kind) for name, kind in REQUEST.items()}
     table = TableRows(found, width=4, oldest_micros=None)

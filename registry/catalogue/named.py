@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from registry.models import Feature, FeatureViewVersion, Project
     from registry.spec.model import FeatureSpec
+    from registry.spec.version_spec import VersionSpec
 
 
 def named_feature(project: Project, name: str) -> Feature | None:
@@ -72,7 +73,8 @@ def brought_by(project: Project, reads: Iterable[tuple[FeatureViewVersion, str]]
     """Return what a read of some versions' features brings; each version that they are computed
     from is looked up once.
     """
-    specs, request = [], {}
+    specs: list[VersionSpec] = []
+    request: dict[str, str] = {}
     inputs: dict[tuple[str, str | None], Reference] = {}
     for version, name in reads:
         specs.append(version.spec)
