@@ -14,7 +14,14 @@ from typing import Any
 from registry.spec.scalar.compiling import compiled
 from registry.spec.value_types import parse_type
 from serving.on_demand.feature import OnDemandFeature
-from serving.on_demand.rows import ComputedColumn, computed, request_values, result_to_json
+from serving.on_demand.rows import (
+    ComputedColumn,
+    computable_of,
+    computed,
+    request_values,
+    result_to_json,
+    result_to_stored,
+)
 from serving.online.rows import TableRows
 from serving.values import KeyColumn, parse_keys
 
@@ -48,8 +55,10 @@ FEATURES = {
 def columns(features: list[tuple[str, str]]) -> list[ComputedColumn]:
     """Return features as a plan keeps them, each over all inputs."""
     keys = tuple(KeyColumn(name, parse_type(kind), "risk") for name, kind in REQUEST.items())
-    fractions = tuple(kind == "float64" for kind in STORED.values())
-    stored = tuple((0, place + 1) for place in range(len(STORED)))
+    stored = tuple(
+        (0, place, computable_of(parse_type(kind)))
+        for place, kind in enumerate(STORED.values(), start=1)
+    )
     return [
         ComputedColumn(
             OnDemandFeature(
@@ -61,8 +70,8 @@ def columns(features: list[tuple[str, str]]) -> list[ComputedColumn]:
                 keys,
             ),
             stored,
-            fractions,
             tuple(range(len(REQUEST))),
+            result_to_stored(parse_type(kind)),
             result_to_json(parse_type(kind)),
         )
         for place, (sql, kind) in enumerate(features)

@@ -31,6 +31,8 @@ EPOCH_TEXT = "1970-01-01T00:00:00Z"
 #: From here on a float no longer tells neighbouring integers apart, so it cannot be a key.
 EXACT_FLOAT = 2**53
 MAX_NESTING = 200
+#: The longest text that is read as a decimal: 38 digits, a sign, a point, some zeros.
+MAX_DIGITS_TEXT = 100
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 #: A whole number as JSON writes it, of no more digits than an int64 has.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
@@ -41,6 +43,7 @@ KEY_FORMS = {
     "int64": "a whole number, as in 1001",
     "float32": 'a number, as in 1.5, or "NaN", "Infinity" or "-Infinity"',
     "float64": 'a number, as in 1.5, or "NaN", "Infinity" or "-Infinity"',
+    "decimal": 'a whole number, or text with as many digits as fit, as in "12.50"',
     "string": 'a string, as in "a1"',
     "bytes": "base64 text",
     "timestamp": 'ISO 8601 text, as in "2026-01-31T12:00:00Z"',
@@ -178,6 +181,8 @@ def parse_key(value: Any, value_type: ValueType, *, name: str, what: str = JOIN_
     if value is None:
         return None
     try:
+        if value_type.kind == "decimal":
+            return _decimal_key(value, value_type)
         return _KEYS[value_type.kind](value, value_type.kind)
     except (ValueError, TypeError, ArithmeticError):
         raise BadKeyValue(
@@ -252,6 +257,33 @@ def _float_key(value: Any, kind: str) -> float:
 
 #: Fractions that JSON has no form for, by the text that stands for each.
 FLOATS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
+
+
+def _decimal_key(value: Any, value_type: ValueType) -> Decimal:
+    if type(value) is not int and (type(value) is not str or len(value) > MAX_DIGITS_TEXT):
+        raise ValueError(value)
+    found = Decimal(value)
+    unscaled(found, value_type)
+    return found
+
+
+def unscaled(value: Decimal, value_type: ValueType) -> int:
+    """Return what a decimal's digits are without the point, as many after it as its type has.
+
+    :raises ValueError: it has digits that the type has not, or is no number.
+    """
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        raise ValueError(value)  # noqa: TRY004 - NaN and infinities are decimals
+    if not any(digits):
+        return 0
+    more = exponent + value_type.scale
+    kept = digits if more >= 0 else digits[:more]
+    is_short = value.adjusted() < value_type.precision - value_type.scale
+    if not is_short or any(digits[len(kept) :]):
+        raise ValueError(value)
+    found: int = int("".join(map(str, kept)) or "0") * 10 ** max(more, 0)
+    return -found if sign else found
 
 
 def _string_key(value: Any, _kind: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,19 +21,27 @@ from registry.spec.scalar.kinds import Untyped
 from registry.spec.sql_functions import FUNCTIONS, NAMED_FUNCTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from random import Random
 
 #: Two inputs of each kind: name → type.
 INPUTS = {
     "i": "int64", "j": "int64", "f": "float64", "g": "float64", "s": "string", "u": "string",
+    "p": "decimal(38,2)", "q": "decimal(38,2)", "x": "decimal(38,5)", "y": "decimal(38,0)",
     "b": "bool", "c": "bool", "t": "timestamp", "w": "timestamp", "d": "date", "e": "date",
 }  # fmt: skip
+#: The kind of most decimals here; those with more or fewer digits after the point come of it.
+DECIMAL, LONG, WHOLES = "decimal(38,2)", "decimal(38,5)", "decimal(38,0)"
 NOW = 1_767_225_600_000_000
 VALUES: dict[str, list[Any]] = {
     "int64": [0, 1, -1, 2, 3, -7, 10, 100, 2**31 - 1, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63)],
     "float64": [
         0.0, -0.0, 1.0, -1.5, 2.5, 0.1, 1e308, -1e308, 5e-324, math.inf, -math.inf, math.nan, 0.5,
         -2.5, 2.0**53 + 2, 9.3e18, 1e15, 0.49999999999999994, 2.345, 1e-7, 123456.789,
+    ],
+    DECIMAL: [
+        0, 1, -1, 5, -5, 49, 50, 51, 149, -150, 250, 123_456, 10**18, -(10**18), 10**36, 10**37,
+        10**38 - 1, -(10**38) + 1, 5 * 10**37, 2**53 + 1, -(2**63) * 100 - 50, 2**63 * 100 - 51,
     ],
     "string": [
         "", "a", "A", "abc", "é", "ß", "🤦🏼‍♂️", "z", " x ", "\u3000\t x\u00a0\n \u2009", "ab\x00c",
@@ -45,19 +54,26 @@ VALUES: dict[str, list[Any]] = {
     ],
     "date": [0, -1, 20_000, 11_016, -719_162, 2_932_896, 20_454, 365, 59, -141_427],
 }  # fmt: skip
+VALUES |= {LONG: VALUES[DECIMAL], WHOLES: VALUES[DECIMAL]}
 ARROW = {
     "int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
     "timestamp": pa.timestamp("us", "UTC"), "date": pa.date32(),
+    DECIMAL: pa.decimal128(38, 2), LONG: pa.decimal128(38, 5), WHOLES: pa.decimal128(38, 0),
 }  # fmt: skip
 #: Dates and times as the whole numbers that the other form has for them.
 WHOLE = {"timestamp": pa.int64(), "date": pa.int32()}
 KINDS = tuple(VALUES)
+_EXACT = Context(prec=80)
 _TIMES = ("timestamp", "date")
-_NUMBERS = ("int64", "float64")
+_NUMBERS = ("int64", "float64", DECIMAL)
+_DECIMALS = (DECIMAL, LONG, WHOLES)
 _LITERALS = {
     "int64": ["0", "1", "2", "3", "7", "2147483648", "9223372036854775807"],
     "float64": ["0.0", "1.5", "0.1", "1e300", "2.0"],
     "string": ["''", "'a'", "'é'", "'abc'", "'it''s'"],
+    DECIMAL: ["CAST(0.05 AS DECIMAL(3,2))", "CAST('-12.5' AS DECIMAL(38,2))"],
+    LONG: ["CAST(1 AS DECIMAL(9,5))"],
+    WHOLES: ["CAST(7 AS DECIMAL(38,0))"],
     "bool": ["TRUE", "FALSE"],
     "timestamp": ["TIMESTAMPTZ '2026-01-31T12:00:00Z'"],
     "date": ["DATE '2024-02-29'"],
@@ -88,7 +104,25 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         *(f"extract({part} FROM {{time}})" for part in _DAY_PARTS),
         *(f"date_part('{part}', {{timestamp}})" for part in ("hour", "minute", "second")),
         *(f"{part}({{timestamp}})" for part in ("hour", "minute", "second")),
-        *(f"{part}({{time}})" for part in _CALLED_PARTS),
+        *(f"{part}({{time}})" for part in _CALLED_PARTS), "CAST({m} AS BIGINT)",
+    ),
+    DECIMAL: (
+        *(f"({{decimal}} {sign} {{decimal}})" for sign in ("+", "-", "%")), "({whole} * {decimal})",
+        "({decimal} - {int64})", "({decimal} * 2)", "(p + 0.25)", "(1.5 - y - 0.25)",
+        "(y * -0.01)", "(-{decimal})", "abs({decimal})", "round(coalesce({long}, x), 2)",
+        "round(coalesce({decimal}, q), 4)", "CAST({m} AS DECIMAL(12,2))",
+        "CAST({int64} AS DECIMAL(20,2))",
+        "greatest(p, {whole}, 0.5)", "coalesce({whole}, {decimal})",
+    ),
+    LONG: (
+        "({long} + {decimal})", "({decimal} % {long})",
+        "({decimal} * CAST({int64} AS DECIMAL(38,3)))",
+        "CASE WHEN {bool} THEN {m} ELSE {long} END", "CAST({decimal} AS DECIMAL(38,5))",
+    ),
+    WHOLES: (
+        *(f"{name}(coalesce({{m}}, x))" for name in ("floor", "ceil", "round", "trunc")),
+        "round(coalesce({decimal}, q), 0)",
+        "({whole} * {whole})", "CAST({m} AS DECIMAL(38,0))", "CAST({m} AS DECIMAL(3,0))",
     ),
     "float64": (
         *(f"({{n}} {sign} {{float64}})" for sign in ("+", "-", "*", "%")), "({n} / {n})",
@@ -97,6 +131,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         *(f"{name}({{n}})" for name in ("log2", "cbrt", "sin", "cos", "tan", "asin", "acos")),
         *(f"{name}({{n}})" for name in ("atan", "radians", "degrees")), "trunc({float64})",
         "pow({n}, {n})", "atan2({n}, {n})", "({float64} * pi())",
+        "CAST({m} AS DOUBLE)", "({m} / {m})", "({m} + {float64})",
         "CAST({int64} AS DOUBLE)", "CAST({bool} AS DOUBLE)", "epoch({time})",
     ),
     "string": (
@@ -108,13 +143,14 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "replace({string}, 'ab', 'xyz')", "lower({string})", "upper({string})",
         "concat_ws({string}, {string}, {string})", "split_part({string}, {string}, {int64})",
         *(f"split_part({{string}}, '{sign}', {n})" for sign in ("", "a", "b,") for n in (1, 2, -1)),
-        "CAST({int64} AS VARCHAR)", "CAST({bool} AS VARCHAR)",
+        "CAST({int64} AS VARCHAR)", "CAST({m} AS VARCHAR)", "CAST({bool} AS VARCHAR)",
         *(f"{name}({{string}})" for name in ("trim", "ltrim", "rtrim")),
         *(f"{name}({{string}}, {{string}})" for name in ("trim", "ltrim", "rtrim")),
     ),
     "bool": (
         *(f"({{x}} {sign} {{x}})" for sign in ("=", "<>", "<", "<=", ">", ">=")),
-        *(f"({{n}} {sign} {{n}})" for sign in ("=", "<", ">=")),
+        *(f"({{n}} {sign} {{n}})" for sign in ("=", "<", ">=")), "({m} < {m})", "({m} = {int64})",
+        "({m} BETWEEN -0.5 AND {m})", "({m} IN (0.05, {decimal}))",
         "({bool} AND {bool})", "({bool} OR {bool})", "(NOT {bool})", "({x} IS NULL)",
         "({x} IS NOT NULL)", "({bool} IS TRUE)", "({bool} IS NOT FALSE)",
         "({x} IS DISTINCT FROM {x})", "({x} IS NOT DISTINCT FROM {x})", "({x} IN ({x}, {x}))",
@@ -148,7 +184,10 @@ def expression(rng: Random, kind: str, depth: int) -> str:
 
 def filled(rng: Random, template: str, kind: str, depth: int) -> str:
     """Return a template with random expressions in its places."""
-    of = {"n": _NUMBERS, "time": _TIMES, "k": (kind,), "x": (rng.choice(KINDS),)}
+    of: dict[str, tuple[str, ...]] = {
+        "m": _DECIMALS, "decimal": (DECIMAL,), "long": (LONG,), "whole": (WHOLES,),
+    }  # fmt: skip
+    of |= {"n": _NUMBERS, "time": _TIMES, "k": (kind,), "x": (rng.choice(KINDS),)}
 
     def part(place: re.Match[str]) -> str:
         name = place[1]
@@ -182,7 +221,8 @@ _FORMS = (
     "CAST({0} AS TIMESTAMP WITH TIME ZONE)", "CAST({0} AS DATE)", "CAST({0} AS BOOLEAN)",
     "{0} IS NOT DISTINCT FROM {1}", "-({0} % {1})", "({0} // {1})", "({0} / {1})",
     "nullif({0}, {1}) = {2}", "extract(year FROM {0})", "date_part({0}, {1})", "if({0}, {1}, {2})",
-    "greatest({0}, {1})", "least({0})", "date_diff({0}, {1}, {2})", "round(-{0}, 2)",
+    "CAST({0} AS DECIMAL(9,1))", "greatest({0}, {1})", "least({0})", "date_diff({0}, {1}, {2})",
+    "round(-{0}, 2)",
 )  # fmt: skip
 
 
@@ -215,11 +255,23 @@ def rows(rng: Random, count: int) -> list[list[Any]]:
     ]
 
 
+def _as_arrow(values: Iterable[Any], kind: str) -> pa.Array:
+    if kind not in _DECIMALS:
+        return pa.array(values, WHOLE.get(kind, ARROW[kind])).cast(ARROW[kind])
+    scale = ARROW[kind].scale
+    found = [None if v is None else Decimal(v).scaleb(-scale, _EXACT) for v in values]
+    return pa.array(found, ARROW[kind])
+
+
+def unscaled(values: Iterable[Any], kind: str) -> list[Any]:
+    """Return decimals as the whole numbers that the other form has for them."""
+    scale = ARROW[kind].scale
+    return [None if v is None else int(v.scaleb(scale, _EXACT)) for v in values]
+
+
 def table(given: list[list[Any]]) -> pa.Table:
     """Return the rows as the engine reads them: columns ``i0``, ``i1`` and so on."""
     kinds = [*INPUTS.values(), "timestamp"]
     columns = zip(zip(*given, strict=True), kinds, strict=True)
-    arrays = [
-        pa.array(values, WHOLE.get(kind, ARROW[kind])).cast(ARROW[kind]) for values, kind in columns
-    ]
+    arrays = [_as_arrow(values, kind) for values, kind in columns]
     return pa.table(arrays, names=[f"i{place}" for place in range(len(kinds))])

@@ -11,7 +11,7 @@ import duckdb
 
 from materialization.compute.questions import Evaluated
 from materialization.errors import without_private_paths
-from registry.spec.scalar.kinds import ENGINE_TYPES, MACROS
+from registry.spec.scalar.kinds import MACROS, engine_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def refused(session: duckdb.DuckDBPyConnection, trials: Sequence[Trial]) -> list
 
 
 def _refusal(session: duckdb.DuckDBPyConnection, trial: Trial) -> str | None:
-    nulls = (f"CAST(NULL AS {ENGINE_TYPES[kind]}) AS i{n}" for n, kind in enumerate(trial.kinds))
+    nulls = (f"CAST(NULL AS {engine_type(kind)}) AS i{n}" for n, kind in enumerate(trial.kinds))
     sql = f"SELECT {trial.sql} AS value FROM (SELECT {', '.join(nulls) or '1'})"  # noqa: S608 - as above
     for exact in (False, True):
         _use_macros(session, exact=exact)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from materialization.compute.questions import Expression
+from registry.spec.scalar.kinds import DIGITS
 from registry.spec.value_types import parse_type
 from serving.historical.entity_frame import EVENT_TIMESTAMP
 from serving.on_demand.feature import lacking_words
@@ -62,7 +63,9 @@ def compute_features(
 
 
 def _widened(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return values as expressions compute with them: in 64 bits."""
+    """Return values as expressions compute with them: in 64 bits, decimals with 38 digits."""
+    if pa.types.is_decimal(values.type):
+        return values.cast(pa.decimal128(DIGITS, values.type.scale))
     wider = {pa.int32(): pa.int64(), pa.float32(): pa.float64()}.get(values.type)
     return values if wider is None else values.cast(wider)
 

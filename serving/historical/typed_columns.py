@@ -159,6 +159,15 @@ def _floats(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
     return found
 
 
+def _decimals(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
+    kind = column.type
+    if pa.types.is_string(kind):
+        return _parsed(column, key)
+    if pa.types.is_integer(kind):
+        return _decimals(column.cast(pa.int64()).cast(pa.decimal128(19, 0)), key)
+    return column.cast(key.type.arrow) if pa.types.is_decimal(kind) else None
+
+
 def _strings(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
     return column if pa.types.is_string(column.type) else None
 
@@ -193,6 +202,7 @@ _FROM: dict[str, Callable[[pa.ChunkedArray, KeyColumn], pa.ChunkedArray | None]]
     "int64": _integers,
     "float32": _floats,
     "float64": _floats,
+    "decimal": _decimals,
     "string": _strings,
     "bytes": _bytes,
     "timestamp": _times,

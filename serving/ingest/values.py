@@ -35,7 +35,6 @@ _MOST_FLOAT32 = 3.4028235677973366e38
 _FORMS = {
     "float32": 'a number, or "NaN", "Infinity", "-Infinity"',
     "float64": 'a number, or "NaN", "Infinity", "-Infinity"',
-    "decimal": 'a whole number, or text with as many digits as fit, as in "12.50"',
     "list": "an array",
     "vector": "an array of so many finite numbers",
     "json": "any JSON",

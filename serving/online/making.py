@@ -26,7 +26,12 @@ from serving.names import (
     check_feature,
 )
 from serving.on_demand.features import inputs_of, on_demand_feature
-from serving.on_demand.rows import ComputedColumn, is_fraction, result_to_json
+from serving.on_demand.rows import (
+    ComputedColumn,
+    computable_of,
+    result_to_json,
+    result_to_stored,
+)
 from serving.online.plans import (
     EntityRead,
     FeatureColumn,
@@ -164,9 +169,12 @@ class _Builder:
         kind = parse_type(feature.type)
         return ComputedColumn(
             feature,
-            tuple((column.table, column.position) for column in read.values()),
-            tuple(is_fraction(parse_type(kind)) for kind in types.values()),
+            tuple(
+                (column.table, column.position, computable_of(parse_type(column.type)))
+                for column in read.values()
+            ),
             tuple(places.index((key.name, key.type)) for key in feature.request),
+            result_to_stored(kind),
             result_to_json(kind),
         )
 

@@ -11,7 +11,7 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any
 
-from registry.spec.scalar.kinds import LEAST_INT, MOST_INT, NoResult
+from registry.spec.scalar.kinds import DIGITS, LEAST_INT, MOST_INT, NoResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +161,51 @@ def rounded_to(a: float, digits: int) -> float:
 
 def sign(a: float) -> int:
     return (a > 0) - (a < 0)
+
+
+# --- decimals, as whole numbers without the point -----------------------------------------------
+
+_BEYOND = 10**DIGITS
+
+
+def fit_decimal(value: int) -> int:
+    """:raises NoResult: it has more digits than decimals have."""
+    if -_BEYOND < value < _BEYOND:
+        return value
+    raise NoResult("an overflow")
+
+
+def add_decimals(a: int, b: int) -> int:
+    return fit_decimal(a + b)
+
+
+def subtract_decimals(a: int, b: int) -> int:
+    return fit_decimal(a - b)
+
+
+def multiply_decimals(a: int, b: int) -> int:
+    return fit_decimal(a * b)
+
+
+def decimal_remainder(a: int, b: int) -> int:
+    if b == 0:
+        raise NoResult("a division by zero")
+    left = abs(a) % abs(b)
+    return left if a >= 0 else -left
+
+
+def without_digits(a: int, divisor: int) -> int:
+    """Divide by a power of ten and round to the nearest, halves away from zero."""
+    nearest = (abs(a) + divisor // 2) // divisor
+    return nearest if a >= 0 else -nearest
+
+
+def decimal_text(a: int, scale: int) -> str:
+    """Write it with all its digits; the engine has none before the point where all are after it."""
+    if not scale:
+        return str(a)
+    digits = str(abs(a)).rjust(scale + (scale < DIGITS), "0")
+    return f"{'-' if a < 0 else ''}{digits[:-scale]}.{digits[-scale:]}"
 
 
 # --- order, in which NaN is the greatest ----------------------------------------------------------

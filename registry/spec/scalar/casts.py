@@ -5,6 +5,7 @@ Not for what is done without being asked (``kinds.as_kind``).
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date
 from typing import TYPE_CHECKING
 
@@ -13,25 +14,33 @@ from sqlglot import exp
 from lib import instants
 from lib.instants import to_us
 from registry.spec.scalar import arithmetic, calendar
+from registry.spec.scalar.conversions import as_decimal, as_kind, fraction
 from registry.spec.scalar.kinds import (
     BOOL,
     DAY,
+    DIGITS,
     FLOAT,
     INSTANT,
     INT,
     NULL,
     TEXT,
+    NoResult,
     Scalar,
     Untyped,
-    as_kind,
     constant,
+    decimal_kind,
+    engine_type,
     null,
+    scale_of,
     strict,
 )
+from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: A number that stands in the expression as text, to be a decimal.
+_NUMBER = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,38})?", re.ASCII)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TO = {
     exp.DataType.Type.BOOLEAN: BOOL,
@@ -60,11 +69,13 @@ def cast_to(part: Scalar, to: exp.DataType) -> Scalar:
 
     :raises Untyped: there is no such cast here.
     """
+    if to.this == exp.DataType.Type.DECIMAL:
+        return _to_decimal(part, *_precision_of(to))
     kind = _TO.get(to.this)
     if kind is None:
         raise Untyped(
             f"CAST to {to.sql(dialect='duckdb')} is not computed here; cast to BIGINT, DOUBLE,"
-            " VARCHAR, BOOLEAN, DATE or TIMESTAMP WITH TIME ZONE."
+            " DECIMAL(p,s), VARCHAR, BOOLEAN, DATE or TIMESTAMP WITH TIME ZONE."
         )
     made = _converted(part, kind)
     if to.this == exp.DataType.Type.INT:
@@ -75,6 +86,13 @@ def cast_to(part: Scalar, to: exp.DataType) -> Scalar:
 def _converted(part: Scalar, kind: str) -> Scalar:
     if part.kind == TEXT and kind in (INSTANT, DAY) and part.constant is not None:
         return _written_time(part.constant, kind)
+    scale = scale_of(part.kind)
+    if scale is not None and kind == INT:
+        divisor = 10**scale
+        return strict(INT, "assay_whole({0})", lambda a: _whole(a, divisor), part)
+    if scale is not None and kind == TEXT:
+        sql = "CAST({0} AS VARCHAR)"
+        return strict(TEXT, sql, lambda a: arithmetic.decimal_text(a, scale), part)
     found = _CASTS.get((part.kind, kind))
     if found is not None:
         return strict(kind, found[0], found[1], part)
@@ -84,6 +102,60 @@ def _converted(part: Scalar, kind: str) -> Scalar:
         return as_kind(part, kind)
     except Untyped as exc:
         raise Untyped(f"a {part.kind} cannot be cast to {kind} here.") from exc
+
+
+def _whole(a: int, divisor: int) -> int:
+    return arithmetic.fit(arithmetic.without_digits(a, divisor))
+
+
+def _precision_of(to: exp.DataType) -> tuple[int, int]:
+    """Return how many digits a written type has, and how many of them after the point.
+
+    :raises Untyped: there is no such type.
+    """
+    given = [each.name for each in to.expressions]
+    precision, scale = (*map(int, given), *((0,) if given else (18, 3)))[:2]
+    if not (len(given) < 3 and 1 <= precision <= DIGITS and scale <= precision):
+        raise Untyped(f"{to.sql(dialect='duckdb')}: precision is 1 to 38, scale at most that.")
+    return precision, scale
+
+
+def _to_decimal(part: Scalar, precision: int, scale: int) -> Scalar:
+    """Return a number with so many digits, rounded where it has more after the point.
+
+    :raises Untyped: of its kind there is no such cast.
+    """
+    if part.kind == NULL:
+        return null(decimal_kind(scale))
+    if part.kind == TEXT and _NUMBER.fullmatch(part.constant or ""):
+        part = fraction(part.constant)
+    made = as_decimal(part)
+    own = scale_of(made.kind)
+    if own is None:
+        raise Untyped(
+            f"a {part.kind} cannot be cast to a decimal here; of a fraction write"
+            " CAST(CAST(round(x * 100) AS BIGINT) AS DECIMAL(18,0)) * 0.01."
+        )
+    if own > scale:
+        divisor, kind = 10 ** (own - scale), decimal_kind(scale)
+        sql = f"CAST(round({{0}}, {scale}) AS {engine_type(kind)})"
+        made = strict(kind, sql, lambda a: arithmetic.without_digits(a, divisor), made)
+    return _within(as_kind(made, decimal_kind(scale)), precision, scale)
+
+
+def _within(part: Scalar, precision: int, scale: int) -> Scalar:
+    """Return a decimal where it has no more digits than a type's; else there is no result."""
+    if precision == DIGITS:
+        return part
+    most = 10**precision - 1
+
+    def run(a: int) -> int:
+        if -most <= a <= most:
+            return a
+        raise NoResult("a number out of range")
+
+    bound = f"CAST('{arithmetic.decimal_text(most, scale)}' AS {engine_type(part.kind)})"
+    return strict(part.kind, f"assay_within({{0}}, {bound})", run, part)
 
 
 def _written_time(text: str, kind: str) -> Scalar:
@@ -105,6 +177,14 @@ def result(part: Scalar, kind: str, declared: str) -> Scalar:
 
     :raises Untyped: it is of another; says what to write.
     """
+    wanted = parse_type(declared)
+    if wanted.kind == "decimal":
+        part = as_decimal(part)
+        if (scale_of(part.kind) or 0) > wanted.scale:
+            raise Untyped(
+                f"gives {scale_of(part.kind)} digits after the point, and the feature is declared"
+                f" {declared}; round it: round(…, {wanted.scale})."
+            )
     if part.kind == FLOAT and kind == INT:
         raise Untyped(
             f"gives float64, and the feature is declared {declared}; declare float64, or round it:"
@@ -117,6 +197,8 @@ def result(part: Scalar, kind: str, declared: str) -> Scalar:
             f"gives {part.kind}, and the feature is declared {declared}; declare it {part.kind}, or"
             " cast it."
         ) from exc
+    if wanted.kind == "decimal":
+        return _within(made, wanted.precision, wanted.scale)
     if declared == "int32":
         return strict(INT, "assay_int32({0})", arithmetic.as_int32, made)
     if declared == "float32":

@@ -15,9 +15,9 @@ from sqlglot.errors import SqlglotError
 
 from registry.spec.scalar import functions, intervals, operators, text_functions
 from registry.spec.scalar.casts import cast_to, result
+from registry.spec.scalar.conversions import fraction
 from registry.spec.scalar.kinds import (
     BOOL,
-    FLOAT,
     INSTANT,
     INT,
     KIND_OF,
@@ -27,6 +27,7 @@ from registry.spec.scalar.kinds import (
     Scalar,
     Untyped,
     constant,
+    decimal_kind,
     null,
 )
 from registry.spec.scalar.sizes import check_sizes
@@ -74,11 +75,14 @@ def kinds_of(inputs: Mapping[str, str]) -> tuple[str, ...]:
 
 def kind_of(declared: str, what: str) -> str:
     """:raises Untyped: nothing is computed with such values yet."""
-    kind = KIND_OF.get(parse_type(declared).kind)
+    value_type = parse_type(declared)
+    if value_type.kind == "decimal":
+        return decimal_kind(value_type.scale)
+    kind = KIND_OF.get(value_type.kind)
     if kind is None:
         raise Untyped(
             f"{what} is {declared}, which is not computed with at the request;"
-            f" those are {', '.join(KIND_OF)}."
+            f" those are {', '.join(KIND_OF)}, decimal(p,s)."
         )
     return kind
 
@@ -204,7 +208,7 @@ def _literal(node: exp.Expr) -> Scalar:
         if not LEAST_INT <= value <= MOST_INT:
             raise Untyped(f"{text} has more than 64 bits; write {text}.0 for a fraction.")
         return constant(INT, text, value)
-    return constant(FLOAT, f"'{float(text)!r}'", float(text))
+    return fraction(text)
 
 
 def _arguments(node: exp.Expr) -> list[exp.Expr]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from registry.spec.scalar import arithmetic, calendar, text_functions
+from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     BOOL,
     DAY,
@@ -22,9 +23,11 @@ from registry.spec.scalar.kinds import (
     TEXT,
     Scalar,
     Untyped,
-    as_kind,
     constant,
+    decimal_kind,
+    engine_type,
     null,
+    scale_of,
     strict,
 )
 from registry.spec.scalar.operators import number
@@ -55,6 +58,12 @@ _OF_FRACTIONS: dict[type[exp.Expr], tuple[str, str, Callable[[float], Any]]] = {
     },  # fmt: skip
     exp.IsNan: (BOOL, "isnan({0})", math.isnan),
     exp.IsInf: (BOOL, "isinf({0})", math.isinf),
+}
+#: What makes decimals whole: of the digits without the point, and what they are divided by.
+_TO_WHOLE: dict[type[exp.Expr], tuple[str, Callable[[int, int], int]]] = {
+    exp.Ceil: ("ceil", lambda a, divisor: -(-a // divisor)),
+    exp.Floor: ("floor", lambda a, divisor: a // divisor),
+    exp.Trunc: ("trunc", lambda a, divisor: abs(a) // divisor * (-1 if a < 0 else 1)),
 }
 #: Parts of a time that have a function each.
 _PARTS: dict[type[exp.Expr], str] = {
@@ -96,6 +105,9 @@ def call(node: exp.Expr, arguments: list[Scalar]) -> Scalar | None:
     """
     kind = type(node)
     _check_count(node, len(arguments))
+    if kind in _TO_WHOLE and scale_of(arguments[0].kind) is not None:
+        name, shorten = _TO_WHOLE[kind]
+        return _shortened(arguments[0], 0, f"{name}({{0}})", shorten)
     if kind in _OF_FRACTIONS:
         result, sql, compute = _OF_FRACTIONS[kind]
         part = as_kind(number(arguments[0], kind.__name__.lower()), FLOAT)
@@ -138,15 +150,28 @@ def _sign(arguments: list[Scalar]) -> Scalar:
     return strict(INT, "CAST(sign({0}) AS BIGINT)", arithmetic.sign, part)
 
 
+def _shortened(part: Scalar, digits: int, sql: str, compute: Callable[[int, int], int]) -> Scalar:
+    """Return a decimal with fewer digits after the point; as it is where it has no more."""
+    scale = scale_of(part.kind) or 0
+    if scale <= digits:
+        return part
+    kind, divisor = decimal_kind(digits), 10 ** (scale - digits)
+    return strict(kind, f"CAST({sql} AS {engine_type(kind)})", lambda a: compute(a, divisor), part)
+
+
 def _round(arguments: list[Scalar]) -> Scalar:
     part = number(arguments[0], "round")
     if len(arguments) == 1:
+        if scale_of(part.kind) is not None:
+            return _shortened(part, 0, "round({0})", arithmetic.without_digits)
         if part.kind != FLOAT:
             return part
         return strict(FLOAT, "round({0})", arithmetic.rounded, part)
     number_of = arguments[1].constant
     if arguments[1].kind != INT or number_of is None or not 0 <= number_of <= 15:
         raise Untyped("round takes how many digits as a number from 0 to 15, written out.")
+    if scale_of(part.kind) is not None:
+        return _shortened(part, number_of, f"round({{0}}, {number_of})", arithmetic.without_digits)
     if number_of == 0:
         return _round([as_kind(part, FLOAT)])
     return strict(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from registry.spec.scalar import calendar
+from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     DAY,
     INSTANT,
@@ -21,7 +22,6 @@ from registry.spec.scalar.kinds import (
     NoResult,
     Scalar,
     Untyped,
-    as_kind,
     strict,
 )
 

@@ -7,6 +7,7 @@ Python, the other says in SQL, with every cast written out.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import Invalid
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     Run = Callable[[Sequence[Any]], Any]
 
 #: The kinds, and the type of the engine that each is computed in. Whole numbers have 64 bits,
-#: fractions are doubles. In Python an instant is its microseconds since 1970, a day its days.
+#: fractions are doubles. In Python an instant is its microseconds since 1970, a day its days, a
+#: decimal the whole number that its digits are without the point.
 BOOL, INT, FLOAT, TEXT, INSTANT, DAY, NULL = (
     "bool",
     "int64",
@@ -47,6 +49,8 @@ KIND_OF = {
     "timestamp": INSTANT,
     "date": DAY,
 }
+#: Digits that decimals are computed with; their kind says how many of them are after the point.
+DIGITS = 38
 LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
 #: The first and the last instant of the years 1 to 9999, beyond which none can be answered.
 LEAST_INSTANT, MOST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -65,6 +69,14 @@ MACROS = (
         "assay_multiply(a, b)",
         "a * b",
         "TRY_CAST(CAST(a AS HUGEINT) * CAST(b AS HUGEINT) AS BIGINT)",
+    ),
+    ("assay_plus(a, b)", "a + b", "TRY(a + b)"),
+    ("assay_minus(a, b)", "a - b", "TRY(a - b)"),
+    ("assay_times(a, b)", "a * b", "TRY(a * b)"),
+    (
+        "assay_within(a, most)",
+        "CASE WHEN a IS NULL OR a BETWEEN -most AND most THEN a ELSE error('out of range') END",
+        "CASE WHEN a BETWEEN -most AND most THEN a END",
     ),
     ("assay_divide(a, b)", "a // b", "TRY(a // b)"),
     ("assay_remainder(a, b)", "a % b", "TRY(a % b)"),
@@ -105,13 +117,15 @@ class Scalar(NamedTuple):
     """One expression: its kind, its SQL, and the function from a row of inputs to its value.
 
     Its SQL calls macros (``MACROS``). ``is_constant``: it reads no input, so that ``run`` gives the
-    same for every row.
+    same for every row. ``written``: the digits of a fraction that stands there, which is a decimal
+    beside decimals.
     """
 
     kind: str
     sql: str
     run: Callable[[Sequence[Any]], Any]
     is_constant: bool = False
+    written: str = ""
 
     @property
     def constant(self) -> Any:
@@ -125,12 +139,26 @@ class Scalar(NamedTuple):
         return self.is_constant and self.run((without,)) is None and not without
 
 
+def decimal_kind(scale: int) -> str:
+    return f"decimal({DIGITS},{scale})"
+
+
+@lru_cache(maxsize=64)
+def scale_of(kind: str) -> int | None:
+    """Return how many digits a kind of decimals has after the point; None: it is no decimal."""
+    return int(kind.rpartition(",")[2][:-1]) if kind.startswith("decimal") else None
+
+
+def engine_type(kind: str) -> str:
+    return ENGINE_TYPES.get(kind) or kind.upper()
+
+
 def null(kind: str = NULL) -> Scalar:
-    return Scalar(kind, f"CAST(NULL AS {ENGINE_TYPES[kind]})", lambda _row: None, is_constant=True)
+    return Scalar(kind, f"CAST(NULL AS {engine_type(kind)})", lambda _row: None, is_constant=True)
 
 
 def constant(kind: str, sql: str, value: Any) -> Scalar:
-    return Scalar(kind, f"CAST({sql} AS {ENGINE_TYPES[kind]})", lambda _row: value, True)
+    return Scalar(kind, f"CAST({sql} AS {engine_type(kind)})", lambda _row: value, True)
 
 
 def strict(kind: str, sql: str, compute: Callable[..., Any], *parts: Scalar) -> Scalar:
@@ -193,41 +221,3 @@ def _of_many(compute: Callable[..., Any], runs: Sequence[Run]) -> Run:
 
 
 _RUNS = {1: _of_one, 2: _of_two}
-
-
-def as_kind(part: Scalar, kind: str) -> Scalar:
-    """Return it as another kind where that is done without being asked for.
-
-    :raises Untyped: the kinds have nothing to do with each other, or something would be lost.
-    """
-    if part.kind == kind:
-        return part
-    if part.kind == NULL:
-        return null(kind)
-    if (part.kind, kind) == (INT, FLOAT):
-        return strict(FLOAT, "CAST({0} AS DOUBLE)", float, part)
-    if (part.kind, kind) == (DAY, INSTANT):
-        return strict(INSTANT, "CAST({0} AS TIMESTAMP WITH TIME ZONE)", day_start, part)
-    raise Untyped(f"a {part.kind} is no {kind}; write CAST(… AS …) where you mean it to be one.")
-
-
-def common(parts: Sequence[Scalar]) -> list[Scalar]:
-    """Return the parts as one kind: whole numbers beside fractions are fractions.
-
-    :raises Untyped: they have none in common.
-    """
-    kinds = {part.kind for part in parts} - {NULL}
-    if not kinds:
-        return list(parts)
-    for kind in (*sorted(kinds & {FLOAT, INSTANT}), *sorted(kinds)):
-        try:
-            return [as_kind(part, kind) for part in parts]
-        except Untyped:
-            continue
-    raise Untyped(
-        f"{' and '.join(sorted(kinds))} have no kind in common; cast one to that of the other."
-    )
-
-
-def day_start(day: int) -> int:
-    return day * 86_400_000_000

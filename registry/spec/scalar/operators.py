@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from registry.spec.scalar import arithmetic
+from registry.spec.scalar.conversions import as_kind, common, fraction
+from registry.spec.scalar.decimals import of_decimals
 from registry.spec.scalar.kinds import (
     BOOL,
     FLOAT,
@@ -18,9 +20,8 @@ from registry.spec.scalar.kinds import (
     TEXT,
     Scalar,
     Untyped,
-    as_kind,
-    common,
     null,
+    scale_of,
     strict,
 )
 
@@ -59,7 +60,7 @@ BINARY = (*_NUMBERS, *_COMPARISONS, exp.DPipe)
 
 def number(part: Scalar, what: str) -> Scalar:
     """:raises Untyped: it is no number."""
-    if part.kind not in (INT, FLOAT, NULL):
+    if part.kind not in (INT, FLOAT, NULL) and scale_of(part.kind) is None:
         raise Untyped(f"{what} takes numbers; this is a {part.kind}.")
     return as_kind(part, INT) if part.kind == NULL else part
 
@@ -76,7 +77,10 @@ def binary(node: exp.Expr, left: Scalar, right: Scalar) -> Scalar:
     if kind in _COMPARISONS:
         return compared(kind, left, right)
     sign, of_whole, of_fractions = _NUMBERS[kind]
-    sides = common([number(left, sign), number(right, sign)])
+    given = [number(left, sign), number(right, sign)]
+    sides = common(given)
+    if scale_of(sides[0].kind) is not None:
+        return of_decimals(kind, sides, given)
     if of_whole is None:
         sides = [as_kind(each, FLOAT) for each in sides]
     if of_whole is not None and sides[0].kind != FLOAT:
@@ -128,6 +132,8 @@ def joined(parts: Sequence[Scalar]) -> Scalar:
 
 def negative(part: Scalar) -> Scalar:
     part = number(part, "-")
+    if part.written:
+        return fraction(part.written[1:] if part.written[0] == "-" else f"-{part.written}")
     if part.kind == INT:
         return strict(INT, "assay_subtract(CAST(0 AS BIGINT), {0})", arithmetic.negate, part)
     return strict(part.kind, "(-{0})", lambda a: -a, part)

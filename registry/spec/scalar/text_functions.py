@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from registry.spec.scalar import arithmetic, texts
+from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     BOOL,
     INT,
@@ -18,7 +19,6 @@ from registry.spec.scalar.kinds import (
     TEXT,
     Scalar,
     Untyped,
-    as_kind,
     null,
     strict,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -226,6 +227,50 @@ def test_a_frame_of_text_brings_typed_request_values(client, cast, token, stored
     refused = asked("dear")
     assert refused.status_code == 422
     assert "request value 'fare' is float64" in refused.json()["detail"]
+
+
+FEES = """
+kind: OnDemandFeatureView
+name: fees
+inputs: {features: ["driver_hourly:acc_rate"], request: {fare: "decimal(10,2)"}}
+features:
+  - {name: fee, type: "decimal(6,2)", sql: "round(fare * acc_rate, 2)"}
+  - {name: small, type: "decimal(20,9)", sql: "acc_rate * 0.00001"}
+"""
+
+
+def test_decimals_are_exact_and_the_same_at_the_request_and_in_training_sets(
+    client, cast, token, now
+):
+    text = factories.VIEW.replace("acc_rate, type: float32", "acc_rate, type: 'decimal(5,3)'")
+    with committed():
+        factories.make_version(cast)
+        version = factories.make_version(cast, text=text)
+    rates = [Decimal("0.150"), Decimal("99.999"), None, Decimal("-0.001")]
+    rows = [{"driver_id": n, "event": now, "acc_rate": rate} for n, rate in enumerate(rates)]
+    historical_world.commit(version, rows)
+    load(version, rows, at=now)
+    with committed():
+        releases.promote_version(version=version, actor=cast.steward, at=factories.AT)
+    approve(cast, FEES)
+    features = ["fees:fee", "fees:small"]
+    entities = {"driver_id": [0, 0, 1, 2, 3], "fare": ["10.50", 7, "12345678.90", "1.5", "1"]}
+
+    answer = online_world.ask(client, token, {"features": features, "entities": entities})
+    online = columns(answer)
+    timed = entities | {"event_timestamp": [(now + timedelta(minutes=1)).isoformat()] * 5}
+    body = {"features": features, "entities": timed}
+    trained = historical_world.answer(historical_world.ask(client, token, body))
+
+    assert online["fee"][0] == ["1.58", "1.05", None, None, "0.00"]
+    assert online["small"][0] == [*["0.000001500"] * 2, "0.000999990", None, "-1.0E-8"]
+    assert "had no result in 1 of 5 rows" in answer["Assay-Warnings"]
+    assert [trained["fee"], trained["small"]] == [online["fee"][0], online["small"][0]]
+    for fare, door in ((1.5, online_world), ("0.001", online_world), ("1e9", historical_world)):
+        sent = (timed if door is historical_world else entities) | {"fare": [fare] * 5}
+        refused = door.ask(client, token, {"features": features, "entities": sent})
+        assert refused.status_code == 422
+        assert "request value 'fare' is decimal(10,2)" in refused.json()["detail"]
 
 
 def test_keys_of_inputs_may_be_under_other_names(client, cast, token, stored, now):
