@@ -11,76 +11,99 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from msgspec.structs import replace
 
 from materialization.stores.columns import CREATED, EVENT
+from materialization.transforms.fit_rows import LABEL_TYPE
 from registry.queries import may_arrive, served_versions
 from registry.spec.sources.arriving import ArrivingSource
-from registry.spec.transforms import Columns
+from registry.spec.transforms import Columns, RowSql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from registry.models import FeatureTable, FeatureViewVersion, Project
     from registry.spec.model import FeatureSpec
+    from registry.spec.sources.kinds import Source
     from registry.spec.version_spec import VersionSpec
 
 #: What of a source may be another without its rows being others: which columns there are beside
 #: those that are read, and what windows are made by.
 _BESIDE_ROWS = ("schema", "optional", "event_id", "lookback")
+#: Types of features whose values are those that a step takes, whatever its SQL gave.
+_HELD = {"float64": ("float64", "int32", "int64"), "string": ("string",)}
 
 
 class Arrived(NamedTuple):
-    """A version whose table has rows as they came, and by the source's columns its names."""
+    """A version whose table has rows that a fit can take in place of its source's.
+
+    ``columns``: what the table calls each column of them, ``types``: of which type it is.
+    """
 
     version: FeatureViewVersion
     columns: dict[str, str]
+    types: dict[str, str]
 
     @property
     def table(self) -> FeatureTable:
         return cast("FeatureTable", self.version.table)  # a ready version has one
 
     def read_by(self, spec: VersionSpec) -> VersionSpec:
-        """Return a version that is fitted as it reads these: what its ``where`` chose, they are."""
-        if self.version.spec.view.where is None:
-            return spec
-        return replace(spec, view=replace(spec.view, where=None))
+        """Return a version as it is fitted: of what made these rows it makes nothing again."""
+        made = dict.fromkeys(self.version.spec.makers)
+        source = replace(_source(spec), schema=self.types)
+        return replace(spec, view=replace(spec.view, **made), source=source)
 
 
 class Keepers:
-    """The versions of a project whose tables have what a version's source brought."""
+    """The versions of a project whose tables have what a source brought."""
 
-    def __init__(self, spec: VersionSpec, project: Project) -> None:
+    def __init__(self, source: Source, project: Project) -> None:
         found = served_versions().filter(
             may_arrive(), feature_view__project=project, table__ready_at__isnull=False
         )
-        same = (each for each in found.defer("packet") if _is_same(each.spec, spec))
-        self._spec = spec
+        same = (each for each in found.defer("packet") if _is_same(each.spec.source, source))
         #: Who has taken rows for the longest has the most of them: it comes first.
         self._versions = sorted(same, key=_rank)
 
-    def of(self, feature: FeatureSpec) -> Arrived | None:
+    def of(self, spec: VersionSpec, feature: FeatureSpec) -> Arrived | None:
         """Return where the rows are that a feature is fitted on; None: nobody has them so."""
-        alone = replace(self._spec, view=replace(self._spec.view, features=(feature,)))
+        alone = replace(spec, view=replace(spec.view, features=(feature,)))
         for version in self._versions:
             kept = version.spec
-            if kept.view.where not in (None, alone.view.where):
+            if not _makes_no_more(kept, alone):
                 continue
-            arrived = Arrived(version, _as_they_came(kept))
-            if _needed(arrived.read_by(alone)) <= _alike(arrived.columns, kept, alone):
+            arrived = Arrived(version, *_stored_by(kept))
+            wanted = _made(alone) if kept.view.sql else _read(arrived.read_by(alone), alone)
+            if all(arrived.types.get(name) in kinds for name, kinds in wanted.items()):
                 return arrived
         return None
 
-    def lacking(self, feature: FeatureSpec) -> str:
-        """Say that nobody has the rows that a feature is fitted on, and what to do."""
-        source = cast("ArrivingSource", self._spec.rows_from)
-        needed = _needed(replace(self._spec, view=replace(self._spec.view, features=(feature,))))
-        features = ", ".join(sorted(needed.difference(_leading(self._spec))))
-        return (
-            f"{feature.name}: a fit takes rows that came before, and no ready version has those of"
-            f" the {source.called} {source.name!r} with {features[:200]} as they come. Have one"
-            " approved that stores them so first (features of these columns, without `sql`, `mask`"
-            " and `encode`, of a view without a `where` or with this one), push rows, and encode"
-            " them in the next version. Steps that say all themselves need no rows: log, clip,"
-            " hashed, bucketize by edges, impute a value."
-        )
+
+def not_there(spec: VersionSpec, keepers: Keepers) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return the place of each feature of a version that cannot be fitted, and why not."""
+    if not is_fitted_on_arrived(spec):
+        return []
+    return [
+        (("features", place, "encode"), lacking_rows(spec, feature))
+        for place, feature in enumerate(spec.features)
+        if feature.is_fitted and keepers.of(spec, feature) is None
+    ]
+
+
+def lacking_rows(spec: VersionSpec, feature: FeatureSpec) -> str:
+    """Say that nobody has the rows that a feature is fitted on, and what to do."""
+    source, alone = _source(spec), replace(spec, view=replace(spec.view, features=(feature,)))
+    columns = ", ".join(sorted(_read(alone, alone).keys() - _leading(spec)))[:200]
+    made = ", ".join(feature.columns_read)[:200]
+    or_made = f", or with {made} as this `sql` makes it" if spec.view.sql else ""
+    return (
+        f"{feature.name}: a fit takes rows that came before, and no ready version has those of the"
+        f" {source.called} {source.name!r} with {columns} as they come{or_made}. Have one approved"
+        " that stores them so first (as features without `mask` and `encode`, of a view without a"
+        " `where` or with this one), push rows, and encode them in the next version. Steps that say"
+        " all themselves need no rows: log, clip, hashed, bucketize by edges, impute a value."
+    )
+
+
+def is_fitted_on_arrived(spec: VersionSpec) -> bool:
+    """Return whether a version is fitted on such rows; windows over them have no encodings."""
+    return spec.is_pushed and not spec.has_exact_windows and bool(spec.fitted_features)
 
 
 def _rank(version: FeatureViewVersion) -> tuple[object, ...]:
@@ -88,63 +111,62 @@ def _rank(version: FeatureViewVersion) -> tuple[object, ...]:
     return (table.ready_at, table.pk, -version.pk)
 
 
-def not_there(spec: VersionSpec, project: Project) -> list[tuple[tuple[str | int, ...], str]]:
-    """Return the place of each feature of a version that cannot be fitted, and why not."""
-    if not is_fitted_on_arrived(spec):
-        return []
-    keepers = Keepers(spec, project)
-    return [
-        (("features", place, "encode"), keepers.lacking(feature))
-        for place, feature in enumerate(spec.features)
-        if feature.is_fitted and keepers.of(feature) is None
-    ]
-
-
-def is_fitted_on_arrived(spec: VersionSpec) -> bool:
-    return spec.is_pushed and not spec.has_exact_windows and bool(spec.fitted_features)
-
-
-def _is_same(kept: VersionSpec, spec: VersionSpec) -> bool:
-    """Return whether the rows of two versions came of one source."""
-    if not isinstance(kept.source, ArrivingSource) or not isinstance(spec.source, ArrivingSource):
+def _is_same(one: Source | None, other: Source) -> bool:
+    """Return whether rows of two embedded sources came of one."""
+    if not isinstance(one, ArrivingSource) or not isinstance(other, ArrivingSource):
         return False
-    return kept.source.name == spec.source.name and _rows_of(kept.source) == _rows_of(spec.source)
+    return one.name == other.name and _rows_of(one) == _rows_of(other)
 
 
 def _rows_of(source: ArrivingSource) -> dict[str, object]:
     return {key: said for key, said in source.decides().items() if key not in _BESIDE_ROWS}
 
 
-def _as_they_came(kept: VersionSpec) -> dict[str, str]:
-    """Return what a table calls the columns of its source that it stores as they came."""
-    if not isinstance(kept.transform, Columns):
-        return {}
+def _makes_no_more(kept: VersionSpec, spec: VersionSpec) -> bool:
+    """Return whether the stored rows are on the way to those of a version: it goes on from them.
+
+    A condition is asked before the SQL, so behind that nothing can be left out any more.
+    """
+    if not isinstance(kept.transform, (Columns, RowSql)):
+        return False
+    theirs, ours = kept.makers, spec.makers
+    return theirs == ours if kept.view.sql else theirs.items() <= ours.items()
+
+
+def _stored_by(kept: VersionSpec) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a table calls the columns that it stores as they are, and their types."""
     source = kept.rows_from
-    plain = (each for each in kept.features if each.mask is None and each.encode is None)
+    plain = [each for each in kept.features if each.mask is None and each.encode is None]
     columns = {each.source_column: each.name for each in plain}
-    columns |= {key.name: key.name for key in kept.join_keys}
-    columns[source.event_timestamp.column] = EVENT
-    if source.created_timestamp is not None:
-        columns[source.created_timestamp.column] = CREATED
-    return columns
+    types = {each.source_column: each.type for each in plain}
+    for key in kept.join_keys:
+        columns[key.name], types[key.name] = key.name, key.type
+    for time, name in ((source.event_timestamp, EVENT), (source.created_timestamp, CREATED)):
+        if time is not None:
+            columns[time.column], types[time.column] = name, "timestamp"
+    return columns, types
 
 
-def _alike(columns: Iterable[str], kept: VersionSpec, spec: VersionSpec) -> set[str]:
-    """Return those of the columns that both versions have of one type."""
-    theirs, ours = _schema(kept), _schema(spec)
-    return {name for name in columns if name in ours and theirs.get(name) == ours[name]}
+def _read(spec: VersionSpec, whole: VersionSpec) -> dict[str, tuple[str, ...]]:
+    """Return the columns that a version reads of its source, with the types ``whole`` declares."""
+    schema, read = _source(whole).schema, spec.columns_read
+    return {name: (schema.get(name, ""),) for name in (schema if read is None else read)}
 
 
-def _needed(spec: VersionSpec) -> frozenset[str]:
-    read = spec.columns_read
-    return frozenset(_schema(spec)) if read is None else read
+def _made(spec: VersionSpec) -> dict[str, tuple[str, ...]]:
+    """Return what a version of one feature takes of what its SQL gives, with types that hold it."""
+    (feature,) = spec.features
+    wanted = {feature.source_column: _HELD[feature.unencoded.type]}
+    if feature.label is not None:
+        wanted[feature.label] = _HELD[str(LABEL_TYPE)]
+    return wanted | {key.name: (key.type,) for key in spec.join_keys}
 
 
-def _leading(spec: VersionSpec) -> Sequence[str]:
+def _leading(spec: VersionSpec) -> set[str]:
     source = spec.rows_from
     times = (source.event_timestamp, source.created_timestamp)
-    return [*(key.name for key in spec.join_keys), *(time.column for time in times if time)]
+    return {*(key.name for key in spec.join_keys), *(time.column for time in times if time)}
 
 
-def _schema(spec: VersionSpec) -> dict[str, str]:
-    return cast("ArrivingSource", spec.rows_from).schema
+def _source(spec: VersionSpec) -> ArrivingSource:
+    return cast("ArrivingSource", spec.rows_from)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lib.errors import Invalid
-from materialization.arrived import not_there
+from materialization.arrived import Keepers, is_fitted_on_arrived, not_there
 from materialization.compute.look import Look, files_in, look, place_key
 from materialization.compute.questions import Trial
 from materialization.edges.engines import engine
@@ -93,12 +93,15 @@ def _look_at(
     words = "looked at source %s of %s for %d definitions in %.1f s"
     log.info(words, source.name, project, len(specs), took)
     looks = [_with_warnings(each, spec) for each, spec in zip(seen, specs, strict=True)]
-    return [_with_fits(each, spec, project) for each, spec in zip(looks, specs, strict=True)]
+    if not any(map(is_fitted_on_arrived, specs)):
+        return looks
+    keepers = Keepers(source, project)
+    return [_with_fits(each, spec, keepers) for each, spec in zip(looks, specs, strict=True)]
 
 
-def _with_fits(seen: Look, spec: VersionSpec, project: Project) -> Look:
-    """Return a look with what nothing can be fitted on, for its rows come without runs."""
-    lacking = not_there(spec, project)
+def _with_fits(seen: Look, spec: VersionSpec, keepers: Keepers) -> Look:
+    """Return a look with what has no rows to be fitted on: they come without runs."""
+    lacking = not_there(spec, keepers)
     return msgspec.structs.replace(seen, problems=[*seen.problems, *lacking]) if lacking else seen
 
 

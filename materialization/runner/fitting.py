@@ -11,7 +11,7 @@ import msgspec
 from django.conf import settings
 
 from lib.errors import Unavailable
-from materialization.arrived import Keepers
+from materialization.arrived import Keepers, lacking_rows
 from materialization.compute.jobs import FitJob
 from materialization.edges.stores import offline_store, push_log
 from materialization.errors import FitFailed
@@ -108,13 +108,13 @@ def _arrived(version: FeatureViewVersion, spec: VersionSpec, names: Sequence[str
     :raises FitFailed: nobody has them as they came.
     :raises PushedRowsWait: some are not in the offline store yet.
     """
-    keepers = Keepers(spec, version.feature_view.project)
+    keepers = Keepers(spec.rows_from, version.feature_view.project)
     shared: dict[int, tuple[Arrived, list[str]]] = {}
     for feature in spec.fitted_features:
         if feature.name not in names:
             continue
-        if (arrived := keepers.of(feature)) is None:
-            raise FitFailed(keepers.lacking(feature))
+        if (arrived := keepers.of(spec, feature)) is None:
+            raise FitFailed(lacking_rows(spec, feature))
         shared.setdefault(arrived.version.pk, (arrived, []))[1].append(feature.name)
     return [
         _Fits(FitJob(arrived.read_by(spec), _stored(arrived), tuple(features)), arrived)

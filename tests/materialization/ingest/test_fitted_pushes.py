@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from django.urls import reverse
 
 from materialization.edges.looks import look_at_sources
 from materialization.edges.stores import push_log
@@ -189,6 +190,7 @@ SCALED = DEFINITIONS.replace(
     f" encode: {{steps: [standard], {RANGE}}}}}\n",
 )
 WHERE = "where: city <> 'Genf'\n"
+SQL = "sql: SELECT *, fare * 2 AS doubled, length(city) AS long FROM trips WHERE city <> 'Genf'\n"
 
 
 def trips(*fares: float) -> dict[str, Any]:
@@ -212,10 +214,7 @@ def trips(*fares: float) -> dict[str, Any]:
             ),
             id="a masked form",
         ),
-        pytest.param(
-            DEFINITIONS.replace("features:", "sql: SELECT *, 1 AS one FROM trips\nfeatures:"),
-            id="made rows",
-        ),
+        pytest.param(DEFINITIONS.replace("features:", f"{SQL}features:"), id="made rows"),
     ],
 )
 def test_what_nobody_has_stored_as_it_came_is_refused_at_plan(cast, before):
@@ -232,17 +231,44 @@ def why(version: FeatureViewVersion) -> str:
     return str(version.evidence.get(packet_hash=version.packet_hash).parts[EvidencePart.FIT]["why"])
 
 
-def test_rows_that_a_condition_chose_are_those_of_the_same_condition(cast, send):
-    ready(cast, DEFINITIONS + WHERE)
+MADE = "features:\n  - {name: doubled, type: float64}\n  - {name: long, type: int64}\n"
+FITTED_ON_MADE = MADE + encoded(
+    near=("doubled", "float64", "standard"),
+    size=("long", "float64", "min_max"),
+    foretold=("city", "float64", "{step: target, label: doubled}"),
+).replace(FIT, RANGE)
+
+
+def test_what_the_version_before_made_is_not_made_again(client, cast, send):
+    """Rows that its condition chose, and values that its SQL gave."""
+    chosen = DEFINITIONS + WHERE
+    made = DEFINITIONS.replace("name: last_trip", "name: made_trip")
+    named = made.replace("features:", f"{SQL}{MADE}  - {{name: city, type: string}}")
+    ready(cast, chosen)
+    ready(cast, named)
     rows = trips(1, 2, 6)
-    rows["df"]["city"] = ["Bern", "Genf", "Bern"]
+    rows["df"]["city"] = ["Bern", "Genf", "Basel"]
     assert send("push", rows).status_code == 200
 
-    version, evidence = fitted(cast, SCALED + WHERE)
+    of_chosen, chosen_evidence = fitted(cast, SCALED + WHERE)
+    text = named.replace(MADE, FITTED_ON_MADE)
+    of_made, made_evidence = fitted(cast, text)
 
-    facts = evidence.parts[EvidencePart.FIT]["facts"]["features"]["fare_scaled"]
-    assert (facts["rows"], facts["rows_of"]) == (2, "last_trip@1.0.0")
-    assert fitted_of(version.spec)["fare_scaled"][0]["mean"] == 3.5
+    told = [_fit_facts(each) for each in (chosen_evidence, made_evidence)]
+    assert told[0] == {"fare_scaled": (2, "last_trip@1.0.0")}
+    assert told[1] == dict.fromkeys(("near", "size", "foretold"), (2, "made_trip@1.0.0"))
+    assert fitted_of(of_chosen.spec)["fare_scaled"][0]["mean"] == 3.5
+    found = fitted_of(of_made.spec)
+    assert found["near"][0]["mean"] == 7.0
+    assert (found["size"][0]["min"], found["size"][0]["max"]) == (4.0, 5.0)
+    client.force_login(cast.steward)
+    page = client.get(reverse("admin:registry_featureviewversion_change", args=[of_made.pk]))
+    assert "of made_trip@1.0.0" in page.content.decode().replace("<wbr>", "")
+
+
+def _fit_facts(evidence: Evidence) -> dict[str, tuple[int, str]]:
+    facts = evidence.parts[EvidencePart.FIT]["facts"]["features"]
+    return {name: (each["rows"], each["rows_of"]) for name, each in facts.items()}
 
 
 def test_what_is_lacking_at_the_fit_is_said_and_nothing_is_stored(cast, send):
