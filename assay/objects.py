@@ -83,8 +83,9 @@ class DataSource(Definition):
     that a row may be without; ``event_id``, the column that tells events of one time apart.
 
     *kafka*: ``topic``, whose records a ``connection`` leads to, with ``schema`` and ``optional``;
-    ``key``, the column that has a record's key, ``headers``, column → name of a header, and
-    ``record_time``, the column that has the time a record carries.
+    ``format``, ``json`` or ``avro`` with the schemas of a registry; ``key``, the column that has a
+    record's key, and ``key_format``, ``text``, ``json`` or ``avro``; ``headers``, column → name of
+    a header, and ``record_time``, the column that has the time a record carries.
 
     *redis_stream*: ``stream_key``, the stream in the Redis that a ``connection`` leads to, with
     ``schema`` and ``optional``; ``json_field``, the field that has an object of JSON (left out: the
@@ -106,6 +107,7 @@ class DataSource(Definition):
     table: str | None = None
     query: str | None = None
     topic: str | None = None
+    format: str | None = None
     stream_key: str | None = None
     json_field: str | None = None
     schema: Mapping[str, str] | None = None
@@ -117,6 +119,7 @@ class DataSource(Definition):
     rows: str | None = None
     paging: Mapping[str, str | int] | None = None
     key: str | None = None
+    key_format: str | None = None
     headers: Mapping[str, str] | None = None
     record_time: str | None = None
     description: str | None = None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from registry.models import Project
+    from registry.spec.connections import ConnectionSpec
     from registry.spec.version_spec import VersionSpec
 
 
@@ -114,7 +115,7 @@ def connection_of(spec: VersionSpec, project: Project) -> Connection:
     return connection_named(spec.rows_from.link, spec.root_identity, project)
 
 
-def secret_text(connection: Connection) -> str:
+def secret_text(connection: ConnectionSpec) -> str:
     """Return a connection's secret, read where it is now; empty: it has none.
 
     :raises ConnectionsUnusable: what it is named by is not there; names that.
@@ -200,7 +201,8 @@ def _connection(name: str, table: object) -> Connection:
     if not _NAME.fullmatch(name):
         raise ValueError("use lower-case letters, digits and _, beginning with a letter")
     made = _read(table)
-    given = [key for key in ("value", "env", "file") if getattr(made.secret, key)]
-    if len(given) > 1:
-        raise ValueError("its secret is given more than once; give it in one way")
+    for part in made.parts:
+        given = [key for key in ("value", "env", "file") if getattr(part.secret, key)]
+        if len(given) > 1:
+            raise ValueError("its secret is given more than once; give it in one way")
     return made

@@ -23,7 +23,7 @@ from materialization.errors import (
     UnknownColumn,
     from_report,
 )
-from materialization.finding.kinds import find_rows
+from materialization.finding.kinds import against, find_rows
 from materialization.sources.inputs import beside_of, own_of
 from registry.spec.python_code import PythonCode  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.sources.base import SourceSchema
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from materialization.compute.engine import Engine
     from materialization.compute.reports import Report
     from materialization.finding.fetching import Fetched
+    from materialization.finding.schemas import Against
     from materialization.sources.inputs import OneSource, SourceInput
     from materialization.sources.where import Where
     from registry.spec.sources.kinds import Source
@@ -110,7 +111,10 @@ def look(
         ended = _ended(exc, place=place_key(specs[0].rows_from))
         return [told_by(ended, where.told)] * len(specs)
     files = files_in(found, where, specs[0])
-    looks = [told_by(each, where.told) for each in seen]
+    looks = [
+        _with_against(told_by(each, where.told), against(spec, where))
+        for each, spec in zip(seen, specs, strict=True)
+    ]
     return [msgspec.structs.replace(each, files=files) for each in looks]
 
 
@@ -137,6 +141,11 @@ def with_fetched(
         return with_notes
     nothing = {"rows": None, "first_event": None, "last_event": None}
     return [msgspec.structs.replace(each, **nothing) for each in with_notes]
+
+
+def _with_against(seen: Look, against: Against) -> Look:
+    problems = [*seen.problems, *against.problems]
+    return msgspec.structs.replace(_with_warnings(seen, against.warnings), problems=problems)
 
 
 def _with_warnings(seen: Look, more: Sequence[str]) -> Look:

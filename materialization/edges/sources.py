@@ -21,7 +21,7 @@ from materialization.stores.s3 import base_of
 from registry.connections import connection_named, connections_of, secret_text
 from registry.file_roots import root_of
 from registry.models import Project
-from registry.spec.connections import S3Connection
+from registry.spec.connections import KafkaConnection, S3Connection
 from registry.spec.sources.base import RootedSource
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def try_connection(*, name: str, project: Project) -> None:
 def _link(name: str, identity: str, project: Project, kind: str = "") -> Link:
     connection = connection_named(name, identity, project, kind=kind)
     _refuse_own_bucket(name, connection)
-    return Link(
+    link = Link(
         name=name,
         project=project.name,
         connection=connection,
@@ -103,6 +103,16 @@ def _link(name: str, identity: str, project: Project, kind: str = "") -> Link:
         most_bytes=settings.SOURCE_STAGING_MB << 20,
         timeout_s=settings.SOURCE_TIME_LIMIT_SECONDS,
     )
+    if not isinstance(connection, KafkaConnection) or connection.schema_registry is None:
+        return link
+    registry = connection.schema_registry
+    schemas = msgspec.structs.replace(
+        link,
+        name=f"{name}.schema_registry",
+        connection=registry,
+        secret=partial(secret_text, registry),
+    )
+    return msgspec.structs.replace(link, schemas=schemas)
 
 
 def _refuse_own_bucket(name: str, connection: Connection) -> None:

@@ -6,12 +6,13 @@ this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from materialization.finding.bucket import BucketFinder
 from materialization.finding.delta import DeltaTableFinder
 from materialization.finding.http.reading import HttpFinder
 from materialization.finding.postgres.reading import PostgresFinder
+from materialization.finding.schemas import Against, schemas_against
 from materialization.finding.streams import KafkaFinder, RedisFinder
 from materialization.sources.arriving import ArrivingKind
 from materialization.sources.files import FilesKind
@@ -112,6 +113,14 @@ def find_rows(spec: VersionSpec, where: Where) -> SourceInput:
         with of_joined(spec, place):
             beside.append(find_source(spec.joined[place].source, side))
     return JoinedRows(own, tuple(beside))
+
+
+def against(spec: VersionSpec, where: Where) -> Against:
+    """Return what a version's stream says of its records that the version cannot be made of."""
+    source = spec.rows_from
+    if not isinstance(source, KafkaSource):
+        return Against()
+    return schemas_against(source, cast("Link", own_where(where)), spec.columns_read)
 
 
 def find_source(source: Source, where: Where) -> OneSource:

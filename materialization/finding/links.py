@@ -25,6 +25,8 @@ class Link(Where, frozen=True):
     secret: Callable[[], str]
     most_bytes: int = 20 << 30
     timeout_s: float = 3600.0
+    #: What the schemas of its records are asked for, where they have any.
+    schemas: Link | None = None
 
     def __repr__(self) -> str:
         return f"Link({self.name!r}, {self.connection!r})"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from materialization.errors import SourceUnreadable
 from materialization.sources.arriving import ArrivingKind
 from materialization.streams.redis_streams import ask_redis
+from materialization.streams.schema_registry import SchemaRegistry
+from registry.spec.sources.streams import KafkaSource
 
 if TYPE_CHECKING:
     from materialization.finding.links import Link
@@ -23,11 +25,15 @@ class KafkaFinder(ArrivingKind):
 
     def find(self, source: StreamSource, where: Link) -> SourceFiles:  # type: ignore[override]
         _require_library()
+        if isinstance(source, KafkaSource) and source.has_avro:
+            SchemaRegistry.of(where)
         return super().find(source, where)
 
     def try_link(self, link: Link) -> None:
-        """:raises AssayError: no broker answers; says why."""
+        """:raises AssayError: no broker answers, or no registry of schemas; says why."""
         _require_library()
+        if link.schemas is not None:
+            SchemaRegistry(link.schemas).try_out()
         # Of all processes those alone load the library that speak to brokers.
         from materialization.streams.kafka import ask_brokers
 

@@ -34,8 +34,12 @@ def kafka_problems(spec: KafkaSource) -> Iterator[Found]:
         if not header or len(header) > MAX_HEADER:
             yield ("headers", column), f"name a header, of at most {MAX_HEADER} characters."
         yield from _of_bytes(spec, ("headers", column), column)
-    if spec.key:
+    if spec.key and spec.key_format == "text":
         yield from _of_bytes(spec, ("key",), spec.key)
+    elif spec.key and spec.key not in spec.schema:
+        yield ("key",), _unknown(spec, spec.key)
+    elif not spec.key and spec.key_format != "text":
+        yield ("key_format",), "no column has a record's key: name it as `key`, or leave this out."
     if spec.record_time and spec.schema.get(spec.record_time) != "timestamp":
         yield ("record_time",), f"declare {spec.record_time[:100]!r} in the schema, as a timestamp."
     taken = [*spec.headers, *filter(None, (spec.key, spec.record_time))]
@@ -55,7 +59,10 @@ def redis_problems(spec: RedisStreamSource) -> Iterator[Found]:
 def _of_bytes(spec: KafkaSource, path: tuple[str, ...], column: str) -> Iterator[Found]:
     kind = spec.schema.get(column)
     if kind is None:
-        hint = did_you_mean(column, sorted(spec.schema))
-        yield path, f"the schema has no column {column[:100]!r}.{hint}"
+        yield path, _unknown(spec, column)
     elif kind not in BYTES_READ_AS:
         yield path, f"{column[:100]!r} is {kind}; keys and headers are {', '.join(BYTES_READ_AS)}."
+
+
+def _unknown(spec: KafkaSource, column: str) -> str:
+    return f"the schema has no column {column[:100]!r}.{did_you_mean(column, sorted(spec.schema))}"

@@ -69,6 +69,11 @@ class ConnectionSpec(
         """The files of our own machine that it names."""
         return (self.secret.file,) if self.secret.file else ()
 
+    @property
+    def parts(self) -> tuple[ConnectionSpec, ...]:
+        """It, and what it leads to beside, each with a secret of its own."""
+        return (self,)
+
 
 class PostgresConnection(ConnectionSpec, frozen=True, kw_only=True, tag="postgres"):
     """A database of a PostgreSQL server; ``host`` may be the folder of its socket."""
@@ -218,7 +223,8 @@ class KafkaConnection(ConnectionSpec, frozen=True, kw_only=True, tag="kafka"):
     """The brokers of a Kafka cluster, or of what speaks as one.
 
     With a ``user`` it logs in by SASL; ``certificate_file`` and ``key_file`` are its own
-    certificate, where the brokers ask for one.
+    certificate, where the brokers ask for one. ``schema_registry`` has the schemas of records in
+    Avro, and whatever it leads to, the records are the same.
     """
 
     brokers: tuple[str, ...]
@@ -235,8 +241,11 @@ class KafkaConnection(ConnectionSpec, frozen=True, kw_only=True, tag="kafka"):
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
+    schema_registry: HttpConnection | None = None
 
     def __post_init__(self) -> None:
+        if self.schema_registry is not None and self.schema_registry.projects:
+            raise ValueError("schema_registry is for the connection's projects; it has none itself")
         if not self.brokers or not all(_BROKER.fullmatch(each) for each in self.brokers):
             raise ValueError('brokers are written as in ["kafka-1.example.com:9093"]')
         if bool(self.certificate_file) != bool(self.key_file):
@@ -257,7 +266,12 @@ class KafkaConnection(ConnectionSpec, frozen=True, kw_only=True, tag="kafka"):
     @property
     def files(self) -> tuple[str, ...]:
         own = (self.ca_file, self.certificate_file, self.key_file)
-        return (*super().files, *filter(None, own))
+        beside = self.schema_registry.files if self.schema_registry else ()
+        return (*super().files, *filter(None, own), *beside)
+
+    @property
+    def parts(self) -> tuple[ConnectionSpec, ...]:
+        return (self, self.schema_registry) if self.schema_registry else (self,)
 
 
 class RedisConnection(ConnectionSpec, frozen=True, kw_only=True, tag="redis"):

@@ -26,6 +26,7 @@ from materialization.streams.leases import end, note_living, note_parts, share
 from materialization.streams.letters import letters_asked, note_again
 from registry.spec.sources.streams import StreamSource
 from serving.streams.feed import Feed
+from serving.streams.forms import forms_of
 from serving.streams.reading import AWAY, UNFORESEEN, words_of
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ class Consumer:
             known, feed = self._feeds.get(table.pk, (None, None))
             if feed is None or known != made_of:
                 self._drop(table.pk)
-                feed = Feed(target, READERS[type(source)](source.stream, link), limits=self._limits)
+                forms = forms_of(source, link)
+                reader = READERS[type(source)](source.stream, link)
+                feed = Feed(target, reader, forms, limits=self._limits)
                 self._feeds[table.pk] = (made_of, feed)
             if now >= feed.asks_at:
                 feed.asks_at = now + TOPIC_SECONDS

@@ -1,50 +1,44 @@
-"""One table's reading of its stream: records in, rows taken, and the place moved in one step.
+"""One table's reading of its stream: where its parts stand, and what is done where one fails.
 
-Not for which parts are whose (``consumer``). What goes wrong holds up a part and no other, and is
-told by its row; nothing is left out: a part that could not take what it was given reads it again.
+Not for which parts are whose (``consumer``) nor for how records become rows (``taking``). What goes
+wrong holds up a part and no other, and is told by its row; nothing is left out: a part that could
+not take what it was given reads it again.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from lib.errors import AssayError, Unavailable
 from materialization.choices import PartState
 from materialization.edges.stores import push_log
-from materialization.ingest.taking import Sent, TooManyEvents, judge, take
+from materialization.ingest.taking import TooManyEvents
 from materialization.models import StreamPart
-from materialization.stores.push_command import Once
-from materialization.stores.push_log import StreamMoved, remembered_key
-from materialization.stores.stretches import Stretch
-from materialization.streams.letters import keep_letters, note_again, note_taken
+from materialization.stores.push_log import StreamMoved
 from materialization.streams.places import name_of, standing
-from materialization.streams.reader import Fault
+from materialization.streams.reader import Fault, StreamUnavailable
 from serving.streams.reading import (
-    AHEAD,
     AWAY,
     NO_ROOM,
     NOT_YET,
     SERVER,
     UNFORESEEN,
-    NotYet,
     Reading,
     words_of,
 )
-from serving.streams.records import Reason, read_rows
+from serving.streams.taking import Taker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from materialization.ingest.targets import Target
     from materialization.models import DeadLetter
     from materialization.streams.reader import Record, StreamReader
-    from registry.spec.sources.streams import KafkaSource, RedisStreamSource
+    from serving.streams.forms import Forms
     from serving.streams.reading import StreamLimits
+    from serving.streams.records import AnyStream
 
 log = logging.getLogger(__name__)
 #: Records that are taken in one step, at most.
@@ -57,14 +51,19 @@ AWAY_SECONDS, STOPPED_SECONDS = 5.0, 30.0
 class Feed:
     """The parts of one table's stream that this consumer reads."""
 
-    def __init__(self, target: Target, reader: StreamReader, *, limits: StreamLimits) -> None:
+    def __init__(
+        self, target: Target, reader: StreamReader, forms: Forms, *, limits: StreamLimits
+    ) -> None:
         self.target, self.reader = target, reader
-        self.source = cast("KafkaSource | RedisStreamSource", target.source)
         self.readings: dict[int, Reading] = {}
-        self._limits = limits
+        self._taker = Taker(target, forms, limits)
         self._identity: str | None = None
         #: By the process's clock: when the stream's partitions are asked for again.
         self.asks_at = 0.0
+
+    @property
+    def source(self) -> AnyStream:
+        return self._taker.source
 
     def keep(self, parts: Sequence[StreamPart]) -> None:
         """Read these parts from now on, and no others."""
@@ -215,12 +214,16 @@ class Feed:
         if not new:
             return
         try:
-            self._take_some(reading, new, at)
+            self._taker.take(reading, new, at=at)
             if reading.place <= new[-1].place:  # those behind wait for their time
                 self._rest(reading, NOT_YET, now)
         except StreamMoved as exc:
             self._rest(reading, exc.message, now)
             reading.rests_until = now
+        except StreamUnavailable as exc:
+            # What records are read by is away: asking takes its time, and others wait meanwhile.
+            self._rest(reading, exc.message, now)
+            reading.rests_until = now + AWAY_SECONDS
         except AWAY as exc:
             self._rest(reading, words_of(exc), now)
         except TooManyEvents:
@@ -232,26 +235,21 @@ class Feed:
             self._rest(reading, words, now)
         except Exception:  # whatever it is
             log.exception("records from %s on of %s are not taken", new[0].place, reading.row)
-            if self._takes_none(at):
+            if self._taker.takes_none(at=at):
                 self._take_each(reading, new, UNFORESEEN, at, now)
             else:
                 self._rest(reading, UNFORESEEN, now)
-
-    def _takes_none(self, at: datetime) -> bool:
-        """Return whether no record at all can be taken: then what fails is of some record."""
-        try:
-            rows, reasons = read_rows([], self.source, self.target.spec.columns_read)
-            judge([Sent(self.target, rows)], reasons, partial_ok=True, at=at)
-        except Exception:  # noqa: BLE001 - whatever it is, no record made it fail
-            return False
-        return True
 
     def _take_each(
         self, reading: Reading, records: Sequence[Record], words: str, at: datetime, now: float
     ) -> None:
         """Take records one by one, and leave out the one that cannot be."""
         if len(records) == 1:
-            self._put_aside(reading, records[0], words, at, now)
+            try:
+                # It must not hold up those behind it.
+                self._taker.leave_out(reading, records[0], words, at=at)
+            except (StreamMoved, *AWAY) as exc:
+                self._rest(reading, words_of(exc), now)
             return
         half = len(records) // 2
         for some in (records[:half], records[half:]):
@@ -259,98 +257,8 @@ class Feed:
                 self._take(reading, some, at, now)
 
     def read_again(self, letter: DeadLetter, *, at: datetime) -> None:
-        """Take the record of a dead letter, or note anew why not.
-
-        :raises Unavailable: it could not be had, or taken, now.
-        """
-        if letter.generation != letter.part.generation:
-            note_again(letter, "", "the stream was read on elsewhere since.")
-            return
-        record = self.reader.fetch(letter.part.partition, letter.place)
-        if record is None:
-            note_again(letter, "", "the stream does not have it any more.")
-            return
-        rows, reasons = read_rows([record], self.source, self.target.spec.columns_read)
-        judged = judge([Sent(self.target, rows)], reasons, partial_ok=True, at=at)
-        if 0 in reasons.by_row:
-            note_again(letter, *reasons.by_row[0])
-            return
-        # Who dies before it is noted takes it a second time, which counts once.
-        once = Once(remembered_key("letter", str(letter.pk)), b"taken")
-        try:
-            take(judged, at=at, once=once, most=self._limits.waiting)
-        except TooManyEvents:
-            note_again(letter, "", NO_ROOM)
-            return
-        note_taken(letter)
-
-    def _put_aside(
-        self, reading: Reading, record: Record, words: str, at: datetime, now: float
-    ) -> None:
-        """Leave a record out that cannot be taken: it must not hold up those behind it."""
-        try:
-            self._keep_letters(reading, [record], {0: Reason("", words)}, at)
-            self._move(reading, record.place + 1)
-        except (StreamMoved, *AWAY) as exc:
-            self._rest(reading, words_of(exc), now)
-
-    def _take_some(self, reading: Reading, records: Sequence[Record], at: datetime) -> None:
-        """Take rows of records, all in one step with the place behind them.
-
-        What is refused is noted before: once the place is moved nobody reads it again.
-        """
-        target = self.target
-        rows, reasons = read_rows(records, self.source, target.spec.columns_read)
-        if (count := self._count_due(rows, at)) < len(records):
-            if count == 0:
-                raise NotYet(NOT_YET)
-            rows, reasons = read_rows(records[:count], self.source, target.spec.columns_read)
-        records, end = records[:count], records[count - 1].place + 1
-        judged = judge([Sent(target, rows)], reasons, partial_ok=True, at=at)
-        self._keep_letters(reading, records, reasons.by_row, at)
-        if not judged.rows:
-            self._move(reading, end)
-            return
-        (pushed,), (kept,) = judged.rows, judged.places
-        places = [records[row].place for row in kept]
-        stretch = Stretch(reading.stream, reading.place, end, places)
-        judged = judged._replace(rows=[pushed._replace(stretch=stretch)])
-        take(judged, at=at, once=None, most=self._limits.waiting)
-        reading.place = end
-
-    def _count_due(self, rows: pa.RecordBatch, at: datetime) -> int:
-        """Return how many rows come before the first that windows cannot count yet.
-
-        A clock that is a little ahead is waited for; what lies further is refused as it comes.
-        """
-        count: int = rows.num_rows
-        if not self.target.spec.has_exact_windows:
-            return count
-        soon = at + AHEAD
-        for time in (self.source.event_timestamp, self.source.created_timestamp):
-            if time is None:
-                continue
-            column = rows.column(time.column)
-            early = pc.and_(pc.greater(column, at), pc.less_equal(column, soon))
-            first: int = pc.index(early, pa.scalar(True)).as_py()  # noqa: FBT003
-            count = min(count, first) if first >= 0 else count
-        return count
-
-    def _move(self, reading: Reading, end: int) -> None:
-        uid = self.target.table.uid
-        if not push_log().move(uid, reading.stream, begin=reading.place, end=end):
-            raise StreamMoved("others have read on since")
-        reading.place = end
-
-    def _keep_letters(
-        self,
-        reading: Reading,
-        records: Sequence[Record],
-        reasons: Mapping[int, Reason],
-        at: datetime,
-    ) -> None:
-        found = [(records[row].place, *reason) for row, reason in sorted(reasons.items())]
-        keep_letters(reading.row, found, most=self._limits.letters, at=at)
+        """Take the record of a dead letter, or note anew why not; raises as ``Taker``'s."""
+        self._taker.read_again(letter, self.reader, at=at)
 
     def rest(self, words: str, *, now: float) -> None:
         """Read nothing for a while, and then everything from where it stands."""

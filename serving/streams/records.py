@@ -1,6 +1,7 @@
-"""Records of a stream as columns of its source: what each says, and which say none. [pure]
+"""Records of a stream as columns of its source: what each says, and which say none.
 
-Not for what a value has to be: ``ingest.values`` reads types, and rows are judged as pushed ones.
+Not for how bytes are written (``forms``), nor for what a value has to be: ``ingest.values`` reads
+types, and rows are judged as pushed ones.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from materialization.ingest.refusals import Refusals
 from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 from registry.spec.value_types import parse_type
 from serving.ingest.values import typed_column
+from serving.streams.forms import Forms, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from materialization.streams.reader import Record
     from registry.spec.value_types import ValueType
+    from serving.streams.forms import Form
 
 AnyStream: TypeAlias = KafkaSource | RedisStreamSource
 #: What stands for a field that a record has not.
 _MISSING = object()
 #: Types whose text in a field is read as JSON.
 _OF_JSON = frozenset({"bool", "float32", "float64", "list", "vector"})
+#: What sources are read by that say no more.
+_PLAIN = Forms()
 _WHOLE = re.compile(rb"-?[0-9]{1,19}")
-
-
-class Unreadable(ValueError):
-    """A record is not what the source says that records are."""
 
 
 class Reason(NamedTuple):
@@ -57,65 +58,69 @@ class Reasons(Refusals):
 
 
 def read_rows(
-    records: Sequence[Record], source: AnyStream, wanted: Collection[str] | None
+    records: Sequence[Record],
+    source: AnyStream,
+    wanted: Collection[str] | None,
+    forms: Forms = _PLAIN,
 ) -> tuple[pa.RecordBatch, Reasons]:
     """Return a row for each record with the columns that a version reads, and what is wrong.
 
     Rows that something is wrong with say nothing.
+
+    :raises StreamUnavailable: what records are read by is not to be had now.
     """
     reasons = Reasons()
     said: list[dict[str, Any]] = []
     for row, record in enumerate(records):
         try:
-            said.append(_said(record, source))
+            said.append(_said(record, source, forms.value))
         except Unreadable as exc:
             said.append({})
             reasons.add(row, "", str, str(exc))
-    columns = {
-        name: _column(name, parse_type(kind), records, said, source, reasons)
-        for name, kind in source.schema.items()
-        if wanted is None or name in wanted
-    }
+    columns = {}
+    for name, text in source.schema.items():
+        if wanted is None or name in wanted:
+            kind = parse_type(text)
+            values = _values(name, kind, records, said, source, forms, reasons)
+            columns[name] = typed_column(values, kind, reasons, name=name)
     return pa.RecordBatch.from_pydict(columns), reasons
 
 
-def _said(record: Record, source: AnyStream) -> dict[str, Any]:
+def _said(record: Record, source: AnyStream, form: Form) -> dict[str, Any]:
     """Return the fields of a record's object; of one that has none, what it has.
 
-    :raises Unreadable: it is no object of JSON, where it has to be one.
+    :raises Unreadable: it is no object, where it has to be one.
     """
     if isinstance(source, KafkaSource):
-        return _object(record.value)
+        return _object(record.value, form)
     fields = dict(record.headers)
-    return _object(fields.get(source.json_field)) if source.json_field else {**fields}
+    return _object(fields.get(source.json_field), form) if source.json_field else {**fields}
 
 
-def _object(value: bytes | None) -> dict[str, Any]:
-    """:raises Unreadable: it is no object of JSON."""
+def _object(value: bytes | None, form: Form) -> dict[str, Any]:
+    """:raises Unreadable: it is no object of its form."""
     if value is None:
         raise Unreadable("it has no value (a tombstone): no row is taken away by a stream.")
-    try:
-        said = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Unreadable("it is no JSON in UTF-8.") from exc
+    said = form.said(value)
     if type(said) is not dict:
-        raise Unreadable("it is JSON and no object: its fields are the columns.")
+        raise Unreadable("it is no object, nor a record: its fields are the columns.")
     return said
 
 
-def _column(
+def _values(
     name: str,
     kind: ValueType,
     records: Sequence[Record],
     said: Sequence[dict[str, Any]],
     source: AnyStream,
+    forms: Forms,
     reasons: Reasons,
-) -> pa.Array:
+) -> list[Any]:
     values: list[Any] = []
     is_optional = name in source.optional
     for row, record in enumerate(records):
         try:
-            value = _value(name, kind, record, said[row], source)
+            value = _value(name, kind, record, said[row], source, forms)
         except Unreadable as exc:
             reasons.add(row, name, str, str(exc))
             value = None
@@ -124,11 +129,16 @@ def _column(
             if not is_optional:
                 reasons.add(row, name, str, "the record has none, and it is not optional.")
         values.append(value)
-    return typed_column(values, kind, reasons, name=name)
+    return values
 
 
 def _value(
-    name: str, kind: ValueType, record: Record, said: dict[str, Any], source: AnyStream
+    name: str,
+    kind: ValueType,
+    record: Record,
+    said: dict[str, Any],
+    source: AnyStream,
+    forms: Forms,
 ) -> Any:
     if name == source.record_time:
         return _MISSING if record.time_ms is None else _instant(record.time_ms)
@@ -137,12 +147,22 @@ def _value(
             return said.get(name, _MISSING)
         return _of_text(said[name], kind)
     if name == source.key:
-        return _MISSING if record.key is None else _of_bytes(record.key, kind)
+        return _MISSING if record.key is None else _of_key(name, kind, record.key, forms.key)
     if (header := source.headers.get(name)) is not None:
         # As Kafka's own clients do: of several of one name the last counts.
         found = next((value for key, value in reversed(record.headers) if key == header), None)
         return _MISSING if found is None else _of_bytes(found, kind)
-    return said.get(name, _MISSING)
+    return forms.value.value(said[name], kind) if name in said else _MISSING
+
+
+def _of_key(name: str, kind: ValueType, key: bytes, form: Form | None) -> Any:
+    """Return what a key says; of an object the field of the column's name."""
+    if form is None:
+        return _of_bytes(key, kind)
+    said = form.said(key)
+    if type(said) is dict:
+        said = said.get(name, _MISSING)
+    return said if said is _MISSING else form.value(said, kind)
 
 
 def _of_text(value: bytes, kind: ValueType) -> Any:

@@ -27,6 +27,15 @@ user = "assay"
 password = "hunter2hunter2"
 projects = ["rides"]
 """
+TOPICS = """
+[warehouse]
+kind = "kafka"
+brokers = ["kafka.example.com:9093"]
+projects = ["rides"]
+[warehouse.schema_registry]
+url = "https://schemas.example.com"
+token = "hunter2hunter2"
+"""
 OTHER = WAREHOUSE.replace("warehouse", "other").replace('"rides"', '"sales"')
 
 
@@ -86,6 +95,26 @@ def test_its_identity_is_where_it_leads(written, cast, change, moves):
         assert connection_named("warehouse", before, cast.project)
 
 
+@pytest.mark.django_db
+def test_a_registry_of_schemas_has_its_own_secret_and_is_no_part_of_the_place(
+    written, cast, tmp_path
+):
+    secret, ca = tmp_path / "secret", tmp_path / "ca.pem"
+    written(TOPICS)
+    before = connections_of(cast.project)["warehouse"]
+    written(
+        TOPICS.replace("schemas.", "other.").replace(
+            'token = "hunter2hunter2"', f'token_file = "{secret}"\nca_file = "{ca}"'
+        )
+    )
+
+    after = connections_of(cast.project)["warehouse"]
+    assert after.identity == before.identity
+    assert after.files == (str(secret), str(ca))
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("connections")
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
 def test_a_file_that_others_may_read_is_refused(written, mode):
     path = written(WAREHOUSE, mode)
@@ -106,6 +135,10 @@ def test_a_file_that_others_may_read_is_refused(written, mode):
         (WAREHOUSE.replace("postgres", "oracle"), "connection 'warehouse': Invalid value 'oracle'"),
         (WAREHOUSE.replace("[warehouse]", "[Ware-House]"), "connection 'Ware-House': use lower-ca"),
         (WAREHOUSE + 'password_env = "PW"', "connection 'warehouse': its secret is given more tha"),
+        (TOPICS + 'token_env = "PW"', "connection 'warehouse': its secret is given more tha"),
+        (TOPICS + 'projects = ["rides"]', "connection 'warehouse': schema_registry is for the con"),
+        (TOPICS + 'kind = "redis"', "connection 'warehouse': Invalid value 'redis' - at `$.schema"),
+        (TOPICS.replace("https", "http"), "connection 'warehouse': url is https://; say plain_h"),
         ("warehouse = 1", "connection 'warehouse': Expected `object`"),
     ],
 )

@@ -57,15 +57,24 @@ class Saved(NamedTuple):
     is_cut: bool
 
 
+class Answered(NamedTuple):
+    """An answer whatever it is; of a longer body the beginning."""
+
+    status: int
+    body: bytes
+
+
 class Asking:
     """An open line to a connection's server; another thread may ``stop`` it at any time."""
 
-    def __init__(self, link: Link, words: str, *, tries: int = TRIES) -> None:
+    def __init__(
+        self, link: Link, words: str, *, tries: int = TRIES, patience_s: float | None = None
+    ) -> None:
         self._link, self._words, self._tries = link, words, tries
         self._to = cast("HttpConnection", link.connection)
         self._stopped = threading.Event()
         self._sockets: list[socket.socket] = []
-        self._pool = line_to(link, self._sockets)
+        self._pool = line_to(link, self._sockets, patience_s)
         self._headers, self._login = login_of(link)
 
     def stop(self) -> None:
@@ -87,6 +96,10 @@ class Asking:
         """Return what it answers, whatever that is."""
         return self._tried(lambda: self._status(target))
 
+    def answer(self, target: str, *, most_bytes: int) -> Answered:
+        """Return what it answers, whatever that is, and of its body so much."""
+        return self._tried(lambda: self._answered(target, most_bytes))
+
     def look(self, target: str) -> Mapping[str, str]:
         """Ask, and read the headers of the answer alone."""
         return self._tried(lambda: self._look(target))
@@ -101,6 +114,19 @@ class Asking:
     def _status(self, target: str) -> int:
         with self._opened(target) as answer:
             return int(answer.status)
+
+    def _answered(self, target: str, most_bytes: int) -> Answered:
+        body = b""
+        with self._opened(target) as answer:
+            encoding = answer.headers.get("Content-Encoding", "")
+            try:
+                for piece in decoded(self._pieces(answer), encoding):
+                    body += piece
+                    if len(body) >= most_bytes:
+                        break
+            except BadBody as exc:
+                raise Again(self._unavailable(f"an answer {exc}")) from None
+            return Answered(int(answer.status), body[:most_bytes])
 
     def _look(self, target: str) -> Mapping[str, str]:
         with self._answer(target) as answer:

@@ -48,15 +48,21 @@ for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.response"
     logging.getLogger(_name).addFilter(_may_log)
 
 
-def line_to(link: Link, sockets: list[socket.socket]) -> HTTPConnectionPool:
+def line_to(
+    link: Link, sockets: list[socket.socket], patience_s: float | None = None
+) -> HTTPConnectionPool:
     """Return what requests are sent by; ``sockets`` has those that are open, to be shut.
+
+    A server that is silent for ``patience_s`` counts as gone.
 
     :raises SourceUnavailable: the certificates it trusts cannot be read.
     """
     to = cast("To", link.connection)
     parts = urlsplit(to.url)
     options: dict[str, Any] = {
-        "timeout": Timeout(connect=CONNECT_SECONDS, read=SILENT_SECONDS),
+        "timeout": Timeout(
+            connect=patience_s or CONNECT_SECONDS, read=patience_s or SILENT_SECONDS
+        ),
         "maxsize": 1,
     }
     host = str(parts.hostname)

@@ -20,7 +20,8 @@ class Command(BaseCommand):
             projects = ", ".join(each.projects) or "no project"
             self.stdout.write(f"{name}  {each.kind}  {each.address}  {projects}")
             try:
-                secret_text(each)
+                for part in each.parts:
+                    secret_text(part)
             except AssayError as exc:
                 faults.append(f"connection {name!r}: {exc.__cause__ or exc.message}.")
         if faults:

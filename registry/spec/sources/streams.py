@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from registry.spec.base import Name  # noqa: TC001 - msgspec reads the annotations
 from registry.spec.sources.arriving import ArrivingSource
 
@@ -35,7 +37,7 @@ class StreamSource(ArrivingSource, frozen=True, kw_only=True):
 
 
 class KafkaSource(StreamSource, frozen=True, kw_only=True, tag="kafka"):
-    """Records of a topic, each an object of JSON whose fields are columns.
+    """Records of a topic, each an object of JSON, or a record of Avro, whose fields are columns.
 
     A column of ``headers`` has the value of the header of that name, ``key`` names the column that
     has a record's key, and ``record_time`` the one that has the time it carries itself.
@@ -48,7 +50,11 @@ class KafkaSource(StreamSource, frozen=True, kw_only=True, tag="kafka"):
     }
 
     topic: str
+    #: Avro as schema registries have it written: a zero, four bytes of the schema's id, the value.
+    format: Literal["json", "avro"] = "json"
     key: str = ""
+    #: Of a key that is an object or a record, the field of the column's name is read.
+    key_format: Literal["text", "json", "avro"] = "text"
     #: Column → name of a header.
     headers: dict[str, str] = {}
     record_time: str = ""
@@ -56,6 +62,10 @@ class KafkaSource(StreamSource, frozen=True, kw_only=True, tag="kafka"):
     @property
     def stream(self) -> str:
         return self.topic
+
+    @property
+    def has_avro(self) -> bool:
+        return "avro" in (self.format, self.key_format)
 
 
 class RedisStreamSource(StreamSource, frozen=True, kw_only=True, tag="redis_stream"):

@@ -32,7 +32,7 @@ from registry.models import FeatureTable
 from registry.spec.sources.streams import KafkaSource
 from serving.edges import stream_limits
 from serving.streams import consumer as consuming
-from serving.streams import feed as feeding
+from serving.streams import taking as feeding
 from serving.streams.consumer import Consumer
 from serving.streams.reading import UNFORESEEN
 from serving.streams.records import read_rows

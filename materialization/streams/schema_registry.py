@@ -1,0 +1,181 @@
+"""Schemas of Avro from a registry: those that records name by id, and the newest of a topic.
+
+Of an id the schema never changes, so each is asked for once; as many are kept as topics have in
+use. Not for what a schema says (``avro``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from lib.decoding import json_reader
+from lib.errors import AssayError
+from materialization.finding.http.asking import Asking
+from materialization.streams.avro import MAX_SCHEMA_BYTES, AvroSchema, SchemaUnusable
+from materialization.streams.reader import StreamUnavailable, StreamUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from materialization.finding.links import Link
+    from registry.spec.connections import HttpConnection
+
+#: How long the registry may take for an answer, and the most of one that is read: JSON in JSON.
+ANSWER_SECONDS, MAX_ANSWER = 3.0, 2 * MAX_SCHEMA_BYTES + (4 << 10)
+#: Schemas that are kept, and those that one schema may refer to.
+MAX_SCHEMAS, MAX_REFERENCES = 50, 20
+#: How long an id that the registry does not know is not asked for again.
+UNKNOWN_SECONDS = 30.0
+#: What registries say of a schema, a subject and a version that they have not.
+_NOT_THERE = (40401, 40402, 40403)
+
+
+class _Reference(msgspec.Struct):
+    subject: str
+    version: int
+
+
+class _Said(msgspec.Struct, rename="camel"):
+    schema: str
+    schema_type: str = "AVRO"
+    references: list[_Reference] = []
+
+
+class _Refused(msgspec.Struct):
+    error_code: int = 0
+
+
+_read_said = json_reader(_Said)
+_read_refused = json_reader(_Refused)
+
+
+class SchemaRegistry:
+    """The registry of a connection, asked by whoever reads one topic."""
+
+    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link, self._clock = link, clock
+        self._path = urlsplit(cast("HttpConnection", link.connection).url).path.rstrip("/")
+        #: By id: the schema, or why it is none, and until when that is so.
+        self._known: OrderedDict[int, tuple[AvroSchema | SchemaUnusable, float]] = OrderedDict()
+
+    @classmethod
+    def of(cls, link: Link) -> SchemaRegistry:
+        """:raises StreamUnreadable: the brokers' connection leads to no registry."""
+        if link.schemas is None:
+            raise StreamUnreadable(
+                f"records are in Avro, and connection {link.name!r} leads to no registry of their"
+                " schemas; whoever runs the server adds a `schema_registry` to it."
+            )
+        return cls(link.schemas)
+
+    def schema(self, number: int) -> AvroSchema:
+        """Return the schema of an id.
+
+        :raises SchemaUnusable: there is none, or it is none that records are read by.
+        :raises StreamUnavailable: the registry does not say.
+        """
+        found, until = self._known.get(number, (None, 0.0))
+        if found is None or until <= self._clock():
+            found, until = self._ask(number)
+            self._known[number] = (found, until)
+            while len(self._known) > MAX_SCHEMAS:
+                self._known.popitem(last=False)
+        self._known.move_to_end(number)
+        if isinstance(found, SchemaUnusable):
+            raise found
+        return found
+
+    def newest(self, topic: str, *, part: str = "value") -> AvroSchema | None:
+        """Return the newest schema of a topic's values, or keys; None: it has none.
+
+        :raises SchemaUnusable, StreamUnavailable: as ``schema``.
+        """
+        said = self._said(f"/subjects/{quote(f'{topic}-{part}', safe='')}/versions/latest")
+        return None if said is None else self._made(said)
+
+    def try_out(self) -> None:
+        """:raises StreamUnavailable: it does not answer, or not us."""
+        self._get("/subjects")
+
+    def _ask(self, number: int) -> tuple[AvroSchema | SchemaUnusable, float]:
+        try:
+            said = self._said(f"/schemas/ids/{number}")
+            if said is None:
+                return SchemaUnusable("is not in the registry"), self._clock() + UNKNOWN_SECONDS
+            return self._made(said), float("inf")
+        except SchemaUnusable as exc:
+            return exc, float("inf")
+
+    def _made(self, said: _Said) -> AvroSchema:
+        if said.schema_type != "AVRO":
+            raise SchemaUnusable(f"is of type {said.schema_type[:100]!r}, and no schema of Avro")
+        beside: dict[tuple[str, int], str] = {}
+        self._collect(said, beside, 0)
+        return AvroSchema(said.schema, list(beside.values()))
+
+    def _collect(self, said: _Said, into: dict[tuple[str, int], str], depth: int) -> None:
+        """Collect what a schema refers to, each behind what it refers to itself."""
+        for each in said.references:
+            if depth > MAX_REFERENCES or len(into) >= MAX_REFERENCES:
+                raise SchemaUnusable(f"refers to more than {MAX_REFERENCES} others")
+            if (key := (each.subject, each.version)) in into:
+                continue
+            path = f"/subjects/{quote(each.subject, safe='')}/versions/{each.version}"
+            if (found := self._said(path)) is None:
+                raise SchemaUnusable("refers to one that is not in the registry")
+            self._collect(found, into, depth + 1)
+            into[key] = found.schema
+
+    def _said(self, path: str) -> _Said | None:
+        """:raises SchemaUnusable, StreamUnavailable: nothing that can be read is said."""
+        status, body = self._get(path)
+        if status == 404:
+            return None
+        if len(body) >= MAX_ANSWER:
+            raise SchemaUnusable(f"has more than {MAX_SCHEMA_BYTES:,} characters")
+        try:
+            return _read_said(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise self._away("what it answers is no schema") from None
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        """Return a 200, or a 404 of what the registry says that it has not."""
+        words = f"connection {self._link.name}"
+        try:
+            asking = Asking(self._link, words, tries=1, patience_s=ANSWER_SECONDS)
+            # One that drips is ended all the same.
+            ending = threading.Timer(ANSWER_SECONDS, asking.stop)
+            ending.start()
+            try:
+                status, body = asking.answer(f"{self._path}{path}", most_bytes=MAX_ANSWER)
+            finally:
+                ending.cancel()
+                asking.close()
+        except AssayError as exc:
+            raise StreamUnavailable(exc.message) from exc
+        if status == 200 or (status == 404 and _code(body) in _NOT_THERE):
+            return status, body
+        steps = {
+            401: "; whoever runs Assay gives its schema_registry another secret",
+            403: "; ask whoever runs the registry for the right to read",
+            404: "; whoever runs Assay corrects the url of its schema_registry",
+        }
+        raise self._away(f"the registry answers {status}{steps.get(status, '')}")
+
+    def _away(self, why: str) -> StreamUnavailable:
+        return StreamUnavailable(
+            f"connection {self._link.name}: {why}. Nothing is lost; it is tried again."
+        )
+
+
+def _code(body: bytes) -> Any:
+    try:
+        return _read_refused(body).error_code
+    except (msgspec.DecodeError, RecursionError):
+        return 0

@@ -1,0 +1,101 @@
+"""How the bytes of values and keys are read: as JSON, or as Avro by a registry's schemas.
+
+Not for which of what they say is a column (``records``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+
+from materialization.streams.avro import NotOfSchema, SchemaUnusable
+from materialization.streams.avro_types import as_json
+from materialization.streams.schema_registry import SchemaRegistry
+from registry.spec.sources.streams import KafkaSource
+
+if TYPE_CHECKING:
+    from materialization.finding.links import Link
+    from registry.spec.sources.streams import StreamSource
+    from registry.spec.value_types import ValueType
+
+
+class Unreadable(ValueError):
+    """A record is not what the source says that records are."""
+
+
+class Form(Protocol):
+    """How bytes are written."""
+
+    def said(self, raw: bytes) -> Any:
+        """Return what they say.
+
+        :raises Unreadable: they are not so written.
+        :raises StreamUnavailable: nobody tells now how they are to be read.
+        """
+
+    def value(self, found: Any, kind: ValueType) -> Any:
+        """Return a value of it as JSON would have it, for a column of a type.
+
+        :raises Unreadable: the type takes none such.
+        """
+
+
+class JsonForm:
+    """Text of JSON in UTF-8."""
+
+    def said(self, raw: bytes) -> Any:
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise Unreadable("it is no JSON in UTF-8.") from exc
+
+    def value(self, found: Any, kind: ValueType) -> Any:  # noqa: ARG002 - nothing is different
+        return found
+
+
+class AvroForm:
+    """A zero, the id of a schema in four bytes, and a value by that schema."""
+
+    def __init__(self, registry: SchemaRegistry) -> None:
+        self._registry = registry
+
+    def said(self, raw: bytes) -> Any:
+        if len(raw) < 5 or raw[0] != 0:
+            raise Unreadable(
+                "it does not begin with a zero and four bytes of a schema's id, as records in Avro"
+                " do that a schema registry's clients wrote."
+            )
+        number = int.from_bytes(raw[1:5], "big")
+        try:
+            return self._registry.schema(number).read(raw[5:])
+        except SchemaUnusable as exc:
+            raise Unreadable(f"its schema {number} {exc}.") from exc
+        except NotOfSchema as exc:
+            raise Unreadable(f"schema {number}: {exc}") from exc
+
+    def value(self, found: Any, kind: ValueType) -> Any:
+        try:
+            return as_json(found, kind)
+        except NotOfSchema as exc:
+            raise Unreadable(str(exc)) from exc
+
+
+JSON = JsonForm()
+
+
+class Forms(NamedTuple):
+    """How values are written, and keys; None: keys are text."""
+
+    value: Form = JSON
+    key: Form | None = None
+
+
+def forms_of(source: StreamSource, link: Link) -> Forms:
+    """:raises StreamUnreadable: records are in Avro, and the connection leads to no registry."""
+    if not isinstance(source, KafkaSource):
+        return Forms()
+    by_word: dict[str, Form | None] = {"json": JSON, "text": None}
+    if source.has_avro:
+        by_word["avro"] = AvroForm(SchemaRegistry.of(link))
+    return Forms(by_word[source.format] or JSON, by_word[source.key_format])

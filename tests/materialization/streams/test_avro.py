@@ -1,0 +1,209 @@
+"""What bytes of Avro say, what of it our types take, and how little hostile ones can do."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from io import BytesIO
+from typing import Any
+
+import pytest
+from fastavro import parse_schema, schemaless_writer
+
+from materialization.ingest.refusals import Refusals
+from materialization.streams.avro import AvroSchema, NotOfSchema, SchemaUnusable
+from materialization.streams.avro_types import as_json, misfits
+from registry.spec.value_types import parse_type
+from serving.ingest.values import typed_column
+
+AT = datetime(2024, 2, 29, 23, 59, 59, 987654, tzinfo=UTC)
+LATER = {"type": "long", "logicalType": "timestamp-micros"}
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}
+#: Avro's type, a value, our type, and what is stored of it.
+CASES: list[tuple[Any, Any, str, Any]] = [
+    ("boolean", True, "bool", True),
+    ("int", -7, "int32", -7),
+    ("long", 2**62, "int64", 2**62),
+    ("int", 3, "float64", 3.0),
+    ("float", 0.5, "float32", 0.5),
+    ("double", 1e300, "float64", 1e300),
+    ("double", float("-inf"), "float64", float("-inf")),
+    ("string", "Zürich", "string", "Zürich"),
+    ({"type": "enum", "name": "E", "symbols": ["GO", "STOP"]}, "STOP", "string", "STOP"),
+    ("bytes", b"\x00\xff", "bytes", b"\x00\xff"),
+    ({"type": "fixed", "name": "F", "size": 2}, b"ab", "bytes", b"ab"),
+    (LATER, AT, "timestamp", AT),
+    ({"type": "long", "logicalType": "timestamp-millis"}, AT, "timestamp",
+     AT.replace(microsecond=987000)),
+    ({"type": "int", "logicalType": "date"}, date(1969, 12, 31), "date", date(1969, 12, 31)),
+    (MONEY, Decimal("-12.50"), "decimal(10,2)", Decimal("-12.50")),
+    ({"type": "fixed", "name": "D", "size": 4, "logicalType": "decimal", "precision": 8,
+      "scale": 3}, Decimal("1.125"), "decimal(12,4)", Decimal("1.1250")),
+    ({"type": "string", "logicalType": "uuid"}, "6f1b5c1e-0000-4000-8000-000000000000", "string",
+     "6f1b5c1e-0000-4000-8000-000000000000"),
+    (["null", "long"], None, "int64", None),
+    (["null", LATER], AT, "timestamp", AT),
+    ({"type": "array", "items": ["null", LATER]}, [None, AT], "list<timestamp>", [None, AT]),
+    ({"type": "array", "items": "float"}, [0.5, 2.0], "vector<2>", [0.5, 2.0]),
+    ({"type": "map", "values": MONEY}, {"a": Decimal("1.00")}, "json", '{"a":"1.00"}'),
+    ({"type": "record", "name": "R", "fields": [{"name": "x", "type": ["null", "int"]}]},
+     {"x": 4}, "json", '{"x":4}'),
+]  # fmt: skip
+
+
+def written(schema: Any, value: Any) -> bytes:
+    made = BytesIO()
+    schemaless_writer(made, parse_schema(schema), value)
+    return made.getvalue()
+
+
+def stored(schema: Any, body: bytes, kind: str) -> Any:
+    made = parse_type(kind)
+    value = as_json(AvroSchema(json.dumps(schema)).read(body), made)
+    refused = Refusals()
+    column = typed_column([value], made, refused, name="x")
+    assert not refused.rows
+    return column.to_pylist()[0]
+
+
+@pytest.mark.parametrize(("schema", "value", "kind", "expected"), CASES)
+def test_a_value_is_stored_as_what_it_is(schema, value, kind, expected):
+    assert stored(schema, written(schema, value), kind) == expected
+
+
+def test_nothing_is_cast_and_a_plan_says_so_before_a_record_does():
+    kinds = [kind for _, _, kind, _ in CASES]
+    refused = 0
+    for schema, value, own, _ in CASES:
+        if value is None:
+            continue
+        made = AvroSchema(json.dumps({
+            "type": "record", "name": "Row", "fields": [{"name": "x", "type": schema}]
+        }))  # fmt: skip
+        said = made.read(written(schema, value))["x"]
+        for kind in {*kinds}:
+            planned = list(misfits(made, {"x": parse_type(kind)}, frozenset()))
+            try:
+                as_json(said, parse_type(kind))
+            except NotOfSchema:
+                assert [name for name, _ in planned] == ["x"]
+                refused += 1
+            else:
+                assert planned == [], (own, kind)
+    assert refused > 200
+
+
+def test_a_plan_names_fields_that_are_not_there():
+    schema = AvroSchema(json.dumps([
+        {"type": "record", "name": "A", "fields": [{"name": "fare", "type": "double"}]},
+        {"type": "record", "name": "B", "fields": [{"name": "far", "type": "double"}]},
+    ]))  # fmt: skip
+    columns = {"fare": parse_type("float64"), "city": parse_type("string")}
+
+    assert list(misfits(schema, columns, frozenset({"city"}))) == [
+        ("fare", "it has no such field. Did you mean 'far'?")
+    ]
+    assert list(misfits(AvroSchema('"long"'), columns, frozenset())) == [
+        ("", "its values are long, and no records.")
+    ]
+
+
+def record(*types: Any, name: str = "Row") -> dict[str, Any]:
+    fields = [{"name": f"f{number}", "type": each} for number, each in enumerate(types)]
+    return {"type": "record", "name": name, "fields": fields}
+
+
+def nested(depth: int) -> Any:
+    made: Any = "boolean"
+    for number in range(depth):
+        made = record(made, name=f"R{number}")
+    return made
+
+
+def doubling(levels: int) -> Any:
+    """A schema of few names that has twice as many values with each."""
+    made: Any = record("boolean", name="R0")
+    for number in range(1, levels):
+        made = record(made, f"R{number - 1}", name=f"R{number}")
+    return made
+
+
+HOSTILE = [
+    ("no JSON", "{"),
+    ("deep JSON", "[" * 100_000),
+    ("JSON in JSON", json.dumps("[" * 500)),
+    ("an unknown type", json.dumps("x")),
+    ("no schema", "7"),
+    ("megabytes", json.dumps(record(*["long"] * 100_000))),
+    ("too many types", json.dumps(record(*[["null", "int"]] * 3_600))),
+    ("recursive", json.dumps(record(["null", "Row"]))),
+    ("recursive by another", json.dumps(record(record(["null", "Row"], name="B")))),
+    ("deep", json.dumps(nested(31))),
+    ("many by few names", json.dumps(doubling(25))),
+    ("values of no byte", json.dumps({"type": "array", "items": "null"})),
+    ("records of no byte", json.dumps({"type": "array", "items": record()})),
+    ("fixed of no byte", json.dumps({"type": "map", "values": {"type": "fixed", "name": "F",
+                                                                 "size": 0}})),
+    ("fields of no byte", json.dumps(record("null"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [each for _, each in HOSTILE], ids=[each for each, _ in HOSTILE])
+def test_a_hostile_schema_is_refused_in_words_and_at_once(text):
+    began = time.process_time()
+    with pytest.raises(SchemaUnusable, match=r"^(is|has) "):
+        AvroSchema(text)
+    assert time.process_time() - began < 2
+
+
+def long(value: int) -> bytes:
+    """Return a whole number as Avro writes it."""
+    rest, made = (value << 1) ^ (value >> 63), b""
+    while rest & ~0x7F:
+        made, rest = made + bytes([rest & 0x7F | 0x80]), rest >> 7
+    return made + bytes([rest])
+
+
+LISTS = {"type": "array", "items": {"type": "array", "items": "int"}}
+BODIES = [
+    ("an end too early", "long", b""),
+    ("a number that never ends", "long", b"\xff" * 100_000),
+    ("more than it says", "long", long(1) + b"\x00"),
+    ("2^60 items", LISTS, long(2**60) + long(1) * 1_000),
+    ("-2^63 items", LISTS, long(-(2**63)) + long(5)),
+    ("text of 2^60 bytes", "string", long(2**60) + b"x"),
+    ("text of -1 bytes", "string", long(-1) + b"x"),
+    ("no UTF-8", "string", long(1) + b"\xff"),
+    ("no such branch", ["null", "int"], long(7)),
+    ("no such symbol", {"type": "enum", "name": "E", "symbols": ["A"]}, long(9)),
+    ("fixed of 2^62 bytes", {"type": "fixed", "name": "F", "size": 2**62}, b"ab"),
+    ("two megabytes", "bytes", long(2 << 20) + b"x" * (2 << 20)),
+    ("many records of a byte", {"type": "array", "items": nested(20)},
+     long(1 << 19) + b"\x01" * (1 << 19) + long(0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("schema", "body"), [each[1:] for each in BODIES], ids=[each[0] for each in BODIES]
+)
+def test_hostile_bytes_are_refused_in_words_and_at_once(schema, body):
+    began = time.process_time()
+    with pytest.raises(NotOfSchema, match=r"^it"):
+        AvroSchema(json.dumps(schema)).read(body)
+    assert time.process_time() - began < 2
+
+
+def test_what_is_out_of_range_is_refused_where_it_is_read_and_nowhere_else():
+    schema = AvroSchema(json.dumps(record(LATER, MONEY, "int")))
+    huge = long(1 << 19) + b"\x7f" * (1 << 19)
+    began = time.process_time()
+
+    said = schema.read(long(2**62) + huge + long(3))
+
+    assert time.process_time() - began < 1
+    assert as_json(said["f2"], parse_type("int64")) == 3
+    for name, kind in (("f0", "timestamp"), ("f1", "decimal(10,2)"), ("f1", "json")):
+        with pytest.raises(NotOfSchema, match=r"out of all range|is asked for"):
+            as_json(said[name], parse_type(kind))

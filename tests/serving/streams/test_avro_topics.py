@@ -1,0 +1,211 @@
+"""Records in Avro as rows of a view, by the schemas of a registry."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from materialization.edges.looks import look_at_sources
+from materialization.edges.sources import try_connection
+from materialization.models import DeadLetter, StreamPart
+from materialization.requests.streams import replay_letter
+from materialization.runner.draining import drain_logs
+from materialization.streams.reader import StreamUnavailable
+from registry.choices import State
+from serving.streams import consumer as consuming
+from serving.streams import feed
+from tests.brokers import running_broker
+from tests.factories import make_version
+from tests.materialization.ingest.push_world import ready
+from tests.materialization.run_world import committed, offline, online
+from tests.serving.streams.avro_world import TRIP, TRIP_2, TRIP_3, Schemas, connection, framed
+from tests.serving.streams.stream_world import consumer, definitions, turn_until
+from tests.sites import Said, site
+
+pytestmark = pytest.mark.django_db
+KEYS = {"driver_id": [1001, 1002]}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with running_broker(tmp_path_factory.mktemp("broker")) as made:
+        yield made
+
+
+@pytest.fixture
+def schemas():
+    with site() as made:
+        yield Schemas(made)
+
+
+@pytest.fixture
+def topic(broker, schemas, settings):
+    settings.CONNECTIONS = connection(broker, schemas)
+    name = f"trips-{uuid.uuid4().hex[:8]}"
+    broker.create(name)
+    return name
+
+
+def text_of(topic, **changed):
+    return definitions(topic, **{"optional: [seats]": "optional: [seats]\nformat: avro", **changed})
+
+
+def trip(driver, fare, **more):
+    at = datetime.now().astimezone() - timedelta(seconds=30)
+    return {"driver_id": driver, "at": at, "fare": fare, "city": "Bern"} | more
+
+
+def ready_view(cast, text):
+    return ready(cast, text, at=timezone.now() - timedelta(minutes=1))
+
+
+def fares(version):
+    return online(version, KEYS, at=timezone.now())["fare"]
+
+
+def letters():
+    return list(DeadLetter.objects.order_by("place").values_list("place", "column", "words"))
+
+
+def words():
+    return " ".join(StreamPart.objects.values_list("words", flat=True))
+
+
+def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, cast):
+    schemas.subject(f"{topic}-value", TRIP)
+    for number, schema in ((1, TRIP), (2, TRIP_2), (3, TRIP_3), (4, {"type": "array"})):
+        schemas.put(number, schema)
+    schemas.put(6, "syntax = 'proto3'", schemaType="PROTOBUF")
+    schemas.put(7, "x" * (1 << 20))
+    schemas.lacks(5)
+    version = ready_view(cast, text_of(topic))
+    one, two = framed(1, TRIP, trip(1001, 12.5)), framed(2, TRIP_2, trip(1002, 8.0, seats=3))
+    bad = [
+        one[:-1], one + b"\0", b'{"driver_id": 1}', None, framed(3, TRIP_3, trip(1001, None)),
+        *(bytes([0, 0, 0, 0, number]) + one[5:] for number in (4, 5, 5, 6, 7)),
+        framed(1, TRIP, trip(1001, -1.0)),
+    ]  # fmt: skip
+    for each in (one, *bad, two):  # of a batch this broker counts one record
+        broker.send(topic, each)
+
+    with consumer() as reader:
+        turn_until(reader, lambda: fares(version) == [12.5, 8.0])
+        schemas.put(5, TRIP)  # whoever wrote it registers it at last
+        reader._feeds[version.table.pk][1]._taker.forms.value._registry._clock = lambda: 1e12
+        letter = DeadLetter.objects.filter(words__contains="not in the registry").first()
+        with committed():
+            replay_letter(letter=letter, actor=cast.owner, at=timezone.now())
+        turn_until(reader, lambda: not DeadLetter.objects.filter(state="asked").exists())
+
+    assert online(version, KEYS, at=timezone.now())["seats"] == [None, 3]
+    found = letters()
+    assert [(place, column) for place, column, _ in found] == [
+        (place, "fare" if place in (5, 11) else "") for place in range(1, 12)
+    ]
+    said = [each for _, _, each in found]
+    for place, part in enumerate((
+        "schema 1: its bytes are not", "schema 1: it has more bytes", "does not begin with a zero",
+        "tombstone", "the record has none", "its schema 4 is no schema of Avro",
+        "its schema 5 is not in the registry", "its schema 5 is not in the registry",
+        "its schema 6 is of type 'PROTOBUF'", "its schema 7 has more than 262,144 characters",
+    )):  # fmt: skip
+        assert part in said[place], place
+    assert DeadLetter.objects.filter(state="taken").count() == 1
+    assert [schemas.asked(number) for number in (1, 2, 3, 4, 6, 7)] == [1] * 6
+    assert drain_logs() == 3
+    at = timezone.now()
+    assert offline(version, KEYS, at=at) == online(version, KEYS, at=at)
+
+
+def test_a_registry_that_is_away_is_waited_for_and_nothing_is_left_out(
+    broker, schemas, topic, cast, monkeypatch
+):
+    monkeypatch.setattr(feed, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(consuming, "LOOK_SECONDS", 0.1)
+    schemas.put(1, TRIP)
+    schemas.is_away = True
+    version = ready_view(cast, text_of(topic))
+    broker.send(topic, framed(1, TRIP, trip(1001, 1.0)))
+
+    with consumer() as reader:
+        turn_until(reader, lambda: "the registry answers 503" in words())
+        # Nor does a wrong address make records of it that cannot be read.
+        schemas.site.answers.clear()
+        turn_until(reader, lambda: "corrects the url of its schema_registry" in words())
+        schemas.is_away = False
+        schemas.put(1, TRIP)
+        turn_until(reader, lambda: fares(version) == [1.0, None])
+
+    assert letters() == []
+
+
+def test_keys_are_read_as_avro_and_as_json(broker, schemas, topic, cast):
+    schemas.put(1, TRIP)
+    key = {"type": "record", "name": "Key", "fields": [{"name": "driver_id", "type": "long"}]}
+    schemas.put(2, key)
+    schemas.put(3, '"long"')
+    value = framed(1, TRIP, trip(0, 5.0))
+    columns = "key: driver_id\nkey_format: avro\nevent_timestamp:"
+    version = ready_view(cast, text_of(topic, **{"event_timestamp:": columns}))
+    for each in (b"1001", framed(2, key, {"driver_id": 1001}), framed(3, "string", "x")):
+        broker.send(topic, value, key=each)
+    broker.send(topic, value, key=framed(3, "long", 1002))
+    with consumer() as reader:
+        turn_until(reader, lambda: fares(version) == [5.0, 5.0])
+    assert [(place, column) for place, column, _ in letters()] == [
+        (0, "driver_id"), (2, "driver_id")
+    ]  # fmt: skip
+
+
+def test_keys_of_json_are_values_or_objects(broker, schemas, topic, cast):
+    plain = f"{topic}-json"
+    broker.create(plain)
+    key = "key: driver_id\nkey_format: json\nevent_timestamp:"
+    version = ready_view(cast, definitions(plain, **{"event_timestamp:": key}))
+    at = timezone.now() - timedelta(seconds=30)
+    value = {"at": at.isoformat(), "fare": 5, "city": "Bern"}
+    for each in (b"1001", b'"1001"', b"{}", b"{", None, b'{"driver_id": 1002, "x": 1}'):
+        broker.send(plain, value, key=each)
+    with consumer() as reader:
+        turn_until(reader, lambda: fares(version) == [5.0, 5.0])
+    assert [(place, column) for place, column, _ in letters()] == [
+        (place, "driver_id") for place in (1, 2, 3, 4)
+    ]
+
+
+def test_a_plan_says_what_the_newest_schema_has_not(broker, schemas, topic, cast, settings):
+    def seen(text):
+        draft = make_version(cast, state=State.DRAFT, text=text)
+        (look,) = look_at_sources(specs=[draft.spec], project=cast.project)
+        return look
+
+    schemas.subject(f"{topic}-value", TRIP, references=[])
+    fitting = seen(text_of(topic))
+    assert (fitting.problems, [w for w in fitting.warnings if "schema" in w]) == ([], [])
+
+    schemas.subject(f"{topic}-value", TRIP_3)
+    [(path, said)] = seen(text_of(topic)).problems
+    assert path == ("source", "schema", "fare")
+    assert said.startswith(f"the newest schema of subject {topic}-value: it has no such field.")
+    schemas.is_away = True
+    away = seen(text_of(topic))
+    assert away.problems == []
+    assert any("nothing was compared" in each for each in away.warnings)
+
+    settings.CONNECTIONS = settings.CONNECTIONS.partition("[events.schema_registry]")[0]
+    (problem,) = seen(text_of(topic)).problems
+    assert problem[0] == ("source", "connection")
+    assert "leads to no registry of their schemas" in problem[1]
+
+
+def test_trying_a_connection_asks_its_registry_too(broker, schemas, topic, cast):
+    with pytest.raises(StreamUnavailable, match="corrects the url"):
+        try_connection(name="events", project=cast.project)
+    schemas.site.put("/registry/subjects", Said({"error_code": 401}, 401))
+    with pytest.raises(StreamUnavailable, match="gives its schema_registry another secret"):
+        try_connection(name="events", project=cast.project)
+    schemas.site.put("/registry/subjects", Said(["a-value"]))
+    try_connection(name="events", project=cast.project)
