@@ -36,15 +36,8 @@ class UsageCalls(Calls):
         now, as ``deprecated``. Without the right to see the trail or to change the view it is your
         own reads. A read is here about a minute later.
         """
-        view = None
-        if reference is not None:
-            named, colon, of_it = reference.partition(":")
-            view, version = view_of(named, version)
-            feature = of_it if colon else feature
         query = {
-            "view": view,
-            "version": version,
-            "feature": feature,
+            **_named(reference, version, feature),
             "state": state,
             "service": service,
             "reader": reader,
@@ -52,3 +45,33 @@ class UsageCalls(Calls):
             "by": ",".join(by) if by is not None else None,
         }
         return self._list("usage", query=query, limit=limit)
+
+    def usage_samples(
+        self,
+        reference: str,
+        *,
+        version: str | None = None,
+        feature: str | None = None,
+        days: int | None = None,
+        most: int = 100,
+    ) -> list[JSON]:
+        """Read the newest values that online reads of a feature answered, ``most`` at most.
+
+        ``reference`` is ``view:feature`` or ``view@1.2.0:feature``. There are some where the
+        project has them sampled. Each has ``version``, ``at``, ``status`` and ``value``, which is
+        absent where it was too long to be kept. Never of confidential or restricted features.
+        """
+        query = {**_named(reference, version, feature), "days": days, "samples": most, "limit": 1}
+        found: list[JSON] = self._get("usage", query=query)["samples"]
+        return found
+
+
+def _named(
+    reference: str | None, version: str | None, feature: str | None
+) -> dict[str, str | None]:
+    """Return what a reference names, beside what is named apart."""
+    if reference is None:
+        return {"view": None, "version": version, "feature": feature}
+    named, colon, of_it = reference.partition(":")
+    view, version = view_of(named, version)
+    return {"view": view, "version": version, "feature": of_it if colon else feature}

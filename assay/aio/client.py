@@ -198,6 +198,7 @@ class AsyncFeatureStore:
     export_audit = awaited(TrailCalls.export_audit)
 
     usage = awaited(UsageCalls.usage)
+    usage_samples = awaited(UsageCalls.usage_samples)
 
     list_service_accounts = awaited(TokenCalls.list_service_accounts)
     service_account = awaited(TokenCalls.service_account)

@@ -25,10 +25,16 @@ def add(commands: Commands) -> None:
     usage.add_argument("--reader", help="user name")
     usage.add_argument("--days", type=int, help="how far back, default 30")
     usage.add_argument("--by", help="what is told apart, comma-separated, of " + ", ".join(BY))
+    usage.add_argument(
+        "--samples", type=int, help="show so many of the newest sampled values of VIEW:FEATURE"
+    )
     usage.add_argument("--limit", type=int, default=50, help="lines that are shown, default 50")
 
 
 def run_usage(context: Context, args: argparse.Namespace) -> None:
+    if args.samples is not None:
+        _show_samples(context, args)
+        return
     by = [word.strip() for word in args.by.split(",")] if args.by else list(_DEFAULT)
     rows = context.store.usage(
         args.view,
@@ -44,6 +50,14 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
         return
     columns = [*(_NAMES.get(each, each) for each in by), *_SHOWN]
     context.out.table([_line(row) for row in rows], columns)
+
+
+def _show_samples(context: Context, args: argparse.Namespace) -> None:
+    found = context.store.usage_samples(args.view or "", days=args.days, most=args.samples)
+    if context.out.as_json:
+        context.out.json(found)
+        return
+    context.out.table(found, ("at", "version", "status", "value"))
 
 
 def _line(row: JSON) -> JSON:

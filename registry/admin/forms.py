@@ -15,6 +15,7 @@ from registry.admin.scope import projects_with
 from registry.choices import SENSITIVE, EvidencePart, Role
 from registry.file_roots import DEFAULT
 from registry.models import Membership, Project
+from registry.operations.people.projects import MOST_ONE_IN
 from registry.reviewers import MOST_HOURS
 
 if TYPE_CHECKING:
@@ -85,6 +86,13 @@ class ProjectForm(SeenForm):
         max_value=MOST_HOURS,
         required=False,
         help_text="Left empty: as it is.",
+    )
+    usage_sampled_one_in = forms.IntegerField(
+        label="Keep values of one online read in",
+        min_value=0,
+        max_value=MOST_ONE_IN,
+        required=False,
+        help_text="0: of none. Never of confidential or restricted features. Left empty: as it is.",
     )
 
 

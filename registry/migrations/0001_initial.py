@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
                 ('evidence_required', models.JSONField(blank=True, default=list, help_text='Evidence that has to be there before an approval.')),
                 ('review_hours', models.PositiveSmallIntegerField(default=48, help_text='Hours after which what waits for review is overdue.')),
+                ('usage_sampled_one_in', models.PositiveIntegerField(default=0, help_text='Values are kept of one online read in so many; 0: of none.')),
             ],
             options={
                 'ordering': ('name',),

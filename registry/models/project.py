@@ -37,6 +37,9 @@ class Project(models.Model):
     review_hours = models.PositiveSmallIntegerField(
         default=48, help_text="Hours after which what waits for review is overdue."
     )
+    usage_sampled_one_in = models.PositiveIntegerField(
+        default=0, help_text="Values are kept of one online read in so many; 0: of none."
+    )
     #: Another one after every change of a fact that read plans hold, but for what is one view's:
     #: that has its own. See ``registry.epoch``.
     epoch = models.CharField(max_length=16, default="", blank=True, editable=False)

@@ -44,6 +44,7 @@ from serving.online.sensitive_reads import MOST_NAMES, SensitiveRead
 from serving.online.stored_values import stored_to_json
 from serving.online.windows import read_windows
 from serving.usage.noting import Reading, reads_of
+from serving.usage.sampling import MOST_OF_READ, Sampling
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
@@ -102,7 +103,11 @@ def make_plan(question: Question, asker: Asker, *, views: Sequence[str]) -> Read
     context = None
     if question.feature_service is not None:
         context = queries.service_context(project=asker.project, name=question.feature_service)
-    return plan._replace(sensitive=tuple(builder.sensitive(asker)), context=context)
+    return plan._replace(
+        sensitive=tuple(builder.sensitive(asker)),
+        sampling=builder.sampling(asker),
+        context=context,
+    )
 
 
 class InProject(Protocol):
@@ -251,6 +256,16 @@ class _Builder:
             listed = " ".join(sorted(features))[:MOST_NAMES]
             project = asker.project.name
             yield SensitiveRead(asker.token.user_id, project, version_name, listed)
+
+    def sampling(self, asker: Asker) -> Sampling | None:
+        """Return whose values are kept of one read in so many: of what is not sensitive."""
+        one_in = self._project.usage_sampled_one_in
+        places = [
+            place
+            for place, (reference, _) in enumerate(self._columns.values())
+            if asker.grants.level(self.version(reference), reference.feature) not in SENSITIVE
+        ]
+        return Sampling(one_in, tuple(places[:MOST_OF_READ])) if one_in and places else None
 
     def _entity_read(self, entity: EntityKey) -> EntityRead:
         keys = list(self._keys)

@@ -15,6 +15,7 @@ from materialization.transforms.windows.arguments import WindowArguments
 from serving.on_demand.rows import ComputedColumn
 from serving.online.sensitive_reads import SensitiveRead
 from serving.usage.noting import Reading
+from serving.usage.sampling import Sampling
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class ReadPlan(NamedTuple):
     deprecation: Deprecation
     #: Who reads what by it: noted of every read.
     reading: Reading
+    #: Which of its values are kept of some reads; None: of none.
+    sampling: Sampling | None = None
     #: What of it is sensitive, a version each: whoever reads that is in the trail.
     sensitive: tuple[SensitiveRead, ...] = ()
     #: What each name is the value of.

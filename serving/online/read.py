@@ -104,7 +104,8 @@ def get_online_features(
     found, plan = answered(question, token=token, at=at, environ=environ, read=read)
     columns, covered = found.columns, found.covered
     rows, seconds = len(columns[0].values) if columns else 0, perf_counter() - began
-    note_answer(seconds, plan, columns[len(request.entities) :], rows=rows, door=door)
+    read_columns = columns[len(request.entities) :]
+    note_answer(seconds, plan, read_columns, rows=rows, door=door, is_stored=stored)
     views = None
     if request.include_feature_view_version_metadata:
         views = tuple(_views(plan, covered, at))

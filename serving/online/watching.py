@@ -21,6 +21,7 @@ from serving.online.sensitive_reads import note_reads
 from serving.usage.buffer import BUFFER
 from serving.usage.edges import is_noted, send
 from serving.usage.noting import BOUNDS, Answers
+from serving.usage.sampling import MOST_OF_SECOND, Taken, samples, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +61,7 @@ class Note(NamedTuple):
     rows: int = 0
     found: Sequence[tuple[str, str, int]] = ()
     door: Door = Door.ONLINE
+    taken: Taken | None = None
 
 
 class Watch:
@@ -67,14 +69,21 @@ class Watch:
 
     def __init__(self) -> None:
         self._notes = Notes[Note]()
+        #: Notes with values since the last flush.
+        self._taken = 0
         self._flusher = Flusher(self.flush, name="reads")
 
     def note(self, note: Note) -> None:
+        if note.taken is not None:
+            self._taken += 1
+            if self._taken > MOST_OF_SECOND:
+                note = note._replace(taken=note.taken._replace(values=None))
         self._notes.add(note)
         self._flusher.wake()
 
     def flush(self) -> None:
         """Add up what was noted, and send what of it is sent; several may do it at once."""
+        self._taken = 0
         answers: dict[tuple[int, Door], tuple[ReadPlan, Answers]] = {}
         seconds: dict[tuple[int, bool], list[float]] = {}
         notes, dropped = self._notes.take()
@@ -88,6 +97,9 @@ class Watch:
                 if (known := answers.get(key)) is None:
                     known = answers[key] = (plan, Answers())
                 known[1].add(rows=note.rows, seconds=note.seconds, found=note.found)
+                if note.taken is not None:
+                    for version, sample in samples(note.taken, plan):
+                        known[1].add_sample(version, sample)
         _count(seconds, answers.values())
         _hand_over(answers)
 
@@ -103,9 +115,16 @@ def note_answer(
     *,
     rows: int,
     door: Door,
+    is_stored: bool,
 ) -> None:
-    """Note a read that was answered; ``columns`` are those of the plan's features."""
-    WATCH.note(Note(seconds, 200, plan, rows, _found(plan, columns), door))
+    """Note a read that was answered; ``columns`` are those of the plan's features.
+
+    ``is_stored``: they are as they are stored, not ready for JSON.
+    """
+    taken = None
+    if plan.sampling is not None:
+        taken = take(plan.sampling, columns, rows=rows, is_stored=is_stored, at=timezone.now())
+    WATCH.note(Note(seconds, 200, plan, rows, _found(plan, columns), door, taken))
 
 
 def note_refusal(seconds: float, status: int, *, door: Door) -> None:

@@ -61,7 +61,7 @@ def search(
 
     (answer, columns), plan = answered(question, token=token, at=at, environ=environ, read=read)
     seconds, rows = perf_counter() - began, len(answer.hits)
-    note_answer(seconds, plan, columns, rows=rows, door=Door.SEARCH)
+    note_answer(seconds, plan, columns, rows=rows, door=Door.SEARCH, is_stored=False)
     return answer
 
 

@@ -18,10 +18,11 @@ from lib.instants import timestamp
 from lib.parameters import PAGE, paged
 from materialization.edges.stores import usage_stream
 from registry import access
-from serving.usage.asking import FILTERS, answer, asked_of
+from serving.usage.asking import FILTERS, answer, asked_of, samples_of
 from serving.usage.edges import counted_until, stored_usage
 from serving.usage.openapi import ANSWER, PROBLEMS
 from serving.usage.queries import Question
+from serving.usage.sampled import newest_samples, require_samples, sample_output
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -47,7 +48,8 @@ class UsageAPI(API):
         Whoever may see the trail or change a view sees all its readers; others see their own reads.
         Reads are here about a minute after they happened: all of before `counted_until`, which
         is null where that cannot be said now. `dropped` are reads that had no room while they
-        could not be stored.
+        could not be stored. `samples` are values that reads of a feature answered, where the
+        project has them sampled: for those who may read its training sets, and see its readers.
         """
         user = access.acting_user(request)
         found = access.access_project(user, project)
@@ -55,6 +57,8 @@ class UsageAPI(API):
         asked, by = asked_of(
             request.query_params, project=found, user=user, kept_days=settings.USAGE_DAYS, at=at
         )
+        if most := samples_of(request.query_params.get("samples", "")):
+            require_samples(asked, project=found, user=user, at=at)
         until = counted_until(at)
         [used] = answer(stored_usage(), asked, Question(by))
         response = paged(request, used, used_output)
@@ -65,6 +69,10 @@ class UsageAPI(API):
             "sees": "all" if asked.views is None else "own",
             "dropped": _dropped(),
         }
+        if most:
+            newest, unkept = newest_samples(stored_usage(), asked, most)
+            response.data["samples"] = [sample_output(each) for each in newest]
+            response.data["samples_dropped"] = unkept
         return response
 
 

@@ -22,6 +22,7 @@ from registry.queries import FeatureServiceNotFound
 from registry.recent_readers import MAY_SEE
 from registry.scopes import views_of
 from serving.usage.queries import BY, Asked, Used, answers
+from serving.usage.sampled import MOST_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,7 @@ FILTERS: dict[str, str] = {
     "service": "a feature service's name: reads that named it",
     "reader": "user name, or the pseudonym of somebody who was removed",
     "days": "how far back, default 30, or as long as it is kept",
+    "samples": "how many of the newest sampled values of a feature, at most 1,000; default none",
     "by": "what is told apart, comma-separated, of " + ", ".join(BY),
 }
 DEFAULT_BY = ("view", "version", "through", "service", "reader", "door")
@@ -113,6 +115,16 @@ def _by(text: str) -> list[str]:
     found = list(dict.fromkeys(words))
     # A version's number says nothing without its view.
     return ["view", *found] if "version" in found and "view" not in found else found
+
+
+def samples_of(text: str) -> int:
+    """Return how many samples are asked for.
+
+    :raises BadFilter: no whole number of them that may be asked for.
+    """
+    if text and not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MOST_ASKED):
+        raise BadFilter(f"samples={text[:SHOWN_LENGTH]!r}: write 1 to {MOST_ASKED:,}.")
+    return int(text or 0)
 
 
 def _days(text: str, kept_days: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from serving.choices import Door  # noqa: TC001 - as above
+from serving.usage.sampling import MOST_OF_RECORD, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,6 +78,9 @@ class UsageRecord(msgspec.Struct):
     slowest: float
     #: Reads by how long they took, as ``BOUNDS``; those that were not timed are none of them.
     within: list[int]
+    #: Values that were answered, where they are sampled; and how many more had no room.
+    samples: list[Sample] = msgspec.field(default_factory=list)
+    unkept: int = 0
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -100,6 +104,9 @@ class UsageRecord(msgspec.Struct):
         self.seconds += other.seconds
         self.slowest = max(self.slowest, other.slowest)
         self.within = _sums(self.within, other.within)
+        room = MOST_OF_RECORD - len(self.samples)
+        self.samples += other.samples[:room]
+        self.unkept += other.unkept + len(other.samples[room:])
 
 
 class Answers:
@@ -111,6 +118,9 @@ class Answers:
         self.within = [0] * (len(BOUNDS) + 1)
         #: By version and status.
         self.found: Counter[tuple[str, str]] = Counter()
+        #: By version; and how many had no room.
+        self.samples: dict[str, list[Sample]] = {}
+        self.unkept: Counter[str] = Counter()
 
     def add(
         self, *, rows: int, seconds: float | None, found: Iterable[tuple[str, str, int]] = ()
@@ -124,6 +134,14 @@ class Answers:
             self.within[bisect_left(BOUNDS, seconds)] += 1
         for version, status, count in found:
             self.found[version, status] += count
+
+    def add_sample(self, version: str, sample: Sample | None) -> None:
+        """Add a value that one of them answered; None: it had no room before."""
+        kept = self.samples.setdefault(version, [])
+        if sample is not None and len(kept) < MOST_OF_RECORD:
+            kept.append(sample)
+        else:
+            self.unkept[version] += 1
 
     def records(self, reading: Reading, door: Door, *, at: datetime) -> list[UsageRecord]:
         """Return a record of each version."""
@@ -145,6 +163,8 @@ class Answers:
                 seconds=self.seconds,
                 slowest=self.slowest,
                 within=[*self.within],
+                samples=[] if read.through else self.samples.get(read.version, []),
+                unkept=0 if read.through else self.unkept[read.version],
             )
             for read, first in zip(reading.reads, _firsts(reading.reads), strict=True)
         ]

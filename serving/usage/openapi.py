@@ -76,6 +76,24 @@ ANSWER: dict[str, Any] = {
         "kept_days": _COUNT,
         "sees": {**_TEXT, "enum": ["all", "own"]},
         "dropped": {**_COUNT, "nullable": True},
+        "samples_dropped": {
+            **_COUNT,
+            "description": "Beside `samples`: values of the view that had no room.",
+        },
+        "samples": {
+            "type": "array",
+            "description": "Where `samples` asks for them, the newest first.",
+            "items": {
+                "type": "object",
+                "required": ["version", "at", "status"],
+                "properties": {
+                    "version": _TEXT,
+                    "at": _INSTANT,
+                    "status": _TEXT,
+                    "value": {"description": "As it was answered; absent: it was too long."},
+                },
+            },
+        },
     },
 }
 PROBLEMS = problems(

@@ -171,7 +171,7 @@ def _rows(table: UsageTable, asked: Asked) -> Iterator[pa.Table]:
         *(column for column in BY.values() if column != "feature"),
         "features", "first", *_SUMS, "slowest", "at", "until",
     ]  # fmt: skip
-    for batch in table.batches(columns, _fitting(asked)):
+    for batch in table.batches(columns, fitting(asked)):
         rows = _told(pa.Table.from_batches([batch]), asked)
         if rows.num_rows:
             text = pc.binary_join(rows["features"], " ")
@@ -218,7 +218,7 @@ def _without(rows: pa.Table, column: str, kept: Sequence[str]) -> pa.Table:
     return rows.set_column(rows.column_names.index(column), column, found)
 
 
-def _fitting(asked: Asked) -> pc.Expression:
+def fitting(asked: Asked) -> pc.Expression:
     found = (
         (pc.field("project") == asked.project)
         & (pc.field("day") >= pa.scalar(asked.since.date(), pa.date32()))

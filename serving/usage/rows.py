@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from msgspec.structs import asdict
 
 from serving.usage.noting import BOUNDS, STATUSES
 
@@ -21,6 +22,10 @@ _INSTANT = pa.timestamp("us", tz="UTC")
 STATUS_COLUMNS = tuple(status.lower() for status in STATUSES)
 #: Of each bound its column, as in ``within_500us``; the last has what took longer.
 WITHIN_COLUMNS = (*(f"within_{round(bound * 1_000_000)}us" for bound in BOUNDS), "beyond")
+#: One value that was answered, as JSON.
+_SAMPLE = pa.struct(
+    [("at", _INSTANT), ("feature", pa.string()), ("status", pa.string()), ("value", pa.string())]
+)
 SCHEMA = pa.schema(
     [
         ("project", pa.string()),
@@ -41,6 +46,8 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("slowest", pa.float64()),
         *((name, pa.int64()) for name in WITHIN_COLUMNS),
+        ("samples", pa.list_(_SAMPLE)),
+        ("unkept", pa.int64()),
     ]
 )
 
@@ -68,6 +75,8 @@ def _row(record: UsageRecord) -> dict[str, Any]:
         "rows": record.rows,
         "seconds": record.seconds,
         "slowest": record.slowest,
+        "samples": [asdict(each) for each in record.samples],
+        "unkept": record.unkept,
         **dict(zip(STATUS_COLUMNS, record.statuses, strict=True)),
         **dict(zip(WITHIN_COLUMNS, record.within, strict=True)),
     }

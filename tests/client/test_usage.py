@@ -79,3 +79,15 @@ def test_the_command_says_that_nobody_took_the_time(assay, peer, capsys):
     out = capsys.readouterr().out
     assert "not timed" in out
     assert "more" not in out
+
+
+def test_samples_are_shown_with_their_values(assay, peer, capsys):
+    sample = {"version": "1.2.0", "at": "2026-03-01T12:00:00+00:00", "status": "PRESENT"}
+    told = [{**sample, "value": 7.5}, sample]
+    peer.answers_with("GET usage", {"results": [], "next": None, "samples": told})
+
+    assert assay("usage", "spend@1.2.0:total", "--samples", "20") == 0
+
+    query = {"view": ["spend"], "version": ["1.2.0"], "feature": ["total"], "samples": ["20"]}
+    assert peer.requests[0].query == {**query, "limit": ["1"]}
+    assert [("7.5" in line) for line in capsys.readouterr().out.splitlines()[-2:]] == [True, False]

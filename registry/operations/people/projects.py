@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from registry.models import Proposal
 
-COLUMNS = ("title", *POLICY, "review_hours")
+COLUMNS = ("title", *POLICY, "review_hours", "usage_sampled_one_in")
+#: One read in so many at most: fewer than in a million are no sample.
+MOST_ONE_IN = 1_000_000
 
 
 class ProjectNameTaken(Conflict):
@@ -70,6 +72,7 @@ def change_project(
     approvals_required_sensitive: int,
     evidence_required: Sequence[str] | None = None,
     review_hours: int | None = None,
+    usage_sampled_one_in: int | None = None,
     seen: Mapping[str, Any] | None = None,
 ) -> Proposal | None:
     """Change what a project is called and its policy.
@@ -78,7 +81,9 @@ def change_project(
     as a proposal; the rest is changed at once.
 
     ``evidence_required`` names the parts of the evidence that have to be computed before an
-    approval, ``review_hours`` after how many hours what waits for review is overdue; None: as now.
+    approval, ``review_hours`` after how many hours what waits for review is overdue,
+    ``usage_sampled_one_in`` of how many online reads the values of one are kept (0: of none);
+    None: as now.
     ``seen`` are the columns the actor looked at, None for those of ``project`` as it was loaded.
     :raises ActionNotPermitted: the actor lacks ``manage_members``.
     :raises ChangedMeanwhile: somebody changed them since they were seen.
@@ -89,13 +94,17 @@ def change_project(
     if evidence_required is None:
         evidence_required = project.evidence_required
     hours = project.review_hours if review_hours is None else review_hours
+    one_in = project.usage_sampled_one_in if usage_sampled_one_in is None else usage_sampled_one_in
     _require_sound(approvals_required, approvals_required_sensitive, evidence_required, hours)
+    if not 0 <= one_in <= MOST_ONE_IN:
+        raise BadPolicy(f"values of one read in {one_in}: write 0 to {MOST_ONE_IN:,}.")
     after = {
         "title": title.strip() or project.name,
         "approvals_required": approvals_required,
         "approvals_required_sensitive": approvals_required_sensitive,
         "evidence_required": [part for part in EvidencePart if part in evidence_required],
         "review_hours": hours,
+        "usage_sampled_one_in": one_in,
     }
     seen = columns(project) if seen is None else seen
     with managing(project, actor):

@@ -1,0 +1,176 @@
+"""Values of one read in so many are kept where the project asks for it, and told to few."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.compute as pc
+import pytest
+
+from lib.media_types import ARROW
+from registry.models import AuditEntry
+from registry.operations.people.projects import BadPolicy, change_project
+from serving.online import watching
+from serving.online.making import Sampling
+from serving.online.rows import AnswerColumn
+from serving.usage import noting, sampling
+from serving.usage.edges import stored_usage
+from serving.usage.sampling import MOST_BYTES, take
+from tests import factories
+from tests.serving import online_world
+from tests.serving.online_world import PATH, ask, committed
+
+pytestmark = pytest.mark.django_db
+
+TRIPS, RATE = "driver_hourly:avg_daily_trips", "driver_hourly:acc_rate"
+#: Of one sensitive feature and two that are not.
+TEXT = factories.DEFINITIONS.replace("description: Conversion rate", "sensitivity: restricted")
+BOTH = {"features": [TRIPS, RATE], "entities": {"driver_id": [1001]}}
+POLICY = {"title": "", "approvals_required": 1, "approvals_required_sensitive": 2}
+
+
+@pytest.fixture
+def version(cast, now):
+    row = {"driver_id": 1001, "event": now, "avg_daily_trips": 7, "conv_rate": 0.5}
+    with committed():
+        found = factories.make_version(cast, text=TEXT)
+        factories.approve(found, cast.second_steward)
+        found.refresh_from_db()
+        factories.give_grant(cast, cast.consumer, view="driver_hourly")
+    online_world.load(found, [row | {"acc_rate": float("nan")}], at=now)
+    return found
+
+
+@pytest.fixture
+def sampled(cast):
+    """A function that has values of one read in so many be kept."""
+
+    def change(one_in: int, who: str = "owner") -> None:
+        actor = getattr(cast, who)
+        with committed():
+            change_project(
+                project=cast.project, actor=actor, at=factories.AT, usage_sampled_one_in=one_in,
+                **POLICY,
+            )  # fmt: skip
+
+    return change
+
+
+@pytest.fixture
+def samples(usage):
+    """A function that asks for the samples of a feature as one of the people."""
+
+    def ask_for(feature: str, who: str = "owner", **more):
+        answer = usage(who, view="driver_hourly", feature=feature, samples="9", **more)
+        assert answer.status_code == 200, answer.text
+        return [(each["status"], each.get("value")) for each in answer.json()["samples"]]
+
+    return ask_for
+
+
+def test_values_are_kept_from_the_next_read_on_and_until_it_is_taken_back(
+    client, token, version, stored, usage, sampled, samples, cast
+):
+    def read(**body) -> None:
+        assert ask(client, token, BOTH | body).status_code == 200
+
+    read()
+    sampled(1)
+    said = AuditEntry.objects.filter(verb="project.changed").latest("pk")
+    assert (said.before["usage_sampled_one_in"], said.after["usage_sampled_one_in"]) == (0, 1)
+    read()
+    headers = {"Authorization": f"Bearer {token}", "Accept": ARROW}
+    body = json.dumps(BOTH)
+    client.post(PATH, data=body, content_type="application/json", headers=headers)
+    read(entities={"driver_id": [4]})
+    sampled(0)
+    read()
+    stored()
+
+    assert sorted(samples("avg_daily_trips"), key=str) == [
+        ("NOT_FOUND", None), ("PRESENT", 7), ("PRESENT", 7),
+    ]  # fmt: skip
+    assert sorted(samples("acc_rate"), key=str)[1:] == [("PRESENT", "NaN")] * 2
+    assert samples("avg_daily_trips", version="1.0.0", days="1")[0] == ("NOT_FOUND", None)
+    answer = usage(view="driver_hourly", feature="acc_rate", samples="1").json()
+    assert (len(answer["samples"]), answer["samples_dropped"]) == (1, 0)
+    assert "samples" not in usage(view="driver_hourly", feature="acc_rate").json()
+
+
+def test_what_is_sensitive_is_not_sampled_nor_shown_once_it_is(
+    client, cast, token, version, stored, usage, sampled
+):
+    sampled(1)
+    ask(client, token, {**BOTH, "features": [TRIPS, "driver_hourly:conv_rate"]})
+    stored()
+    kept = stored_usage().batches(["samples"], pc.scalar(True))
+    named = {
+        each["feature"] for batch in kept for some in batch["samples"] for each in some.as_py()
+    }
+    assert named == {"avg_daily_trips"}
+
+    refused = usage(view="driver_hourly", feature="conv_rate", samples="9")
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_sampled")
+    assert usage(view="driver_hourly", feature="avg_daily_trips", samples="9").json()["samples"]
+    with committed():
+        factories.make_version(cast, text=TEXT.replace("y: internal", "y: confidential"))
+    refused = usage(view="driver_hourly", feature="avg_daily_trips", samples="9")
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_sampled")
+
+
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [("owner", 200), ("author", 200), ("auditor", 403), ("consumer", 403), ("outsider", 404)],
+)
+def test_samples_are_for_those_who_read_training_sets_and_see_readers(version, usage, who, status):
+    answer = usage(who, view="driver_hourly", feature="acc_rate", samples="9")
+
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"samples": "0"}, "write 1 to 1,000"),
+        ({"samples": "1001"}, "write 1 to 1,000"),
+        ({"samples": "some"}, "write 1 to 1,000"),
+        ({"samples": "9"}, "send view and feature"),
+    ],
+)
+def test_what_nothing_could_fit_is_refused_in_words(version, usage, parameters, words):
+    answer = usage(**parameters)
+
+    assert (answer.status_code, words in answer.json()["detail"]) == (422, True), answer.text
+
+
+def test_a_project_sets_it_by_its_owners_within_bounds(cast, sampled):
+    with pytest.raises(Exception, match="manage_members"):
+        sampled(1, who="author")
+    with pytest.raises(BadPolicy, match="write 0 to 1,000,000"):
+        sampled(1_000_001)
+
+
+def test_what_has_no_room_is_counted(
+    client, token, version, stored, usage, sampled, samples, monkeypatch
+):
+    monkeypatch.setattr(watching, "MOST_OF_SECOND", 3)
+    monkeypatch.setattr(noting, "MOST_OF_RECORD", 2)
+    monkeypatch.setattr(sampling, "MOST_BYTES", 2)
+    sampled(1)
+    for _ in range(5):
+        ask(client, token, BOTH)
+    stored()
+
+    answer = usage(view="driver_hourly", feature="acc_rate", samples="9").json()
+    kept = samples("acc_rate") + samples("avg_daily_trips")
+    assert len(kept) + answer["samples_dropped"] == 2 * 5
+    assert set(kept) <= {("PRESENT", None), ("PRESENT", 7)}  # "NaN" has more than two bytes
+
+
+def test_one_in_so_many_is_taken():
+    column = AnswerColumn(["x" * MOST_BYTES], ["PRESENT"], [""])
+    told = {"is_stored": False, "at": factories.AT}
+    taken = [take(Sampling(10, (0,)), [column], rows=1, **told) for _ in range(20_000)]
+
+    assert 1_700 < sum(each is not None for each in taken) < 2_300
+    assert take(Sampling(1, (0,)), [column], rows=0, **told) is None
