@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SCHEMA_KEY = b"ARROW:schema"
 #: Extension types whose meaning Parquet has as well.
 _IN_PARQUET = ("arrow.uuid", "arrow.json")
-_NAME = b"ARROW:extension:name"
+#: What Arrow calls an extension type by, and what is put in its place: as long.
+_NAME, _KEPT = b"ARROW:extension:name", b"assay:extension:name"
 
 
 @cache
@@ -31,7 +32,9 @@ def foreign_types(encoded: bytes) -> dict[str, str]:
     :raises pa.ArrowException: a type that this Arrow does not know.
     """
     try:
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(encoded)))
+        # Under another key: whoever knows such a type reads what the file says of it, and may fail.
+        told = base64.b64decode(encoded).replace(_NAME, _KEPT)
+        schema = pa.ipc.read_schema(pa.py_buffer(told))
     except binascii.Error as exc:
         raise pa.ArrowInvalid(f"its Arrow schema cannot be read: {exc}") from exc
     found = ((field.name, next(_foreign(field), None)) for field in schema)
@@ -39,9 +42,7 @@ def foreign_types(encoded: bytes) -> dict[str, str]:
 
 
 def _foreign(field: pa.Field) -> Iterator[str]:
-    kind, name = field.type, (field.metadata or {}).get(_NAME, b"").decode(errors="replace")
-    if isinstance(kind, pa.BaseExtensionType):
-        name, kind = kind.extension_name, kind.storage_type
+    kind, name = field.type, (field.metadata or {}).get(_KEPT, b"").decode(errors="replace")
     if name and name not in _IN_PARQUET:
         yield f"extension ({name})"
     if pa.types.is_duration(kind):

@@ -30,6 +30,7 @@ _ROOM = 512 * 1024 * 1024
 #: Rows that are decoded at a time to know their size.
 _SLICE = 4096
 MAX_DEPTH = 32
+_EXTENSION = b"ARROW:extension:name"
 
 
 class Limits(NamedTuple):
@@ -46,6 +47,10 @@ class Refused(Exception):
         self.limit, self.found = limit, found
 
 
+class Unknown(Exception):
+    """A column of an Arrow extension type that this process does not know: ``column``, ``type``."""
+
+
 def main(media_type: str, limits: Limits) -> dict[str, Any]:
     """Decode standard input to an Arrow stream on standard output; return what to report."""
     try:
@@ -55,6 +60,9 @@ def main(media_type: str, limits: Limits) -> dict[str, Any]:
         sys.stdout.buffer.flush()
     except Refused as exc:
         return {"limit": exc.limit, "found": exc.found}
+    except Unknown as exc:
+        column, kind = exc.args
+        return {"column": column, "unknown": kind}
     except MemoryError:
         return {"limit": "decoded_bytes"}
     except (pa.ArrowException, OSError, EOFError, ValueError) as exc:
@@ -65,6 +73,9 @@ def main(media_type: str, limits: Limits) -> dict[str, Any]:
 def _bounded(media_type: str, limits: Limits) -> pa.Table:
     schema, batches = _OPENERS[media_type](limits)
     _check_schema(schema, limits)
+    for field in schema:
+        if name := _unknown(field):
+            raise Unknown(field.name, name)
     kept, rows, size = [], 0, 0
     for batch in batches:
         rows += batch.num_rows
@@ -145,6 +156,19 @@ def _inside(kind: pa.DataType) -> list[pa.DataType]:
     return inner or [
         getattr(kind, of) for of in ("value_type", "storage_type") if hasattr(kind, of)
     ]
+
+
+def _unknown(field: pa.Field) -> str | None:
+    """Return the extension type of a column, or of one inside it, that is not Arrow's own.
+
+    Another process may know it, and would read what its writer says of it: some fail over that.
+    """
+    if name := (field.metadata or {}).get(_EXTENSION):
+        return str(name.decode(errors="replace"))
+    kind = field.type
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    inner = (_unknown(kind.field(place)) for place in range(kind.num_fields))
+    return next(filter(None, inner), None)
 
 
 def _size(column: pa.Array) -> int:

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.ipc
 
-from lib.errors import TooLarge
+from lib.errors import SHOWN_LENGTH, TooLarge
 from serving.historical.plain_columns import first_line
 from serving.historical.typed_columns import BadEntityFrame
 
@@ -83,6 +83,12 @@ def _raise_for(report: dict[str, Any], media_type: str, limits: ReadLimits) -> N
     if "unreadable" in report:
         reason = first_line(ValueError(report["unreadable"]))
         raise BadEntityFrame(f"the body is not a readable {media_type}: {reason}.")
+    if kind := report.get("unknown"):
+        raise BadEntityFrame(
+            f"column {report['column'][:SHOWN_LENGTH]!r} is of the Arrow extension type"
+            f" {kind[:SHOWN_LENGTH]!r}: what its stored values mean is known to its writer alone."
+            " Write them as numbers, text, times or lists."
+        )
     if limit == "rows" and found:
         raise too_many_rows(found, limits)
     if limit == "columns" and found:

@@ -138,7 +138,7 @@ class Confined:
             with pa.ipc.open_stream(pa.py_buffer(made)) as stream:
                 rows = stream.read_next_batch()
             rows.validate(full=True)
-        except (pa.ArrowException, StopIteration, TypeError) as exc:
+        except (pa.ArrowException, StopIteration, TypeError, ValueError, KeyError) as exc:
             raise self._failed("its process gave what is no batch") from exc
         if rows.num_rows != batch.num_rows:
             raise self._failed("its process gave another number of rows")

@@ -11,6 +11,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
+import pandas.core.arrays.arrow.extension_types  # noqa: F401 - makes its types known
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -65,6 +66,24 @@ def test_other_columns_may_have_any_name(client, token, drivers, media_type, wri
     assert found.column_names == ["driver_id", "event_timestamp", *NAMES, "avg_daily_trips"]
     assert {name: found[name].to_pylist() for name in NAMES} == labels
     assert found["avg_daily_trips"].to_pylist() == [3]
+
+
+def test_a_type_that_only_its_writer_knows_is_refused_in_words(client, token, drivers):
+    """Pandas, which a web process may have, fails over what these say of themselves."""
+    names = "pandas.period", "pandas.interval", "no.such.type"
+    for name, nested in [(name, nested) for name in names for nested in (False, True)]:
+        told = {"ARROW:extension:name": name, "ARROW:extension:metadata": "{}"}
+        field = pa.field("p", pa.int64(), metadata=told)
+        field = pa.field("p", pa.struct([field])) if nested else field
+        base = frame(p=pa.array([{"p": 1}] if nested else [1], field.type))
+        odd = base.cast(pa.schema([*list(base.schema)[:-1], field]))
+        for media_type, write in ((PARQUET, parquet), (ARROW, arrow)):
+            response = upload(client, token, write(odd), media_type)
+
+            assert response.status_code == 422, (name, nested, media_type, response.content)
+            assert (
+                f"column 'p' is of the Arrow extension type {name!r}" in (response.json()["detail"])
+            )
 
 
 @pytest.mark.parametrize("key", ["found", "entity_time", "file_name", "rowid"])
