@@ -79,9 +79,7 @@ def encoded(**steps: tuple[str, str, str]) -> str:
 
 BODIES = {
     "": f"features:{PLAIN}{encoded(**STEPS_OF)}",
-    "_where": 'where: "seats IS NULL OR seats < 5"\nfeatures:\n'
-    + encoded(scaled=STEPS_OF["scaled"], foretold=STEPS_OF["foretold"]),
-    "_sql": "sql: SELECT *, fare * 2 AS doubled, upper(city) AS loud FROM {source}"
+    "_made": "sql: SELECT *, fare * 2 AS doubled, upper(city) AS loud FROM {source}"
     " WHERE fare IS NULL OR fare < 60\nfeatures:\n"
     + encoded(
         scaled=("doubled", "float64", "standard"),
@@ -290,9 +288,12 @@ def test_what_is_lacking_at_the_fit_is_said_and_nothing_is_stored(cast, send):
 
 
 def test_rows_that_somebody_is_storing_are_waited_for(cast, send):
+    """The fit chooses among them, and stores them itself where nobody is at it."""
     first = ready(cast, DEFINITIONS)
-    assert send("push", trips(1, 3)).status_code == 200
-    version = submitted(cast, SCALED, look=look_at_sources)
+    rows = trips(1, 100, 3)
+    rows["df"]["city"][1] = "Genf"
+    assert send("push", rows).status_code == 200
+    version = submitted(cast, SCALED + WHERE, look=look_at_sources)
 
     with push_log().draining(table_of(first).uid) as is_ours:
         assert is_ours
