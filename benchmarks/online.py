@@ -1,8 +1,8 @@
 """Online reads: requests a second for 1 and 100 entities of 10 features, one granian worker.
 
-Against the floor (a bare Django view over the same rows), against itself without noting who reads
-what (silent) and, when FEAST_PYTHON names an interpreter that has Feast, its feature server over
-the same values in the same Redis.
+Against the limit (a bare handler without Django), the floor (a bare Django view over the same
+rows), itself without noting who reads what (silent) and, when FEAST_PYTHON names an interpreter
+that has Feast, its feature server over the same values in the same Redis.
 """
 
 from __future__ import annotations
@@ -81,11 +81,13 @@ def write_bodies(folder: Path) -> dict[int, Path]:
 
 def start_peers(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
     token, prefix = prepare(folder, redis_url)
-    ours, silent, floor = parts.free_port(), parts.free_port(), parts.free_port()
-    log = folder / "floor.log"
+    ours, silent = parts.free_port(), parts.free_port()
+    bare = {"limit": parts.free_port(), "floor": parts.free_port()}
     env = {"REDIS_URL": redis_url, "KEY_PREFIX": prefix}
-    command = parts.granian("benchmarks.online_floor:application", floor)
-    stack.enter_context(parts.running(command, port=floor, log=log, **env))
+    for name, port in bare.items():
+        command = parts.granian(f"benchmarks.online_{name}:application", port)
+        log = folder / f"{name}.log"
+        stack.enter_context(parts.running(command, port=port, log=log, **env))
     command = parts.granian("featurestore_project.wsgi:application", ours)
     stack.enter_context(parts.running(command, port=ours, log=folder / "assay.log"))
     command = parts.granian("featurestore_project.wsgi:application", silent)
@@ -93,7 +95,7 @@ def start_peers(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
     stack.enter_context(parts.running(command, port=silent, log=log, USAGE_DAYS="0"))
     bearer = {"Authorization": f"Bearer {token}"}
     peers = [
-        Peer("floor", floor, PATH, {}),
+        *(Peer(name, port, PATH, {}) for name, port in bare.items()),
         Peer("assay", ours, f"/api/v1/projects/rides{PATH}", bearer),
         Peer("silent", silent, f"/api/v1/projects/rides{PATH}", bearer),
     ]
