@@ -76,8 +76,12 @@ class CallLimits:
         if not token or not is_call:
             return self._application(environ, start_response)
         seconds = self._now().timestamp()
-        key, minute = digest(token), int(seconds // SECONDS)
-        most = self._known(minute).get(key, self._most)
+        minute = int(seconds // SECONDS)
+        limits = self._known(minute)
+        if not limits and not self._most:  # nobody has one: whose token it is does not matter
+            return self._application(environ, start_response)
+        key = digest(token)
+        most = limits.get(key, self._most)
         if not most:
             return self._application(environ, start_response)
         calls = self._count(key, minute=minute)

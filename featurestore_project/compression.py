@@ -38,7 +38,7 @@ class Compressed:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         wanted = environ.get("HTTP_ACCEPT_ENCODING", "")
         is_ours = self._least and environ.get("PATH_INFO", "").startswith("/api/")
-        if not is_ours or not takes(wanted, "gzip"):
+        if not wanted or not is_ours or not takes(wanted, "gzip"):
             return self._application(environ, start_response)
         said: list[Any] = []
 

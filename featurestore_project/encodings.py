@@ -35,7 +35,7 @@ class PlainUtf8:
         self._application = application
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        why = _coding_refusal(environ)
+        why = _coding_refusal(environ) if "HTTP_CONTENT_ENCODING" in environ else ""
         why = why or _charset_refusal(environ.get("CONTENT_TYPE", ""))
         if not why:
             return self._application(environ, start_response)

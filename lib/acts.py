@@ -6,25 +6,30 @@ The trail's entries, the lines of the log and the answer's header have it. Not f
 from __future__ import annotations
 
 import uuid
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextvars import Token
 
 _act: ContextVar[uuid.UUID | None] = ContextVar("assay_act", default=None)
 
 
-@contextmanager
-def act(act_id: uuid.UUID | None = None) -> Iterator[uuid.UUID]:
+class act:  # noqa: N801 - reads as what is done with it; a class, for every request has one
     """Give all inside one id, ``act_id`` or a new one; an inner act joins the outer one."""
-    joined = _act.get() or act_id or uuid.uuid4()
-    token = _act.set(joined)
-    try:
-        yield joined
-    finally:
-        _act.reset(token)
+
+    __slots__ = ("_id", "_token")
+
+    def __init__(self, act_id: uuid.UUID | None = None) -> None:
+        self._id = act_id
+
+    def __enter__(self) -> uuid.UUID:
+        joined = _act.get() or self._id or uuid.uuid4()
+        self._token: Token[uuid.UUID | None] = _act.set(joined)
+        return joined
+
+    def __exit__(self, *_: object) -> None:
+        _act.reset(self._token)
 
 
 def current_act() -> uuid.UUID | None:

@@ -8,12 +8,12 @@ Anybody can write them: they decide nothing.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from contextvars import Token
 
 #: Version, trace, the caller's span, flags. Later versions may say more after these.
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -47,14 +47,19 @@ def _is_valid(version: str, trace: str, parent: str, _flags: str, more: str | No
     return is_known and set(trace) != {"0"} and set(parent) != {"0"}
 
 
-@contextmanager
-def called(said: Mapping[str, str]) -> Iterator[None]:
+class called:  # noqa: N801 - as ``lib.acts.act``
     """Have the caller's own names in all lines of the log that are written inside."""
-    token = _caller.set(said)
-    try:
-        yield
-    finally:
-        _caller.reset(token)
+
+    __slots__ = ("_said", "_token")
+
+    def __init__(self, said: Mapping[str, str]) -> None:
+        self._said = said
+
+    def __enter__(self) -> None:
+        self._token: Token[Mapping[str, str]] = _caller.set(self._said)
+
+    def __exit__(self, *_: object) -> None:
+        _caller.reset(self._token)
 
 
 def caller() -> Mapping[str, str]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
+    import redis
 
     from materialization.stores.kept_files import FileKeeper
     from materialization.stores.offline_protocol import OfflineStore
@@ -47,9 +48,13 @@ OFFLINE: dict[str, Callable[[], OfflineStore]] = {
     "bucket": lambda: _in_the_bucket(),
 }
 
-ONLINE: dict[str, Callable[[], OnlineStore]] = {
-    "redis": lambda: RedisOnlineStore(get_redis(), epoch_keys=epoch_keys),
-}
+
+@lru_cache(maxsize=2)
+def _redis_store(client: redis.Redis) -> OnlineStore:
+    return RedisOnlineStore(client, epoch_keys=epoch_keys)
+
+
+ONLINE: dict[str, Callable[[], OnlineStore]] = {"redis": lambda: _redis_store(get_redis())}
 
 
 def offline_store() -> OfflineStore:

@@ -6,6 +6,7 @@ Not for the bytes of keys and rows (``layout``), for merging rows (``merging``) 
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -67,7 +68,8 @@ return 1
 
 #: Removes a key that still has this value.
 UNMARK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
-_read_marker = msgpack_reader(Marker)
+#: Each read meets the markers of its tables, and they change with a load only.
+_read_marker = lru_cache(maxsize=1024)(msgpack_reader(Marker))
 
 
 class RedisOnlineStore(RedisInspection):
@@ -142,19 +144,26 @@ class RedisOnlineStore(RedisInspection):
         Goes to the connection itself: the client's own layers cost as much as the reading.
         """
         with translated():
-            pool = self._redis.connection_pool
-            connection: Any = pool.get_connection()
+            pool: Any = self._redis.connection_pool
+            connection = pool.borrow()
             try:
-                return round_trip(connection, commands), server_of(connection)
-            except redis.exceptions.NoScriptError:
-                self._redis.script_load(READ)
-                return round_trip(connection, commands), server_of(connection)
-            except redis.ConnectionError:
-                # A connection that lay idle while Redis restarted is dead; a new one may not be.
-                connection.disconnect()
-                return round_trip(connection, commands), server_of(connection)
-            finally:
-                pool.release(connection)
+                answers = self._asked(connection, commands)
+            except BaseException:
+                pool.release(connection)  # which looks whether something is unread
+                raise
+            server = server_of(connection)
+            pool.give_back(connection)
+            return answers, server
+
+    def _asked(self, connection: Any, commands: list[bytes]) -> list[list[Any]]:
+        try:
+            return round_trip(connection, commands)
+        except redis.exceptions.NoScriptError:
+            self._redis.script_load(READ)
+        except redis.ConnectionError:
+            # A connection that lay idle while Redis restarted is dead; a new one may not be.
+            connection.disconnect()
+        return round_trip(connection, commands)
 
     def keep_known(self, layout: EventLayout, hops: Sequence[KnownHop]) -> None:
         keys = layout.keys([each.tag for each in hops])

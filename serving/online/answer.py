@@ -12,6 +12,7 @@ import msgspec
 from lib.media_types import ARROW, JSON
 from registry.spec.value_types import parse_type
 from serving.online.arrow import answer_stream
+from serving.online.rows import FEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,31 @@ def answer_json(answer: OnlineAnswer, *, int64_as_text: bool = False) -> bytes:
     columns = answer.columns
     if int64_as_text:
         columns = [_exact(*each) for each in zip(columns, answer.types, strict=True)]
-    return _encode({"metadata": metadata, "results": columns})
+    results = columns if len(columns[0].values) < FEW else _sharing(columns)
+    return _encode({"metadata": metadata, "results": results})
+
+
+def _sharing(columns: Sequence[AnswerColumn]) -> list[dict[str, Any]]:
+    """Return columns of which each list of statuses or of times is written once.
+
+    Columns of a table have the same lists mostly, which are more text than their values.
+    """
+    texts: dict[int, msgspec.Raw] = {}
+
+    def once(shared: Sequence[str]) -> msgspec.Raw:
+        text = texts.get(id(shared))
+        if text is None:
+            text = texts[id(shared)] = msgspec.Raw(_encode(shared))
+        return text
+
+    return [
+        {
+            "values": column.values,
+            "statuses": once(column.statuses),
+            "event_timestamps": once(column.event_timestamps),
+        }
+        for column in columns
+    ]
 
 
 def said_headers(warnings: Sequence[str], deprecation: Deprecation) -> list[tuple[str, str]]:

@@ -47,13 +47,14 @@ def require_rectangle(entities: Entities, max_rows: int) -> None:
     :raises UnequalLengths: naming each column and its length.
     :raises TooManyEntityRows: naming the limit.
     """
-    lengths = {name: len(column) for name, column in entities.items()}
-    if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+    lengths = set(map(len, entities.values()))
+    if len(lengths) > 1:
+        found = {name: len(column) for name, column in entities.items()}
+        shown = ", ".join(f"{name} has {length}" for name, length in found.items())
         raise UnequalLengths(
-            f"entity columns differ in length: {shown}. Send one value a row.", lengths=lengths
+            f"entity columns differ in length: {shown}. Send one value a row.", lengths=found
         )
-    rows = max(lengths.values(), default=0)
+    rows = max(lengths, default=0)
     if rows > max_rows:
         raise TooManyEntityRows(
             f"{rows} entity rows; one call takes at most {max_rows} (ONLINE_MAX_ENTITY_ROWS)."
@@ -68,6 +69,8 @@ def require_entities(plan: ReadPlan, entities: Entities) -> None:
 
     :raises MissingJoinKey, MissingRequestValue, UnknownEntityColumn: naming column and view.
     """
+    if entities.keys() == plan.entity_columns.keys():
+        return
     for key in plan.keys:
         if key.name not in entities:
             raise MissingJoinKey(
@@ -85,12 +88,11 @@ def require_entities(plan: ReadPlan, entities: Entities) -> None:
                 column=key.name,
                 feature_view=key.view,
             )
-    needed = (*plan.keys, *plan.request)
-    if unknown := entities.keys() - {key.name for key in needed}:
-        name, known = min(unknown), ", ".join(repr(key.name) for key in needed) or "none"
-        raise UnknownEntityColumn(
-            f"no requested feature view has the join key {name!r}; theirs are {known}.", column=name
-        )
+    name = min(entities.keys() - plan.entity_columns.keys())
+    known = ", ".join(map(repr, plan.entity_columns)) or "none"
+    raise UnknownEntityColumn(
+        f"no requested feature view has the join key {name!r}; theirs are {known}.", column=name
+    )
 
 
 def typed(keys: Sequence[KeyColumn], request: OnlineRequest) -> list[list[Any]]:

@@ -204,6 +204,7 @@ class _Builder:
         self._refuse_key_names()
         by_name = {str(version): version for version in self._versions.values()}
         versions = by_name.values()
+        keys, request = self._keys.values(), self._request.values()
         return ReadPlan(
             project_id=self._project.pk,
             project=self._project.name,
@@ -212,7 +213,10 @@ class _Builder:
             views=tuple(views),
             expires_at=token.expires_at,
             granted_until=granted_until,
-            keys=tuple(self._keys.values()),
+            keys=tuple(keys),
+            request=tuple(request),
+            # A name that is both is the join key's type.
+            entity_columns={e.name: str(e.type) for e in (*keys, *request, *keys)},
             entities=tuple(self._entity_read(entity) for entity in self._entities),
             tables=tuple(self._tables.values()),
             columns=tuple(column for _, column in self._columns.values()),
@@ -220,7 +224,6 @@ class _Builder:
             references=tuple(reference for reference, _ in self._columns.values()),
             units=tuple(self._unit(reference) for reference, _ in self._columns.values()),
             types=tuple(column.type for _, column in self._columns.values()),
-            request=tuple(self._request.values()),
             feature_views=tuple(_metadata(by_name[table]) for table in self._tables),
             computed_views=tuple(
                 _metadata(each) for each in versions if not each.spec.transform.is_stored

@@ -6,6 +6,7 @@ Not for keeping plans (``plan_cache``) or for answering with them (``read``): a 
 from __future__ import annotations
 
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import Unavailable
@@ -19,7 +20,7 @@ from serving.usage.sampling import Sampling
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from registry.deprecation import Deprecation
@@ -140,6 +141,8 @@ class ReadPlan(NamedTuple):
     units: tuple[str, ...] = ()
     #: How the service that was asked for is told in a prompt; None: name by name.
     context: str | None = None
+    #: What ``entities`` has to name, join keys first, and the type of each.
+    entity_columns: Mapping[str, str] = MappingProxyType({})
 
     def ttl_micros(self, place: int) -> int | None:
         """Return the TTL of a column; None where nothing expires, and of what is computed."""

@@ -110,8 +110,7 @@ def get_online_features(
     if request.include_feature_view_version_metadata:
         views = tuple(_views(plan, covered, at))
     warnings = (*plan.warnings, *overdue(plan, covered, at), *found.warnings)
-    keys = {key.name: str(key.type) for key in (*plan.request, *plan.keys)}
-    types = [*(keys[name] for name in request.entities), *plan.types]
+    types = [*map(plan.entity_columns.__getitem__, request.entities), *plan.types]
     return OnlineAnswer([*request.entities, *plan.names], types, columns, views, warnings, plan)
 
 
@@ -186,7 +185,7 @@ def _read(
 ) -> _Found:
     """Fetch epochs and rows at once; a plan just made needs the same epochs only."""
     plan, entities = kept.read, request.entities
-    rows = max(map(len, entities.values()), default=0)
+    rows = len(next(iter(entities.values()), ()))
     plan.limits.check_values(rows, len(plan.columns))
     require_entities(plan, entities)
     keys, given = typed(plan.keys, request), typed(plan.request, request)

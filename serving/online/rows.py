@@ -23,7 +23,7 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = (
     "NOT_FOUND",
     "OUTSIDE_MAX_AGE",
 )
-#: Below this many instants Python writes them sooner than NumPy starts.
+#: Below this many rows each is written by itself sooner than all at once.
 FEW = 8
 
 
@@ -72,23 +72,26 @@ class TableRows:
     def column(self, feature: FeatureColumn) -> AnswerColumn:
         """Return a feature's column ready for JSON."""
         if self._stamps is None:  # once for all features of the table
-            self._stamps = instants(self.events)
-        column = self.stored_column(feature)
-        values = column.values
-        if feature.to_json is not None:
-            values = [None if value is None else feature.to_json(value) for value in values]
-        return AnswerColumn(values, column.statuses, self._stamps)
+            self._stamps = instants(self._columns[0])
+        values, statuses = self._stored(feature.position)
+        if (to_json := feature.to_json) is not None:
+            values = [None if value is None else to_json(value) for value in values]
+        return AnswerColumn(values, statuses, self._stamps)
 
     def stored_column(self, feature: FeatureColumn) -> AnswerColumn:
         """Return a feature's column as it is stored; what is too old or not there is None."""
-        values, statuses = self._columns[feature.position], self._statuses
+        return AnswerColumn(*self._stored(feature.position), self.events)
+
+    def _stored(self, position: int) -> tuple[Sequence[Any], list[str]]:
+        """Return values and statuses; the statuses of columns without a null are one list."""
+        values, statuses = self._columns[position], self._statuses
         if statuses is not self._present:
             pairs = list(zip(values, statuses, strict=True))
             values = [value if status is PRESENT else None for value, status in pairs]
             statuses = [NULL_VALUE if s is PRESENT and v is None else s for v, s in pairs]
         elif None in values:
             statuses = [NULL_VALUE if value is None else PRESENT for value in values]
-        return AnswerColumn(values, statuses, self.events)
+        return values, statuses
 
 
 def key_column(values: Sequence[Any], *, stored: bool = False) -> AnswerColumn:

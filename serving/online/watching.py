@@ -8,7 +8,7 @@ neither wait for each other nor for a file, nor for Redis. Not for what becomes 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils import timezone
 
@@ -137,20 +137,19 @@ def note_plan(project: str) -> None:
 
 
 def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[str, str, int]]:
-    """Count the statuses by version. Columns of a table mostly share a list: it is counted once."""
-    sharing: dict[tuple[str, int], list[Any]] = {}
+    """Count the statuses by version.
+
+    Columns of a table mostly share a list and stand side by side: then it is counted once.
+    """
+    found: list[tuple[str, str, int]] = []
+    version, times = "", 0
+    statuses: list[str] = []
     for feature, column in zip(plan.columns, columns, strict=True):
-        statuses = column.statuses
-        shared = sharing.get((feature.version, id(statuses)))
-        if shared is None:
-            sharing[feature.version, id(statuses)] = [statuses, 1]
-        else:
-            shared[1] += 1
-    return [
-        (version, status, count * times)
-        for (version, _), (statuses, times) in sharing.items()
-        for status, count in _counted(statuses)
-    ]
+        if column.statuses is not statuses or feature.version != version:
+            found += [(version, status, n * times) for status, n in _counted(statuses)]
+            version, statuses, times = feature.version, column.statuses, 0
+        times += 1
+    return found + [(version, status, n * times) for status, n in _counted(statuses)]
 
 
 def _counted(statuses: list[str]) -> list[tuple[str, int]]:

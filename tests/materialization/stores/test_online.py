@@ -5,6 +5,7 @@ What any online store promises is in ``contracts``.
 
 from __future__ import annotations
 
+import signal
 import statistics
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from lib.connections import RedisUnreachable
+from lib.connections import MOST_LENT, RedisRefused, RedisUnreachable, new_client
 from materialization.stores.layout import (
     EntityKey,
     TableLayout,
@@ -29,6 +30,7 @@ from materialization.stores.layout import (
     marker_key,
 )
 from materialization.stores.online import RedisOnlineStore
+from materialization.stores.online_commands import packed
 from materialization.stores.online_protocol import Marker, Walked
 from registry.epoch import epoch_keys
 from registry.models.feature_view import new_uid
@@ -460,7 +462,7 @@ def test_drop_removes_one_table_and_no_other(store, online_redis, at):
 
 
 def test_a_redis_that_does_not_answer_is_unavailable(tmp_path, at):
-    gone = store_on(redis.Redis(unix_socket_path=str(tmp_path / "none.sock"), retry=None))
+    gone = store_on(new_client(f"unix://{tmp_path}/none.sock"))
 
     for call in (
         lambda: gone.read(1, (), ()),
@@ -470,3 +472,34 @@ def test_a_redis_that_does_not_answer_is_unavailable(tmp_path, at):
     ):
         with pytest.raises(RedisUnreachable):
             call()
+
+
+def test_each_reader_gets_its_own_answer_however_the_one_before_it_ended(store, online_redis):
+    """Connections go from reader to reader unlooked at: none may have anything left to read."""
+    online_redis.mset({f"k{i}": i for i in range(MOST_LENT + 24)})
+
+    def asked(i: int) -> list[bytes]:
+        return [packed(b"MGET", b"k%d" % i), packed(b"BLPOP", b"nothing", b"0.05")]
+
+    def answer(i: int) -> list[object]:
+        return store._get(asked(i))[0]
+
+    with ThreadPoolExecutor(MOST_LENT + 24) as readers:
+        for _ in range(3):
+            found = list(readers.map(answer, range(MOST_LENT + 24)))
+            assert found == [[[b"%d" % i], None] for i in range(MOST_LENT + 24)]
+    with pytest.raises(RedisRefused, match="WRONGTYPE"):
+        store._get([packed(b"LPOP", b"k1"), packed(b"MGET", b"k2")])
+    assert answer(3) == [[b"3"], None]
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, leave)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            answer(4)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert answer(5) == [[b"5"], None]
