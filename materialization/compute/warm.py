@@ -104,11 +104,14 @@ class Warm:
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
         self._send(ARROW, sink.getvalue())
-        said = _read_said(self._answer())
+        (letter, answer), said = self._answer(), _Said()
         self.answered += 1
-        if said.error is not None:
-            raise from_report(said.error)
-        with pa.ipc.open_stream(pa.py_buffer(self._answer())) as stream:
+        if letter == JSON:
+            said = _read_said(answer)
+            if said.error is not None:
+                raise from_report(said.error)
+            _, answer = self._answer()
+        with pa.ipc.open_stream(pa.py_buffer(answer)) as stream:
             table = stream.read_all()
         places = table.column(table.num_columns - 1).combine_chunks()
         return Made(table.remove_column(table.num_columns - 1), places, said.failing)
@@ -124,10 +127,10 @@ class Warm:
         except TimeoutError as exc:
             raise self._too_long() from exc
 
-    def _answer(self) -> bytes:
+    def _answer(self) -> tuple[bytes, bytes]:
         try:
             seconds = self._limits.timeout_s + _GRACE_S
-            return self._asking.answer(seconds=seconds, most=_MOST_ANSWERED)[1]
+            return self._asking.answer(seconds=seconds, most=_MOST_ANSWERED)
         except TimeoutError as exc:
             raise self._too_long() from exc
         except (EOFError, OSError) as exc:

@@ -53,9 +53,9 @@ def transform(
     asked: BinaryIO,
     told: BinaryIO,
 ) -> None:
-    """Answer each batch until there are no more: a frame of JSON, then one of Arrow.
+    """Answer each batch until there are no more: a frame of Arrow with its rows.
 
-    The first has rows that ``failing``, or the ``error`` of the batch; then there is no second.
+    Before it, where some rows are ``failing``, one of JSON; in its place one with an ``error``.
     """
     work = _Transforming(connection, spec)
     while (frame := receive(asked)) is not None:
@@ -66,7 +66,8 @@ def transform(
         except _OF_ROWS as exc:
             send(told, JSON, msgspec.json.encode({"error": to_report(work.told(exc))}))
             continue
-        send(told, JSON, msgspec.json.encode({"failing": failing}))
+        if failing:
+            send(told, JSON, msgspec.json.encode({"failing": failing}))
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)

@@ -112,8 +112,10 @@ local function put(key, hop, stamp, row, left, oldest)
     end
     one.order[#one.order + 1] = id
   end
-  local a, b, c, d, e, f = order(row)
-  one.rows[id], one.is_changed, one.version = row, true, struct.pack('>i4I4', e, f)
+  local _, _, lag = number(row, byte(row) == 220 and 4 or 2)
+  local _, _, sequence = number(row, lag)
+  one.rows[id], one.is_changed = row, true
+  one.version = struct.pack('>i4I4', number(row, sequence))
   return 1
 end
 local function written(one)

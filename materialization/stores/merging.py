@@ -51,16 +51,16 @@ local function number(row, at)
   if value < 0 then return -1, value + 4294967296, at + size end
   return 0, value, at + size
 end
-local function order(row)
-  local a, b, at = number(row, byte(row) == 220 and 4 or 2)
-  local c, d, after = number(row, at)
-  return a, b, c, d, number(row, after)
-end
 local function beyond(row, old)
-  local a, b, c, d, e, f = order(row)
-  local u, v, w, x, y, z = order(old)
-  return a ~= u and a - u or b ~= v and b - v or c ~= w and c - w
-    or d ~= x and d - x or e ~= y and e - y or f - z
+  local at, there = byte(row) == 220 and 4 or 2, byte(old) == 220 and 4 or 2
+  for _ = 1, 3 do
+    local high, low, high_there, low_there
+    high, low, at = number(row, at)
+    high_there, low_there, there = number(old, there)
+    if high ~= high_there then return high - high_there end
+    if low ~= low_there then return low - low_there end
+  end
+  return 0
 end
 local function keep(key, row, left)
   local old = call('GETRANGE', key, 0, {HEADER_END - 1})

@@ -6,6 +6,7 @@ checked tree does.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -36,6 +37,8 @@ CLAUSES = {"expressions", "from_", "where"}
 WRITTEN = {"group": "GROUP BY", "order": "ORDER BY", "joins": "JOIN"}
 #: Far beyond any definition; keeps a hostile text from costing more than it should.
 MAX_LENGTH = 20_000
+#: Texts of which it is kept what they read: each row that comes alone asks for that anew.
+_KEPT = 256
 #: Some malformed texts the parser meets with an error it did not mean, ``{:}`` for instance.
 PARSER_ERRORS = (SqlglotError, AttributeError, TypeError, ValueError, LookupError)
 
@@ -75,15 +78,17 @@ def columns_of(sql: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def columns_under(condition: str) -> list[str]:
+@lru_cache(maxsize=_KEPT)
+def columns_under(condition: str) -> tuple[str, ...]:
     """Return the columns of a source that a checked condition over its rows names, each once.
 
     A struct's field is written as a table's column is, and there is no table: it is the struct's.
     """
     found = (column.parts[0].name for column in _expression(condition).find_all(exp.Column))
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
+@lru_cache(maxsize=_KEPT)
 def columns_read(sql: str) -> tuple[str, ...] | None:
     """Return the columns of the source that a checked SELECT names, as written; None: all (``*``).
 

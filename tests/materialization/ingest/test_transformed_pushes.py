@@ -265,6 +265,15 @@ def test_a_process_that_dies_is_begun_anew(cast, send):
 
     assert send("push", trips(1, fare=[5.0])).status_code == 200
     assert online(version, {"driver_id": [0]}, at=timezone.now())["fare"] == [5.0]
+    # What is planned is planned for columns as they came, and they may come otherwise.
+    values = [[7], [timezone.now()], [6.0], ["Bern"], [4]]
+    kinds = [COLUMNS[name] for name in ("driver_id", "at", "fare", "city", "seats")]
+    arrays = [pa.array(value, kind) for value, kind in zip(values, kinds, strict=True)]
+    sent = pa.record_batch(arrays, names=["driver_id", "at", "fare", "city", "seats"])
+    (held,) = transforms()._held.values()
+    made = [held.warm.rows(sent.select(order)).rows for order in ([0, 1, 2, 3, 4], [4, 2, 3, 1, 0])]
+    assert made[0].equals(made[1])
+    assert (made[0]["driver_id"].to_pylist(), made[0]["fare"].to_pylist()) == ([7], [6.0])
 
 
 def test_features_that_are_made_are_not_written(cast, send):
