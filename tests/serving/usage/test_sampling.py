@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -11,11 +12,10 @@ from lib.media_types import ARROW
 from registry.models import AuditEntry
 from registry.operations.people.projects import BadPolicy, change_project
 from serving.online import watching
-from serving.online.making import Sampling
 from serving.online.rows import AnswerColumn
 from serving.usage import noting, sampling
 from serving.usage.edges import stored_usage
-from serving.usage.sampling import MOST_BYTES, take
+from serving.usage.sampling import MOST_BYTES, Sampling, take
 from tests import factories
 from tests.serving import online_world
 from tests.serving.online_world import PATH, ask, committed
@@ -26,7 +26,7 @@ TRIPS, RATE = "driver_hourly:avg_daily_trips", "driver_hourly:acc_rate"
 #: Of one sensitive feature and two that are not.
 TEXT = factories.DEFINITIONS.replace("description: Conversion rate", "sensitivity: restricted")
 BOTH = {"features": [TRIPS, RATE], "entities": {"driver_id": [1001]}}
-POLICY = {"title": "", "approvals_required": 1, "approvals_required_sensitive": 2}
+POLICY: dict[str, Any] = {"title": "", "approvals_required": 1, "approvals_required_sensitive": 2}
 
 
 @pytest.fixture
