@@ -1,6 +1,7 @@
 """Answers of the API compressed with gzip, where the caller takes it and it is worth its time.
 
-Not for requests (``lib.bodies``), nor for files: those are sent from the disk as they are. Pages
+Not for requests (``lib.bodies``), nor for files: those are sent from the disk as they are, and who
+makes one for an answer compresses it there (``serving.historical``). Pages
 are left alone: they show secrets of a form beside what somebody else may have put there.
 """
 
@@ -10,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from lib.accepting import takes
-from lib.media_types import ARROW, CSV, JSON
+from lib.content_codings import COMPRESSED, LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     StartResponse = Callable[..., Any]
     Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-#: What gets smaller; Parquet is compressed already.
-COMPRESSED = {JSON, ARROW, CSV, "application/yaml", "application/vnd.oai.openapi"}
-#: The fastest: a level more takes half as long again, for a tenth less.
-_LEVEL = 1
 _GZIP_WINDOW = 31
 
 
@@ -68,7 +65,7 @@ def _is_compressible(parts: Any, headers: list[tuple[str, str]], *, least: int) 
 
 def _gzipped(parts: Iterable[bytes]) -> bytes:
     """Return the parts as one gzip, and end what gave them."""
-    press = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    press = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     try:
         return b"".join([*map(press.compress, parts), press.flush()])
     finally:

@@ -27,9 +27,10 @@ encode = msgspec.json.Encoder().encode
 _TYPE_NAMES = {arrow: name for name, (arrow, _) in SCALARS.items() if name != "json"}
 
 
-def write_json(answer: TrainingSet, sink: IO[bytes]) -> None:
+def write_json(answer: TrainingSet, sink: IO[bytes], *, int64_as_text: bool = False) -> None:
     """Write one result a column, in order: values, statuses, event_timestamps.
 
+    ``int64_as_text``: 64-bit whole numbers as text, those in lists and records too.
     PRESENT, NULL_VALUE (the row taken has null) or NOT_FOUND (no row within the TTL was known).
     """
     sink.write(b'{"metadata":%b,"results":[' % encode(_metadata(answer)))
@@ -38,6 +39,8 @@ def write_json(answer: TrainingSet, sink: IO[bytes]) -> None:
         if place:
             sink.write(b",")
         asked = None if place < own else answer.columns[place - own]
+        if int64_as_text:
+            column = _digits(decoded(column))  # noqa: PLW2901
         _write_result(answer, column, asked, sink)
     sink.write(b"]}")
 
@@ -188,6 +191,28 @@ def time_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pc.any(pc.starts_with(texts, "<")).as_py():  # Arrow's "<value out of range: …>"
         raise OverflowError("a time is beyond the years -32767 to 32767")
     return texts
+
+
+def _digits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = _with_digits(column.type)
+    return column if kind == column.type else column.cast(kind)
+
+
+def _with_digits(kind: pa.DataType) -> pa.DataType:
+    """Return the type with text in place of 64-bit whole numbers."""
+    if kind in (pa.int64(), pa.uint64()):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_with_digits(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_with_digits(kind.value_type)))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_with_digits(kind.value_type)), kind.list_size)
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_type, _with_digits(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_with_digits(field.type)) for field in kind])
+    return kind
 
 
 def _python_type(kind: pa.DataType) -> pa.DataType:

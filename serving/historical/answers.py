@@ -38,14 +38,21 @@ class UnwritableColumn(Invalid):
     code = "unwritable_column"
 
 
-def write_answer(answer: TrainingSet, media_type: str, sink: IO[bytes]) -> None:
+def write_answer(
+    answer: TrainingSet, media_type: str, sink: IO[bytes], *, int64_as_text: bool = False
+) -> None:
     """Write the training set as ``media_type``, one of ``ANSWERS``, piece by piece.
+
+    ``int64_as_text`` is for JSON: 64-bit whole numbers become text, those in lists too.
 
     :raises UnwritableColumn: a column of the entity frame has no form there; names it and the media
         types that have one. What was written is worthless.
     """
     try:
-        _WRITERS[media_type](answer, sink)
+        if int64_as_text:
+            write_json(answer, sink, int64_as_text=True)
+        else:
+            _WRITERS[media_type](answer, sink)
     except _UNWRITABLE:
         _refuse_column(answer, media_type)
         raise  # every column can be written alone: the fault is ours

@@ -5,9 +5,9 @@ Not for what a training set is: ``read`` says that. Online reads: ``serving.onli
 
 from __future__ import annotations
 
-import io
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.http import FileResponse, HttpResponse
@@ -16,9 +16,10 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import JSONRenderer
 
-from lib.accepting import acceptable
+from lib.accepting import acceptable, takes
 from lib.api import API
 from lib.bodies import read_body, require_length
+from lib.content_codings import COMPRESSED
 from lib.media_types import ARROW, CSV, JSON
 from lib.pools import Pool
 from lib.sent_files import SentOnce
@@ -26,21 +27,28 @@ from materialization.edges.engines import engine
 from materialization.edges.stores import offline_store
 from registry import access
 from serving.edges import answer_limits, historical_limits
-from serving.historical.answer_files import write_file
+from serving.historical.answer_files import gzip_file, write_file
 from serving.historical.answers import ANSWERS
 from serving.historical.forms import UPLOADS
 from serving.historical.openapi import documented
 from serving.historical.read import read_training_set
-from serving.historical.request import PARAMETERS, parse_body, parse_parameters
+from serving.historical.request import (
+    READ_PARAMETERS,
+    HistoricalRequest,
+    parse_read_body,
+    parse_read_parameters,
+)
 from serving.request_body import BadRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http.response import HttpResponseBase
     from rest_framework.request import Request
 
-    from serving.historical.request import HistoricalRequest
     from serving.historical.training_set import TrainingSet
 
+Asked = TypeVar("Asked", bound=HistoricalRequest)
 WARNINGS_HEADER = "Assay-Warnings"
 EXPLAIN_HEADER = "Assay-Explain"
 NEXT_HEADER = "Assay-Next"
@@ -63,7 +71,7 @@ class HistoricalFeaturesAPI(API):
 
     attempt = "reading a training set"
     pool = Pool.TRAINING_SETS
-    parameters = PARAMETERS
+    parameters = READ_PARAMETERS
     repeatable: ClassVar[frozenset[str]] = frozenset({"features"})
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AnswerNegotiation
@@ -81,7 +89,8 @@ class HistoricalFeaturesAPI(API):
             acceptable(request.META.get("HTTP_ACCEPT", ""), ANSWERS),
         )
         body = frame_body(request, media_type)
-        said = asked(request, media_type, body)
+        said = asked(request, media_type, body, parse_read_body, parse_read_parameters)
+        said.require_form(accepted)
         answer = read_training_set(
             body,
             media_type,
@@ -93,7 +102,7 @@ class HistoricalFeaturesAPI(API):
             limits=historical_limits(),
             at=timezone.now(),
         )
-        response = _response(answer, accepted)
+        response = _response(answer, accepted, request, int64_as_text=said.int64_as_text)
         if answer.warnings:
             response[WARNINGS_HEADER] = json.dumps(answer.warnings)  # ASCII, as headers must be
         for name, value in answer.deprecation.headers:
@@ -107,19 +116,33 @@ class HistoricalFeaturesAPI(API):
         return response
 
 
-def _response(answer: TrainingSet, media_type: str) -> HttpResponseBase:
-    """Return the answer: a small one as it is, a large one as the file that it lies in."""
+def _response(
+    answer: TrainingSet, media_type: str, request: Request, *, int64_as_text: bool
+) -> HttpResponseBase:
+    """Return the answer: a small one as it is, a large one as the file that it lies in.
+
+    The file is gzip where the caller takes that; what is small is compressed on its way.
+    """
     limits = answer_limits()
-    path = write_file(answer, media_type, folder=limits.folder, most_mb=limits.most_mb)
-    file = SentOnce(path)
-    if file.seek(0, io.SEEK_END) > _AT_ONCE_BYTES:
-        file.seek(0)
-        response = FileResponse(file, content_type=media_type)
-        del response["Content-Disposition"]  # it has a name only here
-        return response
-    with file:
-        file.seek(0)
-        return HttpResponse(file.read(), content_type=media_type)
+    path = write_file(
+        answer,
+        media_type,
+        folder=limits.folder,
+        most_mb=limits.most_mb,
+        int64_as_text=int64_as_text,
+    )
+    if Path(path).stat().st_size <= _AT_ONCE_BYTES:
+        with SentOnce(path) as file:
+            return HttpResponse(file.read(), content_type=media_type)
+    wanted = request.META.get("HTTP_ACCEPT_ENCODING", "")
+    is_gzip = bool(settings.GZIP_FROM_BYTES) and media_type in COMPRESSED and takes(wanted, "gzip")
+    if is_gzip:
+        path = gzip_file(path, folder=limits.folder)
+    response = FileResponse(SentOnce(path), content_type=media_type)
+    if is_gzip:
+        response["Content-Encoding"], response["Vary"] = "gzip", "Accept-Encoding"
+    del response["Content-Disposition"]  # it has a name only here
+    return response
 
 
 def frame_type(request: Request) -> str:
@@ -144,15 +167,21 @@ def frame_body(request: Request, media_type: str) -> bytes:
     return read_body(request, limit=getattr(settings, setting), setting=setting, advice=advice)
 
 
-def asked(request: Request, media_type: str, body: bytes) -> HistoricalRequest:
+def asked(
+    request: Request,
+    media_type: str,
+    body: bytes,
+    of_body: Callable[[bytes], Asked],
+    of_parameters: Callable[[dict[str, list[str]]], Asked],
+) -> Asked:
     """Return what is asked: a JSON body says it all, beside an upload the query does.
 
     :raises BadRequest: as the readers of both, or a JSON body with a query beside it.
     """
     if media_type != JSON:
-        return parse_parameters(dict(request.query_params.lists()))
+        return of_parameters(dict(request.query_params.lists()))
     refuse_query(request)
-    return parse_body(body)
+    return of_body(body)
 
 
 def refuse_query(request: Request) -> None:

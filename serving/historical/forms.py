@@ -15,7 +15,7 @@ from lib.media_types import ARROW, CSV, PARQUET
 from serving.historical.plain_columns import first_line
 from serving.historical.typed_columns import BadEntityFrame, BadEntityValue, typed_key
 from serving.historical.uploads import decode_upload, too_many_rows
-from serving.values import INTEGER_RANGES, KEY_FORMS, parse_keys, shown
+from serving.values import INTEGER_RANGES, KEY_FORMS, parse_exact_keys, parse_keys, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -134,9 +134,13 @@ def _stays_text(column: pa.ChunkedArray) -> bool:
 
 
 class JsonFrame(NamedTuple):
-    """Columns of JSON values: join keys as declared, else what all values of one are."""
+    """Columns of JSON values: join keys as declared, else what all values of one are.
+
+    ``int64_as_text``: keys of int64 may be text.
+    """
 
     columns: Mapping[str, Sequence[Any]]
+    int64_as_text: bool = False
 
     @property
     def names(self) -> Sequence[str]:
@@ -147,7 +151,8 @@ class JsonFrame(NamedTuple):
         return max(map(len, self.columns.values()), default=0)
 
     def key(self, key: KeyColumn) -> pa.ChunkedArray:
-        values = parse_keys(self.columns[key.name], key.type, name=key.name, what=key.what)
+        parse = parse_exact_keys if self.int64_as_text else parse_keys
+        values = parse(self.columns[key.name], key.type, name=key.name, what=key.what)
         return pa.chunked_array([pa.array(values, key.type.arrow)])
 
     def shown(self, typed: Mapping[str, pa.ChunkedArray]) -> pa.Table:
@@ -177,7 +182,9 @@ def read_upload(body: bytes, media_type: str, *, limits: ReadLimits) -> SentFram
     return frame
 
 
-def read_columns(columns: Mapping[str, Sequence[Any]], *, limits: ReadLimits) -> SentFrame:
+def read_columns(
+    columns: Mapping[str, Sequence[Any]], *, limits: ReadLimits, int64_as_text: bool = False
+) -> SentFrame:
     """Return JSON's columnar ``entities`` as a frame.
 
     :raises BadEntityFrame: no columns or unequal lengths; names the columns and their lengths.
@@ -196,7 +203,7 @@ def read_columns(columns: Mapping[str, Sequence[Any]], *, limits: ReadLimits) ->
         )
     if (rows := max(lengths.values())) > limits.rows:
         raise too_many_rows(rows, limits)
-    return JsonFrame(columns)
+    return JsonFrame(columns, int64_as_text)
 
 
 def _decode(kind: pa.DataType) -> None:

@@ -70,6 +70,16 @@ REQUEST = request_schema(
         "description": "Count the rows on which the two timings differ.",
     },
 )
+_INT64: dict[str, Any] = {
+    "type": "boolean",
+    "default": False,
+    "description": "JSON alone: write 64-bit whole numbers as text, and take keys of int64 so.",
+}
+#: What is answered at once says how, too.
+_READ: dict[str, Any] = {
+    **REQUEST,
+    "properties": {**REQUEST["properties"], "int64_as_text": _INT64},
+}
 ANSWER = answer_schema(
     statuses=["PRESENT", "NULL_VALUE", "NOT_FOUND"],
     warnings=TEXTS,
@@ -131,8 +141,11 @@ _PROBLEMS = problems(
 #: Decorates the view's ``post``.
 documented = extend_schema(
     operation_id="get_historical_features",
-    parameters=PARAMETERS,
-    request={JSON: REQUEST, **dict.fromkeys(UPLOADS, BINARY)},
+    parameters=[
+        *PARAMETERS,
+        OpenApiParameter("int64_as_text", bool, description="with an upload, for JSON"),
+    ],
+    request={JSON: _READ, **dict.fromkeys(UPLOADS, BINARY)},
     responses={
         (200, JSON): OpenApiResponse(ANSWER, description="Feast's columnar shape."),
         **{

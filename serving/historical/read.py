@@ -23,6 +23,7 @@ from serving.historical.forms import numbers_left_as_text, read_columns, read_up
 from serving.historical.found_frame import common_keys, find_entities
 from serving.historical.plan import plan_training_set
 from serving.historical.queried_frame import Asker
+from serving.historical.request import ReadRequest
 from serving.historical.training_set import join_features
 from serving.names import FeatureNameCollision
 from serving.request_body import BadRequest
@@ -132,7 +133,8 @@ def asked_frame(
     """
     sent: SentFrame
     if request.entities is not None:
-        sent = read_columns(request.entities, limits=limits)
+        is_text = isinstance(request, ReadRequest) and request.int64_as_text
+        sent = read_columns(request.entities, limits=limits, int64_as_text=is_text)
     elif request.entity_query is not None:
         sent = asker.frame(request.entity_query, limits)
     else:

@@ -13,6 +13,7 @@ import msgspec
 from lib.decoding import converter
 from lib.errors import SHOWN_LENGTH
 from lib.json_bodies import MAX_DEPTH, UNREADABLE, decode, is_too_deep, why_unreadable
+from lib.media_types import JSON
 from materialization.compute.questions import Timing
 from serving.historical.all_entities import AllEntities
 from serving.historical.entity_query import EntityQuery
@@ -48,6 +49,21 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         return self.entities, self.all_entities, self.entity_query
 
 
+class ReadRequest(HistoricalRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One that is answered at once, as JSON too."""
+
+    #: Write 64-bit whole numbers as text, and read keys of int64 so too: JavaScript's do not hold
+    #: them.
+    int64_as_text: bool = False
+
+    def require_form(self, form: str) -> None:
+        """:raises BadRequest: the answer is to have a form that has whole numbers itself."""
+        if self.int64_as_text and form != JSON:
+            raise BadRequest(
+                f"int64_as_text is for {JSON}: {form} has whole numbers. Leave one out."
+            )
+
+
 #: What uploads say in query parameters.
 PARAMETERS = {
     "features": "Repeat it for each; uploads only.",
@@ -57,8 +73,12 @@ PARAMETERS = {
     "explain": "true or false; uploads only.",
     "views": "The JSON object that a body has under this name; uploads only.",
 }
+#: The same of those that are answered at once.
+READ_PARAMETERS = {**PARAMETERS, "int64_as_text": "true or false; uploads only."}
 _read = converter(HistoricalRequest)
 _read_parameters = converter(HistoricalRequest, strict=False)
+_read_at_once = converter(ReadRequest)
+_read_at_once_parameters = converter(ReadRequest, strict=False)
 _TIMINGS = f"timing is one of {', '.join(Timing)}; flags are true or false."
 _BAD_WORD = re.compile(r"Invalid enum value (.+) - at `\$\.timing`")
 
@@ -69,6 +89,16 @@ def parse_body(body: bytes) -> HistoricalRequest:
     :raises BadRequest: not JSON, unknown keys, wrong types, nothing asked.
     """
     return parsed_body(body, HistoricalRequest, _read, what="get-historical-features")
+
+
+def parse_read_body(body: bytes) -> ReadRequest:
+    """Read a JSON request that is answered at once; errors as ``parse_body``."""
+    return parsed_body(body, ReadRequest, _read_at_once, what="get-historical-features")
+
+
+def parse_read_parameters(parameters: Mapping[str, list[str]]) -> ReadRequest:
+    """Read ``READ_PARAMETERS``, as ``parse_parameters`` does."""
+    return parsed_parameters(parameters, _read_at_once_parameters)
 
 
 def parsed_body(body: bytes, kind: type[R], read: Callable[[Any], R], *, what: str) -> R:

@@ -24,7 +24,7 @@ from registry import access
 from serving.choices import WorkStatus
 from serving.downloads import noted
 from serving.historical.api import asked, frame_body, frame_type
-from serving.historical.request import PARAMETERS
+from serving.historical.request import PARAMETERS, parse_body, parse_parameters
 from serving.jobs import openapi
 from serving.jobs.asking import create_job
 from serving.jobs.edges import job_bounds, job_limits, job_stores
@@ -75,7 +75,7 @@ class HistoricalJobsAPI(API):
         made = create_job(
             body,
             media_type,
-            request=asked(request, media_type, body),
+            request=asked(request, media_type, body, parse_body, parse_parameters),
             project=found,
             actor=access.acting_user(request),
             stores=job_stores(),

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import ipc
 
 from lib.media_types import ARROW, CSV, JSON, PARQUET
-from serving.historical.answers import ANSWERS, UnwritableColumn
+from serving.historical.answers import ANSWERS, UnwritableColumn, write_answer
 from serving.historical.features import JoinedFeature
 from serving.historical.plain_columns import decoded
 from serving.historical.training_set import PartAnswer, TrainingSet
@@ -81,6 +81,34 @@ def test_json_says_null_of_a_null_behind_an_encoding(encode):
     result = msgspec.json.decode(written(answer_of(column), JSON))["results"][1]
 
     assert (result["values"], result["statuses"]) == (["a", None], ["PRESENT", "NULL_VALUE"])
+
+
+BIG = 2**63 - 1
+#: Columns with 64-bit whole numbers, and what they are as JSON with text in their place.
+AS_DIGITS = [
+    (pa.array([BIG, None]), [str(BIG), None]),
+    (pa.array([2**64 - 1], pa.uint64()), [str(2**64 - 1)]),
+    (pa.array([7], pa.int32()), [7]),
+    (dictionary(pa.array([BIG, None])), [str(BIG), None]),
+    (runs(pa.array([BIG])), [str(BIG)]),
+    (pa.array([[BIG, None], None]), [[str(BIG), None], None]),
+    (pa.array([[[BIG]]], pa.large_list(pa.list_(pa.int64()))), [[[str(BIG)]]]),
+    (pa.array([[1, BIG], None], pa.list_(pa.int64(), 2)), [["1", str(BIG)], None]),
+    (pa.array([{"a": BIG, "b": 0.5}, None]), [{"a": str(BIG), "b": 0.5}, None]),
+    (pa.array([[{"a": BIG}]]), [[{"a": str(BIG)}]]),
+    (pa.array([[("k", BIG)]], pa.map_(pa.string(), pa.int64())), None),
+    (pa.array([1.5, None]), [1.5, None]),
+    (pa.array([["a"]]), [["a"]]),
+]
+
+
+@pytest.mark.parametrize(("column", "values"), AS_DIGITS, ids=[str(c.type) for c, _ in AS_DIGITS])
+def test_json_has_64_bit_whole_numbers_as_text_when_asked(column, values):
+    sink = io.BytesIO()
+    write_answer(answer_of(column), JSON, sink, int64_as_text=True)
+
+    results = msgspec.json.decode(sink.getvalue())["results"]
+    assert results[1]["values"] == values if values else f'"{BIG}"' in sink.getvalue().decode()
 
 
 @pytest.mark.parametrize(

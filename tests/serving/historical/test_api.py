@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import math
@@ -100,6 +101,56 @@ def test_order_duplicates_and_other_columns_are_kept(client, token, drivers):
         "label": ["b", "a", None, "c"],
         "avg_daily_trips": [None, 3, None, 3],
     }
+
+
+def test_int64_is_text_when_asked_both_ways(client, token, drivers):
+    """The keys sent as text are those that numbers are, and come back as text."""
+    plain = answer(ask(client, token, body()))
+    exact = body(ids=("1001", 1002, "9"), int64_as_text=True)
+
+    found = answer(ask(client, token, exact))
+
+    assert found["driver_id"] == ["1001", "1002", "9"]
+    assert found["avg_daily_trips"] == plain["avg_daily_trips"]  # int32 stays a number
+    for sent, accept, words in (
+        (exact | {"int64_as_text": False}, "application/json", "is int64"),
+        (exact, ARROW, "int64_as_text is for application/json"),
+        (exact | {"int64_as_text": "yes"}, "application/json", "int64_as_text"),
+    ):
+        refused = ask(client, token, sent, accept=accept)
+        assert (refused.status_code, words in refused.json()["detail"]) == (422, True)
+    frame = pa.table({"driver_id": [1001], "event_timestamp": [NOON]})
+    uploaded = ask(
+        client, token, arrow(frame), content_type=ARROW,
+        query="?features=driver_hourly:avg_daily_trips&int64_as_text=true",
+    )  # fmt: skip
+    assert answer(uploaded)["driver_id"] == ["1001"]
+
+
+def test_a_large_answer_is_gzip_where_that_is_taken(client, token, drivers, settings):
+    sent = body(ids=[1001] * 3000, labels={"label": ["x" * 400] * 3000})
+
+    def asked(**headers):
+        return client.post(
+            URL, data=json.dumps(sent), content_type="application/json",
+            headers={"Authorization": f"Bearer {token}", **headers},
+        )  # fmt: skip
+
+    whole = asked()
+    assert (whole.streaming, "Content-Encoding" in whole) == (True, False)
+    found = asked(**{"Accept-Encoding": "gzip"})
+    packed = b"".join(found)
+
+    assert (found["Content-Encoding"], found["Vary"]) == ("gzip", "Accept-Encoding")
+    assert int(found["Content-Length"]) == len(packed) < 100_000
+    assert gzip.decompress(packed) == b"".join(whole)
+    for headers in ({"Accept": PARQUET}, {"Accept-Encoding": "gzip;q=0"}):
+        other = asked(**({"Accept-Encoding": "gzip"} | headers))
+        assert "Content-Encoding" not in other
+        other.close()
+    settings.GZIP_FROM_BYTES = 0
+    assert "Content-Encoding" not in (other := asked(**{"Accept-Encoding": "gzip"}))
+    other.close()
 
 
 def test_explain_counts_and_warnings_name_the_other_timing(client, token, drivers):
