@@ -35,6 +35,8 @@ from tests.materialization.temporal_cases import Events, temporal
 from tests.oracle_ticks import values_as_of
 
 US = timedelta(microseconds=1)
+#: After every row. With a TTL, a window without a bound has values at each tick until then.
+END = BASE + 30 * 24 * HOUR
 KEYS = [("1", "23"), ("12", "3"), ("1", "2"), ("nobody", "3")]
 
 each_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -132,7 +134,7 @@ def test_windows_without_a_bound_and_rows_that_count_hold_as_of_any_instant(rows
 
     with tempfile.TemporaryDirectory() as folder:
         events = Events(replace(spec, view=view), folder)
-        events.store(rows, is_first=True)
+        events.store(rows, end=END, is_first=True)
         asked = [*asked, *edges(rows)]
         for each, found in zip(asked, events.values(asked), strict=True):
             wanted = values_as_of(with_keys(rows), *each, outputs, ttl=spec.ttl)
