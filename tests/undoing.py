@@ -1,17 +1,23 @@
 """Many cases in one transaction: what one of them does is undone before the next.
 
-Not for what commits. The world that such cases share is made once, in the test's own transaction.
+For a matrix whose world takes longer to make than its doors to ask. Not for what commits, nor for
+what a process remembers beside the database, as online reads do.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+import pytest
+from django.db import connection, transaction
+
+from tests import databases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 @contextmanager
@@ -23,3 +29,32 @@ def undone() -> Iterator[None]:
     with block:
         yield
         transaction.set_rollback(True)
+
+
+def walk(who: str, people: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Call the test for each of ``people``, who differ in what they may: all share its fixtures.
+
+    The rule by which PostgreSQL asks as the first of them alone is that of ``databases``.
+    """
+    asking = list(people)
+
+    def walked(test: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def walking(**fixtures: Any) -> None:
+            failed: list[BaseException] = []
+            for one in asking if connection.vendor == databases.SQLITE else asking[:1]:
+                try:
+                    with undone():
+                        test(**fixtures, **{who: one})
+                except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - told at the end
+                    error.add_note(f"{who}: {one}")
+                    failed.append(error)
+            if failed:
+                raise BaseExceptionGroup(f"{len(failed)} of {len(asking)} cases", failed)
+
+        signature = inspect.signature(test)
+        others = [each for each in signature.parameters.values() if each.name != who]
+        walking.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
+        return walking
+
+    return walked

@@ -21,6 +21,7 @@ from materialization.quality.alerts.opening import (
 from registry.models import AuditEntry
 from tests.factories import AT, DEFINITIONS, make_version
 from tests.materialization.run_world import ROWS, committed, materialize, write_rows
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:materialization_alert_changelist")
@@ -49,7 +50,7 @@ def test_open_ones_come_first_and_each_is_filtered_by_its_state(as_, cast, alert
     assert "it broke" not in as_("consumer").get(f"{LIST}?state=closed").text
 
 
-@pytest.mark.parametrize("who", [*MAY, "consumer", "auditor"])
+@walk("who", [*MAY, "consumer", "auditor"])
 def test_who_has_the_button_and_may_press_it(as_, alert, who):
     client = as_(who)
 

@@ -11,6 +11,7 @@ from materialization.markup import outcomes
 from materialization.models import Certificate
 from tests.factories import AT
 from tests.materialization.run_world import committed, fresh, materialize
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:materialization_certificate_changelist")
@@ -37,7 +38,7 @@ def url(certificate, name="change"):
     return reverse(f"admin:materialization_certificate_{name}", args=[certificate.pk])
 
 
-@pytest.mark.parametrize("who", [*MAY, "consumer", "auditor", "outsider"])
+@walk("who", [*MAY, "consumer", "auditor", "outsider"])
 def test_who_has_the_buttons_and_may_press_them(as_, loaded, who):
     client, found = as_(who), certificate_of(loaded)
     version_page = reverse("admin:registry_featureviewversion_change", args=[loaded.pk])

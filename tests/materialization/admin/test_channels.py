@@ -10,6 +10,7 @@ from materialization.quality.alerts.notices import note_attempt
 from materialization.requests.channels import MOST_CHANNELS, add_channel
 from registry.models import AuditEntry
 from tests.factories import AT
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:materialization_alertchannel_changelist")
@@ -39,7 +40,7 @@ def typed(project, **fields: str) -> dict[str, object]:
     return {"project": project, "name": "chat", "url": URL, "severity": "warning"} | fields
 
 
-@pytest.mark.parametrize("who", [*MAY, *MAY_NOT, "anonymous"])
+@walk("who", [*MAY, *MAY_NOT, "anonymous"])
 def test_who_may_add_one(as_, cast, who):
     response = as_(who).post(ADD, typed(cast.project.pk))
 
@@ -50,7 +51,7 @@ def test_who_may_add_one(as_, cast, who):
     assert [entry.actor_name for entry in entries] == ([who] if who in MAY else [])
 
 
-@pytest.mark.parametrize("who", [*MAY, *MAY_NOT])
+@walk("who", [*MAY, *MAY_NOT])
 @pytest.mark.parametrize(
     ("button", "fields"),
     [("edit", {"severity": "warning", "enabled": "on"}), ("test", {}), ("remove", {})],
@@ -68,7 +69,7 @@ def test_who_may_press_which_button(as_, channel, who, button, fields):
         assert AlertNotice.objects.filter(event="test").count() == (1 if who in MAY else 0)
 
 
-@pytest.mark.parametrize("who", [*MAY, *MAY_NOT])
+@walk("who", [*MAY, *MAY_NOT])
 def test_who_sees_one_and_nobody_its_address(as_, channel, who):
     client = as_(who)
     pages = [client.get(LIST), client.get(page_of(channel))]
@@ -132,7 +133,7 @@ def test_names_are_told_apart_and_their_number_is_bounded(as_, cast, channel):
     assert AlertChannel.objects.count() == MOST_CHANNELS
 
 
-@pytest.mark.parametrize("who", ["operator", "steward", "superuser", "author", "outsider"])
+@walk("who", ["operator", "steward", "superuser", "author", "outsider"])
 def test_one_that_fails_is_on_the_first_page_of_those_who_may_mend_it(as_, channel, who):
     first = reverse("admin:index")
     assert "Channels that fail" not in as_(who).get(first).text

@@ -13,6 +13,7 @@ from materialization.queries import warned
 from registry.models import AuditEntry
 from tests.factories import DEFINITIONS, make_version
 from tests.materialization.run_world import ROWS, committed, fresh, materialize, write_rows
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:materialization_quarantine_changelist")
@@ -38,7 +39,7 @@ def page_of(held: Quarantine, name: str = "change") -> str:
     return reverse(f"admin:materialization_quarantine_{name}", args=[held.pk])
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 @pytest.mark.parametrize(("what", "after"), [("release", "releasing"), ("discard", "discarded")])
 def test_who_has_the_buttons_and_may_press_them(as_, held, who, what, after):
     client = as_(who)
@@ -58,7 +59,7 @@ def test_without_a_reason_nothing_happens(as_, held):
     assert "Say why" in answer.text
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_sees_the_rows_that_fail(as_, held, who):
     page, rows = as_(who).get(page_of(held)).text, as_(who).get(page_of(held, "rows"))
 

@@ -24,6 +24,7 @@ from registry.operations.registration.apply import apply_definitions
 from registry.reading.parsing import parse_files
 from tests.factories import AT, DEFINITIONS, VIEW, look, make_version
 from tests.materialization.run_world import materialize, table_of
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 
@@ -80,7 +81,7 @@ def test_a_store_that_cannot_tell_is_no_empty_table(as_, version, harm, words):
     assert "rows" not in line
 
 
-@pytest.mark.parametrize("who", [*MEMBERS, "outsider"])
+@walk("who", [*MEMBERS, "outsider"])
 def test_who_sees_which_tables(as_, cast, version, who):
     other = projects.create_project(name="other", actor=cast.outsider, at=AT)
     members.grant_role(

@@ -9,6 +9,7 @@ from materialization.models import DeadLetter, StreamPart
 from registry.models import AuditEntry
 from tests.factories import AT
 from tests.materialization.run_world import table_of
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 MAY = ("operator", "steward", "author", "owner", "superuser")
@@ -51,7 +52,7 @@ def test_lists_say_how_far_streams_were_read_and_what_could_not_be_taken(as_, le
     assert "no float64 &lt;b&gt;" in letters
 
 
-@pytest.mark.parametrize("who", [*MAY, "consumer", "auditor"])
+@walk("who", [*MAY, "consumer", "auditor"])
 def test_who_has_a_record_read_again(as_, letter, who):
     client = as_(who)
 
@@ -62,7 +63,7 @@ def test_who_has_a_record_read_again(as_, letter, who):
     assert offered == (letter.state == "asked") == (who in MAY)
 
 
-@pytest.mark.parametrize("who", [*MAY, "consumer", "auditor"])
+@walk("who", [*MAY, "consumer", "auditor"])
 def test_who_says_where_to_read_on(as_, part, letter, who):
     client = as_(who)
 

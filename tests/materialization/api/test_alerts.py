@@ -16,6 +16,7 @@ from materialization.quality.alerts.opening import (
 from registry.models import AuditEntry
 from tests.factories import AT, make_version
 from tests.materialization.api.test_runs import EVERYBODY, MAY, call, refusal
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 __all__ = ["call"]
@@ -27,7 +28,7 @@ def alert(cast) -> Alert:
     return raise_alert(AlertKind.FAILED, about_version(version), Trouble("broke", "x"), at=AT)
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_sees_alerts(call, alert, who):
     response = call(who, "get", "alerts")
 
@@ -55,7 +56,7 @@ def test_who_sees_alerts(call, alert, who):
         }
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_acknowledge(call, alert, who):
     response = call(who, "post", f"alerts/{alert.pk}/acknowledge")
 

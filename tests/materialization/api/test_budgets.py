@@ -8,6 +8,7 @@ from materialization.models import TableSize, ViewBudget
 from registry.models import AuditEntry, FeatureTable
 from tests.materialization.api.test_runs import EVERYBODY, call, refusal
 from tests.materialization.run_world import AT
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 __all__ = ["call"]
@@ -15,7 +16,7 @@ BUDGET = "feature-views/driver_hourly/budget"
 DECIDERS = {"steward", "owner", "superuser"}
 
 
-@pytest.mark.parametrize("who", sorted({*EVERYBODY, *DECIDERS}))
+@walk("who", sorted({*EVERYBODY, *DECIDERS}))
 def test_who_may_set_a_budget_over_http_and_who_may_see_it(call, version, who):
     response = call(who, "post", BUDGET, {"disk_mb": 50, "reason": "a small disk"})
 

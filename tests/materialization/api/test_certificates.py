@@ -12,6 +12,7 @@ from registry.models import AuditEntry
 from tests.factories import AT, make_version
 from tests.materialization.api.test_runs import EVERYBODY, MAY, call, refusal
 from tests.materialization.run_world import ROWS, committed, fresh, materialize, write_rows
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 __all__ = ["call"]
@@ -45,7 +46,7 @@ def differing(version):
     return made
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_have_the_stores_compared_and_repaired(call, version, who):
     response = call(who, "post", COMPARE, {"repair": True})
 
@@ -67,7 +68,7 @@ def test_who_may_have_the_stores_compared_and_repaired(call, version, who):
         assert (again.status_code, again.json()["id"]) == (202, said["id"])
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_sees_what_was_found_and_whose_rows_they_are(call, differing, who):
     listed, one = call(who, "get", "certificates"), call(who, "get", f"certificates/{differing.pk}")
 

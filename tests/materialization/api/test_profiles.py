@@ -10,6 +10,7 @@ from materialization.models import Baseline
 from registry.models import AuditEntry
 from tests.materialization.api.test_runs import call, refusal
 from tests.materialization.quality.test_drift_of_runs import OTHER, World
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 __all__ = ["call"]
@@ -27,7 +28,7 @@ def world(cast, sources):
     return made
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_counts_and_drift_are_shown_to_all_and_values_to_those_who_may_read_them(call, world, who):
     response = call(who, "get", f"{VERSION}/profile")
 
@@ -65,7 +66,7 @@ def test_one_feature_of_so_many_runs_can_be_asked_for(call, world):
         assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_set_a_baseline(call, world, who):
     body = {"first_run": world.drifted.pk, "last_run": world.drifted.pk, "reason": "new prices"}
 

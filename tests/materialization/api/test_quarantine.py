@@ -10,6 +10,7 @@ from registry.models import AuditEntry
 from tests.factories import AT, DEFINITIONS, make_version
 from tests.materialization.api.test_runs import EVERYBODY, call, refusal
 from tests.materialization.run_world import HOUR, ROWS, committed, materialize, write_rows
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 __all__ = ["call"]
@@ -28,7 +29,7 @@ def held(cast, sources) -> Quarantine:
     return Quarantine.objects.get(run=materialize(version))
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_sees_what_is_held_and_its_rows(call, held, who):
     response = call(who, "get", f"runs/{held.run_id}/quarantine")
 
@@ -43,7 +44,7 @@ def test_who_sees_what_is_held_and_its_rows(call, held, who):
         assert call(who, "get", f"runs/{held.run_id}").json()["quarantine"] == "held"
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_saw_rows_is_in_the_trail(call, held, who):
     path = f"runs/{held.run_id}/quarantine?limit=1"
     after = call(who, "get", path).json().get("next")
@@ -92,7 +93,7 @@ def test_a_page_after_what_is_over_is_no_empty_end(call, held):
 
 
 @pytest.mark.parametrize("what", ["release", "discard"])
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_decide(call, held, who, what):
     response = call(who, "post", f"runs/{held.run_id}/quarantine/{what}", WHY)
 

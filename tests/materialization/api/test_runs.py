@@ -13,6 +13,7 @@ from materialization.models import MaterializationRun
 from registry.choices import State
 from registry.models import AuditEntry
 from tests.factories import VIEW, make_version, token_for, verbs_of
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +63,7 @@ def test_a_broker_that_takes_no_message_loses_none(
     assert "waking a worker for run" in caplog.text
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -147,7 +148,7 @@ def test_async_is_true_or_false(call, version, said):
     assert not MaterializationRun.objects.exists()
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_cancel_a_run(call, version, who):
     run_id = call("owner", "post", "materialize-incremental", {"end_ts": END}).json()["runs"][0]
 
@@ -161,7 +162,7 @@ def test_who_may_cancel_a_run(call, version, who):
         assert call(who, "post", f"runs/{run.pk}/cancel").status_code == 409
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_pause_a_run_and_let_it_go_on(call, version, who):
     call("owner", "post", "materialize-incremental", {"end_ts": END})
     run = MaterializationRun.objects.get()
@@ -189,7 +190,7 @@ def test_only_a_paused_run_goes_on(call, version):
     assert call("owner", "post", "runs/4711/pause").status_code == 404
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_watch_runs(call, version, who):
     call("owner", "post", "materialize", {"start_ts": START, "end_ts": END})
     run = MaterializationRun.objects.get()
@@ -282,7 +283,7 @@ def test_either_every_view_gets_its_run_or_none_does(call, cast, version):
     assert MaterializationRun.objects.count() == 1
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_have_a_version_computed_again(call, version, who):
     path = "feature-views/driver_hourly/versions/1.0.0/backfill"
 

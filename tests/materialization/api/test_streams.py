@@ -9,6 +9,7 @@ from registry.models import AuditEntry
 from tests.factories import AT, make_version
 from tests.materialization.api.test_runs import EVERYBODY, MAY, call, refusal
 from tests.materialization.run_world import table_of
+from tests.undoing import walk
 
 pytestmark = pytest.mark.django_db
 __all__ = ["call"]
@@ -41,7 +42,7 @@ def letter(part) -> DeadLetter:
     )
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_sees_streams_and_dead_letters(call, letter, who):
     streams, letters = call(who, "get", "streams"), call(who, "get", "dead-letters")
 
@@ -78,7 +79,7 @@ def test_who_sees_streams_and_dead_letters(call, letter, who):
         ]
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_have_a_letter_read_again(call, letter, who):
     answer = call(who, "post", f"dead-letters/{letter.pk}/replay")
 
@@ -93,7 +94,7 @@ def test_who_may_have_a_letter_read_again(call, letter, who):
         assert (again.status_code, again.json()["code"]) == (409, "dead_letter_not_waiting")
 
 
-@pytest.mark.parametrize("who", EVERYBODY)
+@walk("who", EVERYBODY)
 def test_who_may_say_where_to_read_on(call, part, who):
     body = {"place": "oldest", "reason": "it was made anew"}
     answer = call(who, "post", f"streams/{part.pk}/read-on", body)
