@@ -55,11 +55,12 @@ class Broker:
 
 
 @contextmanager
-def running_broker(folder: Path) -> Iterator[Broker]:
-    """Run a broker that keeps everything in memory."""
-    url = f"tcp://127.0.0.1:{free_port()}"
+def running_broker(folder: Path, *, port: int = 0, door: int = 0) -> Iterator[Broker]:
+    """Run a broker that keeps everything in memory; clients are led to a ``door`` before it."""
+    url = f"tcp://127.0.0.1:{port or free_port()}"
+    led_to = f"tcp://127.0.0.1:{door}" if door else url
     command = [
-        str(_binary()), "broker", "--listener-url", url, "--advertised-listener-url", url,
+        str(_binary()), "broker", "--listener-url", url, "--advertised-listener-url", led_to,
         "--storage-engine", "memory://tansu/",
     ]  # fmt: skip
     child = processes.start("broker", command, log=folder / "broker.log")

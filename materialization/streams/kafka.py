@@ -6,6 +6,7 @@ Kafka's groups are not used: places are kept with the rows, and who reads what i
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
@@ -49,6 +50,26 @@ _FINAL = {
 _OF_THE_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC,
                  KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_ID}  # fmt: skip
 
+#: What a question says that had no answer.
+_SILENT = {KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN}
+#: What brokers and we do not agree about, which such a question does not say; the first counts.
+_REFUSED = {
+    KafkaError._SSL: (
+        "their certificate is not one that the connection trusts, or has another name, or they"
+        " speak no TLS; whoever runs the server corrects `brokers`, or names in `ca_file` who"
+        " signed it"
+    ),
+    KafkaError._AUTHENTICATION: (
+        "they do not let its user in; whoever runs the server corrects `user`, `mechanism` or the"
+        " secret"
+    ),
+    KafkaError._RESOLVE: ("no machine has the name; whoever runs the server corrects `brokers`"),
+    KafkaError._TRANSPORT: (
+        "none answers at its address, or none does so; see whether `brokers` are right, and whether"
+        " they speak TLS, and ask who one is, as the connection says"
+    ),
+}
+
 
 class KafkaReader:
     """Reads one topic by one connection."""
@@ -56,11 +77,15 @@ class KafkaReader:
     def __init__(self, topic: str, link: Link) -> None:
         self._topic, self._name = topic, link.name
         self._link = link
+        #: What clients said of their lines to brokers, of late.
+        self._said: deque[KafkaError] = deque(maxlen=20)
+        self._is_assigned = False
         self._consumer = self._connect()
 
     def _connect(self) -> Consumer:
         try:
-            return Consumer(settings_of(self._link), logger=log)  # the secret as it is by now
+            settings = settings_of(self._link) | {"error_cb": self._said.append}
+            return Consumer(settings, logger=log)  # the secret as it is by now
         except KafkaException as exc:
             raise self._away(exc) from exc
 
@@ -69,12 +94,15 @@ class KafkaReader:
         try:
             found: dict[str, Any] = self._consumer.list_topics(timeout=ANSWER_SECONDS).topics
         except KafkaException as exc:
+            if not self._is_assigned:  # nothing but what clients say can come of it
+                self._consumer.poll(0)
             raise self._away(exc) from exc
         return found
 
     def identity(self) -> str:
         """Return the cluster's id and the topic's, which another topic of its name has not."""
-        client = AdminClient(access_of(self._link), logger=log)
+        settings = access_of(self._link) | {"error_cb": self._said.append}
+        client = AdminClient(settings, logger=log)
         asked = TopicCollection([self._topic])
         try:
             cluster = client.cluster_id(timeout=ANSWER_SECONDS)
@@ -83,6 +111,7 @@ class KafkaReader:
         except KafkaException as exc:
             if exc.args[0].code() in _OF_THE_TOPIC:
                 raise StreamUnavailable(self._no_partition(0)) from exc
+            client.poll(0)
             raise self._away(exc) from exc
         return f"{cluster}/{topic.topic_id}"[:200]
 
@@ -121,6 +150,7 @@ class KafkaReader:
         self._consumer.close()
         self._consumer = self._connect()
         wanted = [TopicPartition(self._topic, each, place) for each, place in places.items()]
+        self._is_assigned = bool(wanted)
         if wanted:
             self._consumer.assign(wanted)
 
@@ -186,6 +216,11 @@ class KafkaReader:
     def _away(self, exc: object) -> StreamUnavailable:
         error = exc.args[0] if isinstance(exc, KafkaException) else exc
         words = error.str() if isinstance(error, KafkaError) else str(error)
+        if isinstance(error, KafkaError) and error.code() in _SILENT:
+            # Whoever has a reason says it once, and then that nobody answers.
+            told = {each.code() for each in self._said} | {error.code()}
+            words = next((_REFUSED[code] for code in _REFUSED if code in told), words)
+        self._said.clear()
         return StreamUnavailable(
             f"the brokers of connection {self._name!r} do not do what is asked of them: {words}."
             " Nothing is lost; it is tried again."
