@@ -60,6 +60,7 @@ from assay.parts import (
     SourceJoin,
     TimeColumn,
     ViewRead,
+    Write,
 )
 from assay.version import __version__
 
@@ -118,6 +119,7 @@ __all__ = [
     "Unavailable",
     "ViewRead",
     "WaitTimedOut",
+    "Write",
     "__version__",
     "definition_of",
 ]

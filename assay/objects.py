@@ -24,6 +24,7 @@ from assay.parts import (
     SourceJoin,
     TimeColumn,
     ViewRead,
+    Write,
     become,
 )
 from assay.shapes import JSON
@@ -191,13 +192,17 @@ class FeatureView(Definition):
 
 @dataclass(frozen=True)
 class OnDemandFeatureView(Definition):
-    """Features that are computed at the request; each has ``sql`` over the inputs."""
+    """Features that are computed at the request; each has ``sql`` over the inputs.
+
+    With ``write`` they are computed of each row that arrives at a source, and stored.
+    """
 
     kind = "OnDemandFeatureView"
     name: str
     _: KW_ONLY
     inputs: Inputs
     features: Sequence[Feature]
+    write: Write | None = None
     version: str | None = None
     based_on: str | None = None
     description: str | None = None
@@ -207,6 +212,8 @@ class OnDemandFeatureView(Definition):
     def __post_init__(self) -> None:
         become(self, "inputs", Inputs.of(self.inputs))
         become(self, "features", [Feature.of(each) for each in self.features])
+        if self.write is not None:
+            become(self, "write", Write.of(self.write))
         super().__post_init__()
 
 

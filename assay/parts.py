@@ -167,6 +167,15 @@ class Inputs(DefinitionPart):
     request: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class Write(DefinitionPart):
+    """Where an on-demand view is written as rows arrive, and by the keys of which entities."""
+
+    source: str
+    entities: Sequence[str]
+    ttl: Duration | None = None
+
+
 def fields_of(kind: type[DefinitionPart]) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
 

@@ -37,8 +37,18 @@ class OnDemandFeature(Spec, frozen=True, kw_only=True):
     sensitivity: Sensitivity = Sensitivity.INTERNAL
 
 
+class OnDemandWrite(Spec, frozen=True):
+    """Where its features are written as rows arrive, and by which keys: it is stored then."""
+
+    source: Name
+    entities: tuple[Name, ...]
+    ttl: str | None = None
+
+
 class OnDemandViewSpec(Described, frozen=True, kw_only=True):
     version: str | None = None
     based_on: str | None = None
     inputs: OnDemandInputs
     features: tuple[OnDemandFeature, ...]
+    #: None: nothing is stored, and each read computes.
+    write: OnDemandWrite | None = None

@@ -29,6 +29,7 @@ TWINS = {
     objects.FeatureService: [model.FeatureServiceSpec],
     parts.Feature: [model.FeatureSpec, on_demand.OnDemandFeature],
     parts.Inputs: [on_demand.OnDemandInputs],
+    parts.Write: [on_demand.OnDemandWrite],
     parts.JoinKey: [model.JoinKey],
     parts.TimeColumn: [TimeColumn],
     parts.Schedule: [model.ScheduleSpec],
@@ -101,6 +102,12 @@ EVERYTHING = [
         inputs=assay.Inputs(features=["customer_spend:spent"], request={"basket": "float64"}),
         features=[assay.Feature("share", "float64", sql="basket / nullif(spent, 0)")],
     ),
+    assay.OnDemandFeatureView(
+        "paid",
+        inputs=assay.Inputs(request={"amount": "float64"}),
+        features=[assay.Feature("with_tax", "float64", sql="amount * 1.2")],
+        write=assay.Write("payments", ["customer"], timedelta(days=3)),
+    ),
     assay.FeatureService("churn", features=["customer_spend:*"]),
 ]
 
@@ -130,6 +137,7 @@ def test_the_server_reads_of_objects_what_they_say():
     assert (view.online, view.schedule.every) == (False, "1h")
     assert read["DataSource"].lookback == "36h"
     assert read["DataSource"].created_timestamp == TimeColumn(column="loaded_ms", unit="ms")
+    assert read["OnDemandFeatureView"].write is None
     assert read["OnDemandFeatureView"].features[0].sql == "basket / nullif(spent, 0)"
 
 

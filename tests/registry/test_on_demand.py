@@ -10,7 +10,7 @@ from registry import queries
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews, submissions
 from registry.reading.parsing import InvalidDefinitions
-from tests.factories import AT, DEFINITIONS, VIEW, apply, make_ready, make_version, seen
+from tests.factories import AT, DEFINITIONS, ENTITY, VIEW, apply, make_ready, make_version, seen
 
 pytestmark = pytest.mark.django_db
 
@@ -272,3 +272,73 @@ def test_the_most_that_a_text_may_grow_is_taken(cast):
     )
 
     assert applied.change == "created"
+
+
+TRIPS = """
+kind: DataSource
+name: trips
+type: push
+schema: {driver_id: int64, at: timestamp, known: timestamp, fare: float64, seats: int32}
+event_timestamp: at
+created_timestamp: known
+"""
+WRITTEN = """
+kind: OnDemandFeatureView
+name: seat_price
+inputs: {request: {fare: float64, seats: int32}}
+features:
+  - {name: per_seat, type: float64, sql: "fare / nullif(seats, 0)", unit: USD}
+write: {source: trips, entities: [driver], ttl: 2d}
+"""
+BY_HAND = """
+kind: FeatureView
+name: seat_price
+entities: [driver]
+source: trips
+sql: 'SELECT "driver_id", "at", "known", fare / nullif(seats, 0) AS "per_seat" FROM "trips"'
+features: [{name: per_seat, type: float64, unit: USD}]
+ttl: 2d
+"""
+
+
+def test_what_is_written_is_the_feature_view_of_its_rows(cast):
+    apply("\n---\n".join((ENTITY, TRIPS, BY_HAND)), cast)
+
+    *_, planned = apply(WRITTEN, cast)
+    *_, altered = apply(WRITTEN.replace("2d}", "3d}"), cast)
+
+    assert (planned.kind, planned.change) == ("FeatureView", "unchanged")
+    assert (altered.kind, altered.change) == ("FeatureView", "updated")
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "says"),
+    [
+        (("source: trips", "source: trip"), "write.source", "Did you mean 'trips'?"),
+        (("source: trips", "source: driver_stats"), "write.source", "are read by runs"),
+        (("[driver]", "[drivers]"), "write.entities[0]", "Did you mean 'driver'?"),
+        (("[driver]", "[]"), "write.entities", "at least one entity"),
+        (("ttl: 2d", "ttl: 2x"), "write.ttl", "2x"),
+        (
+            ("{fare: float64", "{fee: float64, fare: float64"),
+            "inputs.request.fee",
+            "no column 'fee'",
+        ),
+        (("seats: int32", "seats: int64"), "inputs.request.seats", "say int32"),
+        (("{request:", "{features: ['a:b'], request:"), "inputs.features", "leave `write` out"),
+        (("fare / nullif", "epoch(now) / nullif"), "features[0].sql", "the instant of a request"),
+        (("name: seat_price", "name: driver_hourly"), "name", "is sent, too"),
+        (("entities: [driver]", "entity: driver"), "write.entity", "Did you mean 'entities'?"),
+    ],
+)
+def test_what_cannot_be_written_is_named_where_it_stands(cast, change, key, says):
+    problems = refused(f"{TRIPS}\n---\n{WRITTEN.replace(*change)}", cast)
+
+    assert says in dict(problems)[key]
+
+
+def test_a_name_stays_what_it_is(cast, approved):
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply("\n---\n".join((TRIPS, WRITTEN.replace("seat_price", "ride_risk"))), cast)
+
+    assert "is computed at the request; take another name" in caught.value.problems[0].message

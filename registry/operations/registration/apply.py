@@ -31,6 +31,7 @@ from registry.operations.registration.reading_order import in_reading_order
 from registry.operations.registration.standing import Standing
 from registry.operations.registration.storing import store
 from registry.operations.registration.view_drafts import decide_feature_view
+from registry.operations.registration.written_views import with_written
 from registry.reading.parsing import InvalidDefinitions
 from registry.spec.model import FeatureViewSpec
 
@@ -91,6 +92,7 @@ def apply_definitions(
     :raises NotOnlyDrafts: with ``drafts_only``, something else would change.
     :raises RegisteredMeanwhile: somebody else's change needs a source to be looked at anew.
     """
+    definitions = with_written(definitions, project)
     only_plans = _require(definitions, project, actor, dry_run=dry_run, at=at)
     seeing = _Seeing(under_rights(look, actor, at=at))
     remembering = look_ahead(

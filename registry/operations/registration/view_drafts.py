@@ -12,6 +12,7 @@ import msgspec
 
 from registry.looking import AsRegistered
 from registry.mask_keys import identity_for, wants_key
+from registry.newest import newest_of
 from registry.operations.lifecycle.numbers import VersionTaken, VersionTooLow
 from registry.operations.registration.clashes import clashes
 from registry.operations.registration.drafts import decide_draft
@@ -28,7 +29,7 @@ from registry.spec.transforms import transform_of
 from registry.spec.version_spec import VersionSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from registry.models import DataSource, Entity, Project
     from registry.operations.registration.applied import Application, Applied
@@ -141,9 +142,17 @@ def _refuse(
             application.refuse(definition.problem(("source",), what, example))
 
 
+def _name_problems(standing: Standing, view: FeatureViewSpec) -> Iterator[Found]:
+    """A name means one kind of view for ever: readers of one would get the other."""
+    newest = newest_of(standing.versions.get(view.name, ()))
+    if newest is not None and not newest.spec.transform.is_stored:
+        yield ("name",), f"{view.name!r} is computed at the request; take another name."
+
+
 def _missing_parts(application: Application, view: FeatureViewSpec) -> list[Found]:
     entities, sources = application.standing.entities, application.standing.sources
-    missing: list[Found] = [
+    missing = [*_name_problems(application.standing, view)]
+    missing += [
         (("entities", index), f"there is no entity {name!r}.{application.hint(name, entities)}")
         for index, name in enumerate(view.entities)
         if name not in entities

@@ -192,6 +192,26 @@ def test_pushed_rows_become_what_a_run_makes_of_them(cast, sources, send, kind):
     assert repr(online(version, keys, at=now)) == repr(online(filed, keys, at=now))
 
 
+WRITTEN = """
+kind: OnDemandFeatureView
+name: paid
+inputs: {request: {fare: float64, city: string}}
+features:
+  - {name: twice, type: float64, sql: "CASE WHEN city LIKE 'B%' THEN fare * 2 ELSE fare END"}
+write: {source: trips, entities: [driver]}
+"""
+
+
+def test_an_on_demand_view_is_written_as_rows_are_pushed(cast, send):
+    version = ready(cast, "\n---\n".join((factories.ENTITY, SOURCE, WRITTEN)))
+
+    answer = send("push", trips(2, city=["Bern", "Genf"], fare=[1.5, 1.5]))
+
+    assert answer.status_code == 200, answer.content
+    found = online(version, {"driver_id": [0, 1]}, at=timezone.now())
+    assert found == {"twice": [3.0, 1.5]}
+
+
 WHERE = DEFINITIONS + "where: \"city IS NULL OR city <> 'Genf'\"\n"
 CASTING = DEFINITIONS.replace(
     "features:",
