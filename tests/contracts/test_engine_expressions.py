@@ -129,13 +129,22 @@ def test_every_character_has_the_same_case_in_both_forms(engine):
     assert capital.values.to_pylist() == [*map(upper, texts)]
 
 
-def test_no_text_takes_a_pattern_long():
-    """What takes a matcher that goes back exponentially long, or one by squares."""
-    text = "a" * 100_000
-    scalar = compiled(f"s LIKE '{'%a_' * 60}b'", inputs={"s": "string"}, declared="bool")
+@pytest.mark.parametrize(
+    ("sql", "values", "result"),
+    [
+        (f"CAST(s LIKE '{'%a_' * 60}b' AS VARCHAR)", ("a" * 500_000, ""), "false"),
+        (f"CAST(s LIKE '%{'_' * 190}b%' AS VARCHAR)", ("a" * 500_000, ""), "false"),
+        ("trim(s, u)", ("a" * 500_000, "b" * 500_000 + "a"), ""),
+        ("split_part(s, u, 250000)", ("a," * 250_000, ","), "a"),
+        ("replace(s, u, '')", ("a" * 500_000, "a" * 250_000 + "b"), "a" * 500_000),
+    ],
+)
+def test_no_text_of_a_request_takes_an_expression_long(sql, values, result):
+    """What takes a matcher that goes back exponentially long, or a search by squares minutes."""
+    scalar = compiled(sql, inputs={"s": "string", "u": "string"}, declared="string")
 
     started = time.process_time()
-    assert scalar.run([text, 0, []]) is False
+    assert scalar.run([*values, 0, []]) == result
     assert time.process_time() - started < 5
 
 

@@ -5,6 +5,7 @@ Not for what they give in Python (``texts``), nor for others (``functions``).
 
 from __future__ import annotations
 
+from functools import partial
 from string import punctuation
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,11 @@ OF_TEXTS: dict[type[exp.Expr], tuple[str, str, Callable[..., Any]]] = {
     exp.Contains: (BOOL, "contains({0}, {1})", str.__contains__),
     exp.StrPosition: (INT, "strpos({0}, {1})", lambda text, part: text.find(part) + 1),
 }
-_TRIMS: dict[str, tuple[str, Callable[..., str]]] = {
-    "BOTH": ("trim", str.strip),
-    "LEADING": ("ltrim", str.lstrip),
-    "TRAILING": ("rtrim", str.rstrip),
+#: How what trims is called, and whether it does to the left and to the right.
+_TRIMS = {
+    "BOTH": ("trim", True, True),
+    "LEADING": ("ltrim", True, False),
+    "TRAILING": ("rtrim", False, True),
 }
 
 
@@ -116,8 +118,9 @@ def trimmed(parts: list[Scalar], position: str) -> Scalar:
 
     :raises Untyped: they are no texts.
     """
-    name, strip = _TRIMS[position]
+    name, left_too, right_too = _TRIMS[position]
     given = [as_kind(each, TEXT) for each in parts]
+    strip = partial(texts.trimmed, left=left_too, right=right_too)
     if len(given) == 1:
         return strict(TEXT, f"{name}({{0}})", lambda text: strip(text, texts.BLANKS), *given)
     return strict(TEXT, f"{name}({{0}}, {{1}})", strip, *given)
