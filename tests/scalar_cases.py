@@ -50,7 +50,8 @@ VALUES: dict[str, list[Any]] = {
     "bool": [True, False],
     "timestamp": [
         0, 1, -1, NOW, 951_782_400_000_000, -62_135_596_800_000_000, 253_402_300_799_999_999,
-        1_709_164_800_000_001, -86_400_000_000, 1_735_603_199_999_999,
+        1_709_164_800_000_001, 1_706_659_200_000_001, 1_711_843_199_999_999, 1_709_164_800_000_000,
+        1_677_542_400_000_000, -86_400_000_000, 1_735_603_199_999_999,
     ],
     "date": [0, -1, 20_000, 11_016, -719_162, 2_932_896, 20_454, 365, 59, -141_427],
 }  # fmt: skip
@@ -101,6 +102,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "strpos({string}, {string})", "CAST({float64} AS BIGINT)", "CAST({bool} AS BIGINT)",
         "CAST({int64} AS INT)",
         *(f"date_diff('{unit}', {{time}}, {{time}})" for unit in _UNITS),
+        *(f"date_sub('{unit}', {{time}}, {{time}})" for unit in (*_UNITS, "week")),
+        *["date_sub('month', {timestamp}, {timestamp})"] * 3,
         *(f"extract({part} FROM {{time}})" for part in _DAY_PARTS),
         *(f"date_part('{part}', {{timestamp}})" for part in ("hour", "minute", "second")),
         *(f"{part}({{timestamp}})" for part in ("hour", "minute", "second")),

@@ -88,6 +88,22 @@ def months_later(instant: int, months: int) -> int:
     return min(first + of_month - 1, following - 1) * DAY_LENGTH + clock
 
 
+def whole_months(start: int, end: int) -> int:
+    """Return how many months have passed between two instants; the last day of a month is as good
+    as a later one, which it has not.
+    """
+    if start > end:
+        return -whole_months(end, start)
+    (day, clock), (last_day, last_clock) = divmod(start, DAY_LENGTH), divmod(end, DAY_LENGTH)
+    year, month, of_month = civil(day)
+    last_year, last_month, of_last = civil(last_day)
+    begun = (last_year - year) * 12 + last_month - month
+    is_last = civil(last_day + 1)[2] == 1
+    if is_last and (of_month > of_last or (of_month == of_last and clock < last_clock)):
+        of_month = of_last
+    return begun - ((of_last, last_clock) < (of_month, clock))
+
+
 def _year_start(day: int) -> int:
     return first_day(civil(day)[0])
 
@@ -124,4 +140,15 @@ UNITS: dict[str, Callable[[int], int]] = {
     "second": lambda instant: instant // SECOND,
     "millisecond": lambda instant: instant // 1_000,
     "microsecond": lambda instant: instant,
+}
+#: How many months, or microseconds, a unit has of which as many as passed are counted.
+WHOLE_MONTHS = {"year": 12, "quarter": 3, "month": 1}
+LENGTHS = {
+    "week": 7 * DAY_LENGTH,
+    "day": DAY_LENGTH,
+    "hour": HOUR,
+    "minute": MINUTE,
+    "second": SECOND,
+    "millisecond": 1_000,
+    "microsecond": 1,
 }

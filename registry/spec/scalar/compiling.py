@@ -159,10 +159,10 @@ class _Compiler:
         if name == "isfinite" and len(arguments) == 1:
             return functions.is_finite(self.made(arguments[0]))
         if name in ("date_part", "datepart") and len(arguments) == 2:
-            part = arguments[0]
-            if not isinstance(part, exp.Literal) or not part.is_string:
-                raise Untyped("date_part takes the part's name written out, as in 'year'.")
-            return functions.time_part(part.name.lower(), self.made(arguments[1]))
+            return functions.time_part(_written(arguments[0], name), self.made(arguments[1]))
+        if name in ("date_sub", "datesub") and len(arguments) == 3:
+            start, end = (self.made(each) for each in arguments[1:])
+            return functions.passed(_written(arguments[0], name), start, end)
         raise _unknown(node)
 
     def like(self, node: exp.Expr) -> Scalar:
@@ -173,6 +173,12 @@ class _Compiler:
 
     def cast(self, node: exp.Expr) -> Scalar:
         return cast_to(self.made(node.this), node.args["to"])
+
+
+def _written(node: exp.Expr, name: str) -> str:
+    if not isinstance(node, exp.Literal) or not node.is_string:
+        raise Untyped(f"{name} takes the part's name written out, as in 'year'.")
+    return node.name.lower()
 
 
 def _check_written(node: exp.Expr) -> None:

@@ -33,7 +33,7 @@ from registry.spec.scalar.kinds import (
 from registry.spec.scalar.operators import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 #: Functions of one fraction.
 _OF_FRACTIONS: dict[type[exp.Expr], tuple[str, str, Callable[[float], Any]]] = {
@@ -89,12 +89,12 @@ _PART_NAMES = {"dayofweek": "dow", "dayofyear": "doy", "dayofmonth": "day", "wee
 #: Every function there is, by the name under which it is written.
 NAMES = (
     "abs", "acos", "asin", "atan", "atan2", "cbrt", "ceil", "coalesce", "concat", "concat_ws",
-    "contains", "cos", "date_diff", "date_trunc", "day", "dayofweek", "dayofyear", "degrees",
-    "ends_with", "epoch", "exp", "extract", "floor", "greatest", "hour", "if", "isfinite",
-    "isinf", "isnan", "isodow", "least", "left", "length", "ln", "log10", "log2", "lower",
-    "ltrim", "minute", "month", "nullif", "pi", "pow", "quarter", "radians", "replace", "right",
-    "round", "rtrim", "second", "sign", "sin", "split_part", "sqrt", "starts_with", "strpos",
-    "substring", "tan", "trim", "trunc", "upper", "week", "year",
+    "contains", "cos", "date_diff", "date_sub", "date_trunc", "day", "dayofweek", "dayofyear",
+    "degrees", "ends_with", "epoch", "exp", "extract", "floor", "greatest", "hour", "if",
+    "isfinite", "isinf", "isnan", "isodow", "least", "left", "length", "ln", "log10", "log2",
+    "lower", "ltrim", "minute", "month", "nullif", "pi", "pow", "quarter", "radians", "replace",
+    "right", "round", "rtrim", "second", "sign", "sin", "split_part", "sqrt", "starts_with",
+    "strpos", "substring", "tan", "trim", "trunc", "upper", "week", "year",
 )  # fmt: skip
 
 
@@ -256,13 +256,8 @@ def truncated(unit: str, part: Scalar) -> Scalar:
 
     :raises Untyped: there is no such unit, or this is no time.
     """
-    unit = unit.removesuffix("s")
-    if unit not in calendar.BEGINNINGS:
-        valid = ", ".join(calendar.BEGINNINGS)
-        raise Untyped(f"{unit!r} is no unit of date_trunc; those are {valid}.")
-    if part.kind not in (INSTANT, DAY, NULL):
-        raise Untyped(f"date_trunc takes times; this is a {part.kind}.")
-    instant = as_kind(part, INSTANT)
+    unit = _unit(unit, "date_trunc", calendar.BEGINNINGS)
+    (instant,) = _instants("date_trunc", part)
     return strict(INSTANT, f"date_trunc('{unit}', {{0}})", calendar.BEGINNINGS[unit], instant)
 
 
@@ -271,20 +266,47 @@ def difference(unit: str, start: Scalar, end: Scalar) -> Scalar:
 
     :raises Untyped: there is no such unit, or these are no times.
     """
-    unit = unit.removesuffix("s")
-    if unit not in calendar.UNITS:
-        raise Untyped(f"{unit!r} is no unit of date_diff; those are {', '.join(calendar.UNITS)}.")
-    for part in (start, end):
-        if part.kind not in (INSTANT, DAY, NULL):
-            raise Untyped(f"date_diff takes times; this is a {part.kind}.")
+    unit = _unit(unit, "date_diff", calendar.UNITS)
     number_of = calendar.UNITS[unit]
     return strict(
         INT,
         f"date_diff('{unit}', {{0}}, {{1}})",
         lambda a, b: number_of(b) - number_of(a),
-        as_kind(start, INSTANT),
-        as_kind(end, INSTANT),
+        *_instants("date_diff", start, end),
     )
+
+
+def passed(unit: str, start: Scalar, end: Scalar) -> Scalar:
+    """Return how many of a unit have passed between two times, whole ones: years are an age.
+
+    :raises Untyped: there is no such unit, or these are no times.
+    """
+    unit = _unit(unit, "date_sub", {**calendar.WHOLE_MONTHS, **calendar.LENGTHS})
+    months, length = calendar.WHOLE_MONTHS.get(unit), calendar.LENGTHS.get(unit, 1)
+
+    def run(a: int, b: int) -> int:
+        if months is None:
+            return arithmetic.whole_division(b - a, length)
+        return arithmetic.whole_division(calendar.whole_months(a, b), months)
+
+    # Of times without a zone: those with one are counted by another calendar.
+    sides = "make_timestamp(epoch_us({0})), make_timestamp(epoch_us({1}))"
+    sql = f"CAST(date_sub('{unit}', {sides}) AS BIGINT)"
+    return strict(INT, sql, run, *_instants("date_sub", start, end))
+
+
+def _unit(unit: str, name: str, units: Mapping[str, object]) -> str:
+    unit = unit.removesuffix("s")
+    if unit not in units:
+        raise Untyped(f"{unit!r} is no unit of {name}; those are {', '.join(units)}.")
+    return unit
+
+
+def _instants(name: str, *parts: Scalar) -> list[Scalar]:
+    for part in parts:
+        if part.kind not in (INSTANT, DAY, NULL):
+            raise Untyped(f"{name} takes times; this is a {part.kind}.")
+    return [as_kind(part, INSTANT) for part in parts]
 
 
 #: How many arguments, at least and at most, where it is not one.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from registry.spec.scalar import calendar
+from registry.spec.scalar.calendar import LENGTHS, WHOLE_MONTHS
 from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     DAY,
@@ -25,16 +26,6 @@ from registry.spec.scalar.kinds import (
     strict,
 )
 
-LENGTHS = {
-    "week": 7 * calendar.DAY_LENGTH,
-    "day": calendar.DAY_LENGTH,
-    "hour": calendar.HOUR,
-    "minute": calendar.MINUTE,
-    "second": calendar.SECOND,
-    "millisecond": 1_000,
-    "microsecond": 1,
-}
-MONTHS = {"month": 1, "quarter": 3, "year": 12}
 #: More months than lie between any two times of the calendar of reads.
 MOST_MONTHS = 120_000
 #: What is written of an interval: a whole number, with its unit beside it or in the same text.
@@ -72,13 +63,13 @@ def _read(interval: exp.Interval) -> Interval:
         sign, amount = (-sign if isinstance(amount, exp.Neg) else sign), amount.this
     written = _WRITTEN.fullmatch(amount.name) if isinstance(amount, exp.Literal) else None
     name = _unit(unit, written)
-    in_months = name in MONTHS
-    length = MONTHS.get(name) or LENGTHS.get(name)
+    in_months = name in WHOLE_MONTHS
+    length = WHOLE_MONTHS.get(name) or LENGTHS.get(name)
     text = interval.sql(dialect="duckdb")[:80]
     if written is None or length is None:
         raise Untyped(
             f"{text!r} is no interval that is computed with: write a whole number and one of"
-            f" {', '.join([*MONTHS, *LENGTHS])}."
+            f" {', '.join([*WHOLE_MONTHS, *LENGTHS])}."
         )
     found = sign * int(written[1]) * length
     if abs(found) > (MOST_MONTHS if in_months else MOST_INT):
