@@ -144,7 +144,8 @@ class FeatureView(Definition):
     those of the newest row of a key that was known then. ``views`` are features of other views that
     stand there as well. ``where`` chooses rows of the source before all else. With
     ``accuracy="temporal"`` training sets have the windows as of each row's own time; over a push
-    source, without a ``schedule``, online reads have them as of each read as well.
+    source, without a ``schedule``, online reads have them as of each read as well, and with
+    ``accuracy="exact"`` over sources that runs read.
 
     ``ttl`` is how old a value may be, ``freshness`` the promise of how old what is served may
     become. ``start`` is where history begins.

@@ -55,6 +55,8 @@ class Accuracy(StrEnum):
     SNAPSHOT = "snapshot"
     #: In training sets as of each entity row's own time.
     TEMPORAL = "temporal"
+    #: As that, and as of each online read: events are online in place of ticks.
+    EXACT = "exact"
 
 
 class Sensitivity(StrEnum):

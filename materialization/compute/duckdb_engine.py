@@ -21,7 +21,11 @@ from materialization.compute.entity_answers import entity_rows
 from materialization.compute.expressions import evaluate, refused
 from materialization.compute.fitted import spec_with_fitted
 from materialization.compute.join_answers import join_answer
-from materialization.compute.kept_events_sql import kept_events_sql
+from materialization.compute.kept_events_sql import (
+    counted_events_sql,
+    counted_schema,
+    kept_events_sql,
+)
 from materialization.compute.limits import EngineIdentity
 from materialization.compute.own_failures import LESS, MORE, own_failures
 from materialization.compute.reports import Events
@@ -149,15 +153,23 @@ class DuckDBEngine(Sandboxed):
 
     @contextlib.contextmanager
     def kept_events(
-        self, files: Sequence[str], spec: VersionSpec, *, as_of: datetime
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        as_of: datetime,
+        sequence: int | None = None,
     ) -> Iterator[pa.RecordBatchReader]:
-        schema = events_schema(spec)
+        schema = events_schema(spec) if spec.is_pushed else counted_schema(spec)
         if not files:
             yield pa.RecordBatchReader.from_batches(schema, [])
             return
         self._bring(files)
-        with self._session() as session, own_failures("finding the events of windows", MORE):
+        if spec.is_pushed:
             sql = kept_events_sql(files, spec, schema, as_of)
+        else:
+            sql = counted_events_sql(files, spec, as_of, sequence=sequence)
+        with self._session() as session, own_failures("finding the events of windows", MORE):
             reader = session.sql(sql).to_arrow_reader(self._limits.batch_rows)
             batches = (batch.cast(schema) for batch in reader)
             yield pa.RecordBatchReader.from_batches(schema, batches)

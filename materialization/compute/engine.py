@@ -181,9 +181,17 @@ class Engine(Protocol):
         """
 
     def kept_events(
-        self, files: Sequence[str], spec: VersionSpec, *, as_of: datetime
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        as_of: datetime,
+        sequence: int | None = None,
     ) -> AbstractContextManager[pa.RecordBatchReader]:
         """Give the stored events that windows reach at ``as_of`` or later.
+
+        Those that runs stored are given with how often each is there, which may be never; with
+        ``sequence`` only those of which that run has changed anything.
 
         Input:  Parquet files of one snapshot, those of events.
         Output: batches of the events' own columns, in no order; of keys whose events are all older,

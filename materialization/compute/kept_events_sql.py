@@ -1,20 +1,26 @@
 # ruff: noqa: S608 - names go through identifier(), the rest are numbers
-"""The stored events that windows may reach from now on, and the newest of each key. [pure]"""
+"""The stored events that windows may reach from now on, and the newest of each key. [pure]
+
+Pushed ones as they are, of which one corrects another; those that runs store, which are a bag, with
+how often each is there now.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from lib.instants import MICROSECOND, to_us
 from lib.sql_text import identifier
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
+from materialization.transforms.aggregation.events import COUNT
+from materialization.transforms.windows.arguments import window_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-
-    import pyarrow as pa
 
     from registry.spec.version_spec import VersionSpec
 
@@ -36,4 +42,67 @@ def kept_events_sql(
     return (
         f"{stored} WHERE {EVENT} >= {since} UNION ALL "
         f"{stored} WHERE {EVENT} < {since} AND {in_time} QUALIFY {newest}"
+    )
+
+
+def counted_schema(spec: VersionSpec) -> pa.Schema:
+    """Return the columns of ``counted_events_sql``."""
+    keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+    stamps = [pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
+    values = [pa.field(each.name, each.type.arrow) for each in window_arguments(spec).arguments]
+    number = pa.int64()
+    return pa.schema([*keys, *stamps, pa.field(SEQUENCE, number), *values, pa.field(COUNT, number)])
+
+
+def counted_events_sql(
+    files: Sequence[str],
+    spec: VersionSpec,
+    as_of: datetime,
+    *,
+    sequence: int | None,
+) -> str:
+    """Return the events of a bag, with how often each is there now: keys, stamps, arguments, count.
+
+    An event is told by since when it is known, too. Of those of which some were found to be gone
+    all that are left are known since the last of them was (``as_of_events`` has the same rule); the
+    others are there no time. ``sequence``: only what that run has changed anything of.
+    """
+    arguments = window_arguments(spec).arguments
+    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
+    values = "".join(f", {each.name}" for each in arguments)
+    same = f"{keys}, {EVENT}{values}"
+    longest = spec.view.longest_window // MICROSECOND
+    since = f"make_timestamptz({to_us(as_of) - longest})"
+    in_time = f"epoch_us(greatest({EVENT}, {CREATED})) < epoch_us({EVENT}) + {longest}"
+    stored = f"SELECT {same}, {CREATED}, {SEQUENCE}, {COUNT} FROM {stored_rows(files)}"
+    touched = ""
+    if sequence is not None:
+        found = f"SELECT {keys}, {EVENT} FROM {stored_rows(files)} WHERE {SEQUENCE} = {sequence:d}"
+        touched = f" AND ({keys}, {EVENT}) IN ({found})"
+    summed = (
+        f"SELECT {same}, {CREATED}, max({SEQUENCE}) AS s, sum({COUNT}) AS n, "
+        f"bool_or({COUNT} < 0) AS g FROM ({stored} WHERE {EVENT} >= {since}{touched}) GROUP BY ALL"
+    )
+    all_of, so_far = f"OVER (PARTITION BY {same})", f"OVER (PARTITION BY {same} ORDER BY {CREATED})"
+    there = (
+        f"SELECT *, sum(n) {so_far} AS there, sum(n) {all_of} AS rest, bool_or(g) {all_of} AS gone,"
+        f" max(s) {all_of} AS top FROM ({summed})"
+    )
+    before = (
+        f"OVER (PARTITION BY {same} ORDER BY {CREATED} "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    new = f"SELECT *, there > coalesce(max(there) {before}, 0) AS is_new FROM ({there})"
+    last = f"SELECT *, max({CREATED}) FILTER (is_new) {all_of} AS known FROM ({new})"
+    count = f"CASE WHEN NOT gone THEN n WHEN {CREATED} = known THEN rest ELSE 0 END"
+    cast = "".join(
+        f", CAST({each.name} AS {each.type.duckdb}) AS {each.name}" for each in arguments
+    )
+    selected = f"{keys}, {EVENT}, {CREATED}"
+    newest = f"row_number() OVER (PARTITION BY {keys} ORDER BY {EVENT} DESC, {SEQUENCE}) = 1"
+    return (
+        f"SELECT {selected}, CASE WHEN gone THEN top ELSE s END AS {SEQUENCE}{cast}, "
+        f"CAST({count} AS BIGINT) AS {COUNT} FROM ({last}) UNION ALL "
+        f"SELECT {selected}, {SEQUENCE}{cast}, {COUNT} FROM ({stored}) "
+        f"WHERE {EVENT} < {since} AND {COUNT} > 0 AND {in_time} QUALIFY {newest}"
     )

@@ -14,6 +14,7 @@ from materialization.stores.events import EventLayout
 from materialization.stores.layout import layout_of
 from materialization.transforms.aggregation.events import COUNT, event_id_type
 from materialization.transforms.windows.arguments import window_arguments
+from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
     from registry.spec.version_spec import VersionSpec
@@ -39,11 +40,16 @@ def event_rows(
 def event_layout(spec: VersionSpec, *, uid: str) -> EventLayout:
     """Return how events of the table ``uid`` lie online; equal for all versions that share it."""
     made_of = window_arguments(spec)
+    names = [each.name for each in made_of.arguments]
+    types = [each.type for each in made_of.arguments]
+    if made_of.is_bag:
+        names, types = [*names, COUNT], [*types, parse_type("int64")]
     return EventLayout(
         uid,
         layout_of(spec, uid=uid).entity,
-        tuple(each.name for each in made_of.arguments),
-        tuple(each.type for each in made_of.arguments),
+        tuple(names),
+        tuple(types),
         made_of.windows,
         event_id_type(spec),
+        made_of.is_bag,
     )

@@ -131,6 +131,11 @@ def _comparable_table(version: FeatureViewVersion, kind: CertificateKind) -> Fea
             f"{version} has rows that arrive without runs: some are online before they are"
             " offline, so the stores are not compared."
         )
+    if kind is CertificateKind.ONLINE and version.spec.has_windows_online:
+        raise NotComparable(
+            f"{version} has accuracy exact: online reads make its windows of events, as training"
+            " sets do, so there are no stored values to compare."
+        )
     if kind is CertificateKind.ONLINE and not version.spec.view.online:
         raise NotComparable(
             f"{version} is not online (online: false): there is nothing to compare."

@@ -81,7 +81,7 @@ def load_online(run: MaterializationRun, heartbeat: Heartbeat, *, at: datetime) 
         "sequence": loaded,
         "ttl": ttl,
     }
-    if run.version.spec.has_exact_windows:
+    if run.version.spec.has_windows_online:
         own = event_layout(run.version.spec, uid=uid)
         facts["hops"] = own.hop, own.longest
     if not store.finish_load(uid, ticket, **facts):
@@ -105,13 +105,15 @@ def _merge(
     at: datetime,
 ) -> int:
     """Write the newest rows, ``only`` those of one sequence; return how many entities they had."""
-    snapshot = offline_store().snapshot(table_at(run.table), sequence=only)
     spec = run.version.spec
-    if spec.has_exact_windows:
+    if spec.has_windows_online:
+        # What a run has changed may be how often an event of an earlier one is there.
+        snapshot = offline_store().snapshot(table_at(run.table))
         own = event_layout(spec, uid=run.table.uid)
-        with engine().kept_events(snapshot.events, spec, as_of=at) as reader:
+        with engine().kept_events(snapshot.events, spec, as_of=at, sequence=only) as reader:
             done = store.write(own, _watched(reader, heartbeat), ttl=ttl, at=at)
         return done.written + done.skipped
+    snapshot = offline_store().snapshot(table_at(run.table), sequence=only)
     if snapshot.is_empty:
         return 0
     layout = layout_of(spec, uid=run.table.uid)

@@ -32,7 +32,7 @@ from materialization.transforms.kinds import all_checks
 from materialization.transforms.windows.telling import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import duckdb
@@ -90,7 +90,7 @@ def look(
         warnings += _ahead(casts, facts, at)
     warnings += _lonely(connection, spec, opened, sees_rows=sees_rows)
     if spec.keeps_events:
-        warnings += told(spec) if spec.has_exact_windows and not problems else [_WHICH_ANSWER]
+        warnings += _of_windows(spec, opened, facts, problems)
     if spec.transform.makes_ticks and not problems and facts["rows"]:
         problem, warning = look_at_ticks(connection, spec, opened, tick_rows)
         of_none = placeholder_events(spec, casts, facts)
@@ -109,6 +109,18 @@ def look(
         "joined": msgspec.to_builtins(opened.joined),
         **taken,
     }
+
+
+def _of_windows(
+    spec: VersionSpec, opened: OpenedSource, facts: Mapping[str, Any], problems: Sequence[Any]
+) -> Iterable[str]:
+    """Say who gets which windows, and what those take that are computed online."""
+    if problems or not spec.has_windows_online:
+        return [_WHICH_ANSWER]
+    first, last = facts.get("low0"), facts.get("high0")
+    spans = 0 if first is None or last is None else last - first
+    spec = msgspec.structs.replace(spec, schema=opened.schema)
+    return told(spec, rows=facts["rows"], spans_us=spans)
 
 
 def _ahead(casts: list[tuple[Path, Cast]], facts: Mapping[str, Any], at: datetime) -> Iterator[str]:

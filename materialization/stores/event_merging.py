@@ -5,22 +5,31 @@ Not for events that are pushed (``push_log``) or for which of them a load writes
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
+import pyarrow.compute as pc
 import redis
 
+from lib.errors import Invalid
 from materialization.stores.columns import SEQUENCE
+from materialization.stores.event_bounds import MOST_BYTES, MOST_COPIES
 from materialization.stores.event_scripts import PUT_ALL, PUT_ALL_SHA
 from materialization.stores.layout import header_numbers
 from materialization.stores.online_protocol import WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     import pyarrow as pa
 
     from materialization.stores.events import EventLayout, PackedEvents
+
+
+class TooManyEventsLoaded(Invalid):
+    code = "too_many_events_loaded"
+
 
 #: Redis answers nobody else while it keeps so many, some 2 ms.
 EVENTS_PER_CALL, CALLS_PER_PIPELINE = 200, 20
@@ -44,11 +53,44 @@ def merge_events(
             (numbers,) = header_numbers(part, (SEQUENCE,))
             packed = layout.packed(part, at=at, ttl=ttl, grace=grace)
             rows += part.num_rows
-            written += _sent(client, packed, numbers.tolist())
+            kept = _sent(client, packed, numbers.tolist())
+            written += sum(count for count, _ in kept)
+            if layout.is_bag:
+                _require_bounded(layout, part, [key for _, key in kept if key])
     return WriteResult(written, rows - written)
 
 
-def _sent(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> int:
+def _require_bounded(layout: EventLayout, part: pa.RecordBatch, beyond: list[bytes]) -> None:
+    """:raises TooManyEventsLoaded: an entity has more of one hop than is kept of one."""
+    if beyond:
+        entity = _named(layout, beyond[0][len(layout.keys([b""])[0]) - 1 :])
+        raise TooManyEventsLoaded(
+            f"{entity} has more than {MOST_BYTES >> 10} KB of events within the"
+            f" {timedelta(microseconds=layout.hop)} of one hop, which is what windows online take"
+            " of one entity. Add them up in the source, or write `accuracy: temporal` in a new"
+            " version: training sets are as exact, and ticks are online.",
+        )
+    counts = part.column(layout.arguments[-1])
+    most = pc.max(counts).as_py() if part.num_rows else 0
+    if most > MOST_COPIES:
+        place = pc.index(counts, most).as_py()
+        tag = layout.entity.arrow_tags(part.slice(place, 1))[0].as_py()
+        raise TooManyEventsLoaded(
+            f"{_named(layout, tag)} has one event {most:,} times, and windows online take one"
+            f" {MOST_COPIES:,} times at most. Add such rows up in the source, with how many they"
+            " are in a column, or write `accuracy: temporal` in a new version.",
+        )
+
+
+def _named(layout: EventLayout, tag: bytes) -> str:
+    values = layout.entity.values(tag) or ()
+    return ", ".join(
+        f"{name} {str(value)[:100]}"
+        for name, value in zip(layout.entity.names, values, strict=False)
+    )
+
+
+def _sent(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> list[tuple[int, bytes]]:
     try:
         return _pipelined(client, packed, numbers)
     except redis.exceptions.NoScriptError:
@@ -56,7 +98,9 @@ def _sent(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> int:
         return _pipelined(client, packed, numbers)
 
 
-def _pipelined(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> int:
+def _pipelined(
+    client: redis.Redis, packed: PackedEvents, numbers: list[int]
+) -> list[tuple[int, bytes]]:
     whole = [
         before + b"\xd3" + number.to_bytes(8, "big", signed=True) + after
         for before, number, after in zip(packed.before, numbers, packed.after, strict=True)
@@ -67,4 +111,4 @@ def _pipelined(client: redis.Redis, packed: PackedEvents, numbers: list[int]) ->
             keys = packed.keys[start : start + EVENTS_PER_CALL]
             arguments = [part for row in each[start : start + EVENTS_PER_CALL] for part in row]
             pipeline.evalsha(PUT_ALL_SHA, len(keys), *keys, packed.oldest, *arguments)
-        return sum(cast("list[int]", pipeline.execute()))
+        return cast("list[tuple[int, bytes]]", pipeline.execute())

@@ -18,8 +18,8 @@ from materialization.stores.merging import KEEP
 #: greater by (created, sequence) stays: it corrects the other. Without a ``hop`` no window has it
 #: any more, only that it was there; ``-``: it never was in one. A hop that is new takes away those
 #: before ``oldest``. Answers 1 where it is there now and was not. ``write_hops`` writes each hop
-#: once, at the end: a field is long. ``fits`` answers whether an event of so many bytes has room in
-#: its hop beside those asked about before.
+#: once, at the end: a field is long; it answers a key that has more than a hop takes. ``fits``
+#: answers whether an event of so many bytes has room in its hop beside those asked about before.
 PUT = (
     KEEP
     + """
@@ -135,6 +135,7 @@ local function written(one)
   return table.concat(pieces)
 end
 local function write_hops()
+  local beyond_most = ''
   for _, one in ipairs(hops) do
     if one.is_changed then
       for _, field in ipairs(one.is_new and call('HKEYS', one.key) or {}) do
@@ -143,15 +144,19 @@ local function write_hops()
           call('HDEL', one.key, field, 'p' .. field)
         end
       end
-      call('HSET', one.key, one.hop, written(one))
+      local blob = written(one)
+      if #blob > MOST then beyond_most = one.key end
+      call('HSET', one.key, one.hop, blob)
       call('HDEL', one.key, 'p' .. one.hop)
     end
   end
+  return beyond_most
 end
 """.replace("HEADER", str(HOP_HEADER)).replace("MOST", str(MOST_BYTES))
 )
 
 #: Keeps many events of one table: each with four arguments, behind the oldest hop that stays.
+#: Answers how many are new, and what ``write_hops`` does.
 PUT_ALL = (
     PUT
     + """
@@ -160,8 +165,7 @@ for i = 1, #KEYS do
   kept = kept + put(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[1])
   at = at + 4
 end
-write_hops()
-return kept
+return {kept, write_hops()}
 """
 )
 PUT_ALL_SHA = hashlib.sha1(PUT_ALL.encode(), usedforsecurity=False).hexdigest()

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _GONE, _NEVER = b"", b"-"
 #: Bytes of an event's id; a hash has as many.
 _LONGEST_ID = 32
+_CONTENT_BYTES = 16
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes])
 
 
@@ -107,6 +109,8 @@ class EventLayout:
     windows: tuple[int, ...]
     #: Of what tells events of one time apart; None: there is one of each time.
     id_type: ValueType | None = None
+    #: An event is all that it has but the last argument, which says how often it is there.
+    is_bag: bool = False
 
     @property
     def longest(self) -> int:
@@ -137,6 +141,12 @@ class EventLayout:
         """Return the hops that windows begin in, and the one of ``now``."""
         return [*((now - window) // self.hop for window in self.windows), now // self.hop]
 
+    def _contents(self, batch: pa.RecordBatch) -> Iterator[bytes]:
+        """Yield what tells events of a bag apart: when they were known, and what they have."""
+        names = [CREATED, *self.arguments[:-1]]
+        for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+            yield hashlib.blake2b(_encode(row), digest_size=_CONTENT_BYTES).digest()
+
     def packed(
         self, batch: pa.RecordBatch, *, at: datetime, ttl: timedelta | None, grace: timedelta
     ) -> PackedEvents:
@@ -155,6 +165,8 @@ class EventLayout:
             hops[place] = _NEVER if is_late else _GONE
         seen = np.maximum(events, created)
         stamps = map(struct.Struct(">qq").pack, seen.tolist(), events.tolist())
+        if self.is_bag:
+            stamps = map(operator.add, stamps, self._contents(batch))
         if self.id_type is not None:
             stamps = map(operator.add, stamps, _ids(batch.column(EVENT_ID), self.id_type))
         left = [b""] * batch.num_rows

@@ -15,11 +15,12 @@ from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.python.kind import PythonKind
 from materialization.transforms.row_sql import RowSqlKind, refuse_other_than_expression
 from materialization.transforms.rows import Check, declared
-from materialization.transforms.windows.kind import ExactWindowsKind
+from materialization.transforms.windows.kind import ExactWindowsKind, LoadedWindowsKind
 from registry.spec.transforms import (
     Aggregations,
     Columns,
     ExactWindows,
+    LoadedWindows,
     Python,
     RowSql,
     Transform,
@@ -95,6 +96,7 @@ KINDS: dict[type[Transform], TransformKind] = {
     Python: PythonKind(),
     Aggregations: AggregationsKind(),
     ExactWindows: ExactWindowsKind(),
+    LoadedWindows: LoadedWindowsKind(),
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lib.errors import did_you_mean
 from registry.reading.aggregation_rules import NEEDS_TICKS
 from registry.reading.schema_rules import schema_problems
-from registry.reading.window_rules import window_problems
+from registry.reading.window_rules import loaded_window_problems, window_problems
 from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.value_types import KEY_TYPES
 
@@ -75,6 +75,8 @@ def not_pushed(spec: VersionSpec) -> list[Found]:
         found += window_problems(spec, spec.source)
     elif spec.has_exact_windows:
         found.append((("schedule",), NEEDS_TICKS))
+    else:
+        found += loaded_window_problems(spec)
     return found
 
 

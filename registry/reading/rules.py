@@ -126,10 +126,10 @@ def _(spec: FeatureViewSpec) -> Iterator[Found]:
         yield ("ttl",), error
     if spec.freshness is not None and (error := error_of(parse_duration, spec.freshness)):
         yield ("freshness",), error
-    if spec.accuracy is Accuracy.TEMPORAL and not spec.aggregations:
+    if spec.accuracy is not Accuracy.SNAPSHOT and not spec.aggregations:
         message = (
-            "temporal is an accuracy of aggregations, and the view has none. Rows that stand alone"
-            " are read as of each row's own time anyway: leave it out."
+            f"{spec.accuracy} is an accuracy of aggregations, and the view has none. Rows that"
+            " stand alone are read as of each row's own time anyway: leave it out."
         )
         yield ("accuracy",), message
     yield from schedule_problems(spec.schedule)

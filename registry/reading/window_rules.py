@@ -1,4 +1,5 @@
-"""What windows over pushed rows must satisfy: they are computed at each read, of rows as they came.
+"""What windows that are computed at each online read must satisfy: over pushed rows, or events
+that runs load.
 
 Not for aggregations at the ticks of a schedule (``aggregation_rules``), nor for which columns a
 function can take: the look at the source says that. [pure]
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry.reading.findings import Found
+    from registry.spec.model import FeatureViewSpec
     from registry.spec.sources.arriving import ArrivingSource
     from registry.spec.version_spec import VersionSpec
 
@@ -43,20 +45,45 @@ def window_problems(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found
             " this `where`: rows that do not count there are known all the same."
         )
         yield ("where",), message
+    yield from _made_at_reads(view)
     for place, feature in enumerate(view.features):
-        if feature.sql is not None:
-            message = (
-                f"{feature.name} is computed of others, which windows over pushed rows are not"
-                " yet; write an OnDemandFeatureView over this view."
-            )
-            yield ("features", place, "sql"), message
-        for key in ("mask", "encode"):
-            if getattr(feature, key) is not None:
-                message = f"{feature.name} is made at each read, where no {key} is laid over it yet"
-                yield ("features", place, key), f"{message}; leave it out."
         if feature.checks != type(feature.checks)():
             message = (
                 f"{feature.name} has no value until it is asked for, so nothing is checked as a"
                 " row is pushed; leave its checks out."
             )
             yield ("features", place, "checks"), message
+
+
+def loaded_window_problems(spec: VersionSpec) -> Iterator[Found]:
+    """Find what of a view with `accuracy: exact` cannot be made of events that runs load."""
+    view = spec.view
+    if view.accuracy is not Accuracy.EXACT or not view.aggregations:
+        return
+    if not view.online:
+        message = (
+            "exact says how online reads are made, and the view has `online: false`; write"
+            " `accuracy: temporal`, which is as exact in training sets."
+        )
+        yield ("accuracy",), message
+    if view.is_unbounded:
+        message = (
+            "an unbounded window would keep every row in memory for ever; name a window that ends,"
+            " as in 365d, or write `accuracy: temporal`."
+        )
+        yield ("aggregations",), message
+    yield from _made_at_reads(view)
+
+
+def _made_at_reads(view: FeatureViewSpec) -> Iterator[Found]:
+    for place, feature in enumerate(view.features):
+        if feature.sql is not None:
+            message = (
+                f"{feature.name} is computed of others, which windows that are made at each read"
+                " are not yet; write an OnDemandFeatureView over this view."
+            )
+            yield ("features", place, "sql"), message
+        for key in ("mask", "encode"):
+            if getattr(feature, key) is not None:
+                message = f"{feature.name} is made at each read, where no {key} is laid over it yet"
+                yield ("features", place, key), f"{message}; leave it out."

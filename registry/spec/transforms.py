@@ -129,8 +129,12 @@ class Aggregations(Transform, frozen=True):
     def of(cls, view: FeatureViewSpec) -> Aggregations | None:
         if not view.aggregations:
             return None
-        is_exact = view.accuracy is Accuracy.TEMPORAL and view.schedule is None
-        return (ExactWindows if is_exact else Aggregations)(view.aggregations)
+        kind = Aggregations
+        if view.accuracy is Accuracy.EXACT:
+            kind = LoadedWindows
+        elif view.accuracy is Accuracy.TEMPORAL and view.schedule is None:
+            kind = ExactWindows
+        return kind(view.aggregations)
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
         conditions = (each.where for each in self.aggregations if each.where is not None)
@@ -167,6 +171,10 @@ class ExactWindows(Aggregations, frozen=True):
         """Nothing makes ticks, or says how sparsely they lie."""
         decided = super().decides(view)
         return {name: said for name, said in decided.items() if name not in ("ticks", "ttl")}
+
+
+class LoadedWindows(Aggregations, frozen=True):
+    """Rolling windows as of any instant: runs store events and ticks, and events are online."""
 
 
 class OnDemand(Transform, frozen=True):

@@ -236,7 +236,7 @@ class VersionSpec(Spec, frozen=True):
     @property
     def keeps_events(self) -> bool:
         """Whether the rows that are aggregated are stored, beside the ticks made of them if any."""
-        return bool(self.view.aggregations) and self.view.accuracy is Accuracy.TEMPORAL
+        return bool(self.view.aggregations) and self.view.accuracy is not Accuracy.SNAPSHOT
 
     @property
     def event_id(self) -> str | None:
@@ -249,6 +249,13 @@ class VersionSpec(Spec, frozen=True):
     def has_exact_windows(self) -> bool:
         """Whether events are all that is stored, and online reads compute of them too."""
         return self.keeps_events and not self.transform.makes_ticks
+
+    @property
+    def has_windows_online(self) -> bool:
+        """Whether online reads make its windows of events, whatever is stored offline."""
+        return self.has_exact_windows or (
+            self.keeps_events and self.view.accuracy is Accuracy.EXACT
+        )
 
     @property
     def has_masks(self) -> bool:

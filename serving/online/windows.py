@@ -32,7 +32,7 @@ KNOWN_SHARE = 0.5
 
 def read_windows(spec: VersionSpec, *, uid: str) -> ReadWindows | None:
     """Return how a version's windows are read; None: its values are stored."""
-    if not spec.has_exact_windows:
+    if not spec.has_windows_online:
         return None
     return ReadWindows(event_layout(spec, uid=uid), window_arguments(spec))
 

@@ -15,10 +15,18 @@ from materialization.sources.files import Whereabouts
 from materialization.sources.kinds import open_source
 from materialization.stores.columns import computed_schema
 from materialization.transforms.kinds import KINDS, kind_of
+from registry.choices import Accuracy
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from registry.spec.python_code import PythonCall
-from registry.spec.transforms import Aggregations, Columns, ExactWindows, Python, RowSql
+from registry.spec.transforms import (
+    Aggregations,
+    Columns,
+    ExactWindows,
+    LoadedWindows,
+    Python,
+    RowSql,
+)
 from tests.distributions import install
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec
 
@@ -33,6 +41,12 @@ VIEWS = {
         "features": [("total", "float64", "x_sum_2d")],
         "aggregations": (SUMS,),
         "schedule": ScheduleSpec(every="1d"),
+    },
+    LoadedWindows: {
+        "features": [("total", "float64", "x_sum_2d")],
+        "aggregations": (SUMS,),
+        "schedule": ScheduleSpec(every="1d"),
+        "accuracy": Accuracy.EXACT,
     },
 }
 LINES = "a,2024-01-01,1\n,2024-01-01,2\nb,,3\nb,2024-01-02,4\na,2024-01-03,5\n"

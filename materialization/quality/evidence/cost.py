@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from lib.instants import MICROSECOND
 from materialization.stores.layout import layout_of
 from materialization.ticks import DAY, every_us, ticks_between
+from materialization.transforms.windows.telling import loaded_size
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +28,10 @@ _PER_KEY = 96
 def cost_of(subject: Subject, trial: Trial, *, engine: Engine) -> dict[str, Any]:
     """Return what was read and made, how long it took, and what the online store will hold."""
     keys, size = _online(trial, engine) if subject.spec.view.online else (0, 0)
+    if trial.spec.has_windows_online:  # of each entity the events, in place of its newest row
+        read, first = trial.counters.rows_read, trial.counters.first_event
+        spans = 0 if first is None else (trial.window.end - first) // MICROSECOND
+        size = loaded_size(trial.spec, rows=read, spans_us=spans)[1] + keys * _PER_KEY
     return {
         "source_bytes": subject.size,
         "parts": len(subject.source.parts()),

@@ -123,12 +123,22 @@ def argument_cast(
     return _taken(output, feature, spec, columns)[1].cast
 
 
+def argument_of(
+    output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
+) -> Argument:
+    """Return what a function aggregates.
+
+    :raises UnknownColumn, SourceValueInvalid: as ``argument_cast``.
+    """
+    return _taken(output, feature, spec, columns)[1].argument
+
+
 def _taken(
     output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
 ) -> tuple[AggregateFunction, Taken]:
     function = FUNCTIONS[function_name(output.function)]
     given = Input(output.column, require(output.column, columns), feature)
-    if function.compares and spec.view.accuracy is Accuracy.TEMPORAL:
+    if function.compares and spec.view.accuracy is not Accuracy.SNAPSHOT:
         refuse_unlike_its_text(given)
     taken = function.takes(given)
     if output.where is not None:

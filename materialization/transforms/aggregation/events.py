@@ -67,6 +67,11 @@ def kept_columns(aggregates: Aggregates) -> list[Kept]:
     ]
 
 
+def stored_type(kind: str) -> str:
+    """Return DuckDB's type of what is stored of arguments of a type of it, as it is read back."""
+    return _kept("", 0, kind).type
+
+
 def _kept(name: str, argument: int, kind: str) -> Kept:
     value = f"a{argument}"
     if kind == "HUGEINT":  # an integer of 64 bits, to be added

@@ -1,4 +1,4 @@
-"""What is kept of a pushed row for its windows: each argument, made of one column by Arrow. [pure]
+"""What is kept of a row for its windows: each argument, made of one column by Arrow. [pure]
 
 An argument is what ``aggregation`` makes of the column of a file in SQL, so that both stores have
 the same. What Arrow does not make the same way is refused when the view is planned.
@@ -22,7 +22,7 @@ from materialization.transforms.aggregation.events import (
 )
 from materialization.transforms.windows.results import result_problem
 from registry.spec.aggregate_functions import function_name, parameters
-from registry.spec.value_types import ValueType, parse_type
+from registry.spec.value_types import SCALARS, ValueType, parse_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +40,13 @@ _CHOOSES, _LISTS = ("min", "max", "first", "last"), ("first_k", "last_k", "top_k
 _ADDS, _SPREADS = ("sum", "mean"), ("stddev", "variance")
 
 
+#: DuckDB's name of what is stored → what it is computed with; all others are there as text.
+_KEPT = {duckdb: parse_type(name) for name, (_, duckdb) in SCALARS.items() if name != "json"} | {
+    "HUGEINT": _WHOLE,
+    "TINYINT": parse_type("int32"),
+    "SMALLINT": parse_type("int32"),
+}
+
 #: What was made of specs, by their identity: the same text is one spec (``load_version_spec``).
 _MADE: dict[int, tuple[VersionSpec, WindowArguments]] = {}
 _MOST_MADE = 256
@@ -48,7 +55,8 @@ _MOST_MADE = 256
 class PushedArgument(NamedTuple):
     """One argument: ``name`` and ``arrow`` as it is stored offline, ``column`` of the source.
 
-    ``type`` is what its values are computed with online; ``make`` makes those of the column.
+    ``type`` is what its values are computed with online; ``make`` makes those of the column. Of
+    rows that runs store nothing is made any more: they are what is stored.
     """
 
     name: str
@@ -79,6 +87,8 @@ class WindowArguments(NamedTuple):
     windows: tuple[int, ...]
     #: The columns of events as they are logged: as stored, but for the sequence.
     logged: pa.Schema
+    #: Events are a bag: the last that is kept of each is how often it is there, which may be never.
+    is_bag: bool = False
 
 
 def window_arguments(spec: VersionSpec) -> WindowArguments:
@@ -87,7 +97,7 @@ def window_arguments(spec: VersionSpec) -> WindowArguments:
     if found is None or found[0] is not spec:
         if len(_MADE) >= _MOST_MADE:
             _MADE.clear()
-        found = _MADE[id(spec)] = spec, _made(spec)
+        found = _MADE[id(spec)] = spec, _made(spec) if spec.is_pushed else _loaded(spec)
     return found[1]
 
 
@@ -113,6 +123,60 @@ def _made(spec: VersionSpec) -> WindowArguments:
         tuple(window // MICROSECOND for window in every.windows),
         pa.schema([field for field in events_schema(spec) if field.name != SEQUENCE]),
     )
+
+
+def _loaded(spec: VersionSpec) -> WindowArguments:
+    """Return what windows are made of where runs have stored the rows, by SQL."""
+    every = read_aggregates(spec, source_types(spec))
+    asked = spec.view.aggregate_outputs()
+    kept = kept_columns(every)
+    places = {each.argument: place for place, each in enumerate(kept)}
+    outputs, columns = [], dict[int, str]()
+    for feature, _, number in every.outputs:
+        output, call = asked[feature.source_column], every.calls[number]
+        place = places[call.source]
+        columns[place] = output.column
+        loaded_of(kept[place].type, output, feature)
+        name, given = function_name(output.function), parameters(output.function)
+        window = every.windows[call.window] // MICROSECOND
+        outputs.append(WindowOutput(feature.name, feature.value_type, name, given, place, window))
+    return WindowArguments(
+        tuple(
+            PushedArgument(each.name, each.arrow, columns[place], kept_type(each.type), _same)
+            for place, each in enumerate(kept)
+        ),
+        tuple(sorted(outputs, key=lambda each: each.feature)),
+        tuple(window // MICROSECOND for window in every.windows),
+        pa.schema([]),
+        is_bag=True,
+    )
+
+
+def loaded_of(kept: str, asked: AggregateOutput, feature: FeatureSpec) -> None:
+    """Return if windows online can be made of values of DuckDB's type ``kept``.
+
+    :raises SourceValueInvalid: they cannot, or not what the feature is declared to be.
+    """
+    name, found = function_name(asked.function), kept_type(kept)
+    problem = result_problem(name, found, feature.value_type)
+    if found.kind in _NO_SCALARS:
+        problem = f"windows online are of single values, and {asked.column!r} is {kept}."
+    if problem is not None:
+        raise SourceValueInvalid(
+            f"{feature.name}: {problem} Or write `accuracy: temporal`.",
+            column=asked.column,
+            type=feature.type,
+            value=kept,
+        )
+
+
+def kept_type(kept: str) -> ValueType:
+    """Return the type that stored values of a type of DuckDB are computed with."""
+    if kept.endswith("[]"):
+        return ValueType("list", item=_TEXT)
+    if kept.startswith("DECIMAL"):
+        return parse_type(kept.lower())
+    return _KEPT.get(kept, _TEXT)
 
 
 class Taken(NamedTuple):

@@ -60,8 +60,14 @@ class EntityWindows:
                 self._parts.append((hop, _decode(known[hop])))
                 run = []
             else:
-                run += rows[hop]
+                run += self._there(rows[hop])
         self._end(run)
+
+    def _there(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Return each row as often as it is there."""
+        if not self._made_of.is_bag:
+            return rows
+        return [row for row in rows for _ in range(row[-1])]
 
     def _end(self, run: list[Sequence[Any]]) -> None:
         if run:
@@ -91,7 +97,7 @@ class EntityWindows:
         for output in self._made_of.outputs:
             k = int(output.parameters.get("k", 1))
             asked.setdefault(output.argument, []).append((output.function, k))
-        rows = sorted(self._rows[number], key=itemgetter(0, 1))
+        rows = sorted(self._there(self._rows[number]), key=itemgetter(0, 1))
         return _encode(
             [
                 partial_of(_values(rows, LEADING + place, each.type)[1], each.type, asked[place])

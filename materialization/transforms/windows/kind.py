@@ -1,7 +1,7 @@
-"""Views with exact windows: the kind of transform that stores events and computes at reads.
+"""Views whose windows are computed at reads: over rows that are pushed, and that runs load.
 
-Not for what is kept of a row (``arguments``) or made of several (``evaluation``). Rows come without
-runs: a run of one has nothing to compute.
+Not for what is kept of a row (``arguments``) or made of several (``evaluation``). Pushed rows come
+without runs: a run of one has nothing to compute.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from materialization.compute.reports import Counters
+from materialization.transforms.aggregation.aggregates import argument_of
+from materialization.transforms.aggregation.events import stored_type
 from materialization.transforms.aggregation.transform import AggregationsKind
 from materialization.transforms.rows import Check, Rows
-from materialization.transforms.windows.arguments import taken_of
+from materialization.transforms.windows.arguments import loaded_of, taken_of
 from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.value_types import parse_type
 
@@ -50,6 +52,26 @@ class ExactWindowsKind(AggregationsKind):
         limits: EngineLimits,
     ) -> Rows:
         return Rows(iter(()), 0, Counters)
+
+
+class LoadedWindowsKind(AggregationsKind):
+    """Runs make ticks as of any aggregation; what they store of events has to do online too."""
+
+    def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
+        yield from super().checks(spec, columns)
+        outputs = spec.view.aggregate_outputs()
+        for index, feature in enumerate(spec.features):
+            if (output := outputs.get(feature.source_column)) is not None:
+                make = partial(_look_at_loaded, output, feature, spec, columns)
+                yield Check(("features", index, "type"), make)
+
+
+def _look_at_loaded(
+    output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
+) -> Cast | None:
+    """:raises SourceValueInvalid: windows online cannot be made of what is stored of the column."""
+    loaded_of(stored_type(argument_of(output, feature, spec, columns).type), output, feature)
+    return None
 
 
 def _look(output: AggregateOutput, feature: FeatureSpec, source: ArrivingSource) -> Cast | None:

@@ -128,7 +128,7 @@ def history(world: World, chance: random.Random, instants: list[datetime]) -> li
                 event = chance.choice(had)
             had.append(event)
             late = chance.choice((timedelta(), timedelta(), US, lengths[0], lengths[-1]))
-            row = {"event": event, "created": at - late}
+            row: dict[str, Any] = {"event": event, "created": at - late}
             row |= {name: chance.choice([None, *some]) for name, some in VALUES.items()}
             if world.told_by is not None:
                 row[world.told_by] = row[world.told_by] or ""
