@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from registry.spec.version_spec import VersionSpec
 
 
+#: An ordinary call has fewer totals. Of more each is added to the others in steps of its own, and
+#: each step carries all, so that what a query takes grows with the square of their number.
+_MANY_TOTALS = 6
+
+
 class Output(NamedTuple):
     """One feature, its number among those of the view, and that of the call that makes it."""
 
@@ -60,13 +65,21 @@ class Aggregates(NamedTuple):
         return self._replace(calls=calls)
 
     def in_parts(self, size: int) -> list[Aggregates]:
-        """Return the same calls and outputs, at most so many calls together.
+        """Return the same calls and outputs, at most so many calls together; fewer where each adds
+        up very many totals, as of squares of the least and the greatest doubles.
 
         Those over one argument and window are neighbours: they share totals.
         """
-        calls = sorted(self.calls, key=lambda call: (call.source, call.window))
-        parts = [calls[i : i + size] for i in range(0, len(calls), size)]
-        return [self.of({call.number for call in part}) for part in parts]
+        parts: list[set[int]] = [set()]
+        room = size
+        for call in sorted(self.calls, key=lambda call: (call.source, call.window)):
+            weight = 1 + (len(call.function.state.amounts(call) or ()) // _MANY_TOTALS) ** 2
+            if weight > room and parts[-1]:
+                parts.append(set())
+                room = size
+            parts[-1].add(call.number)
+            room -= weight
+        return [self.of(part) for part in parts if part]
 
     def of(self, numbers: set[int]) -> Aggregates:
         """Return the calls of these numbers and what they put out, over the same arguments."""

@@ -53,7 +53,7 @@ VALUES: dict[str, list[Any]] = {
     "day": [date(1969, 1, 1), date(2026, 2, 28)],
     "raw": [b"", b"\x00\xc4\x08", b"\xff"],
 }
-#: Squares of the others are sums of so many digits that the offline engine's memory limits them.
+#: Squares of the others are sums of so many digits that to plan them takes the engine seconds.
 _SQUARED = {"x": [0.0, -0.0, 0.1, 1e15, float("nan"), float("inf"), -2.5]}
 _NUMBERS = ("i", "n", "d", "x", "f", "ok")
 _ANY = tuple(TYPES)
