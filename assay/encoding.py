@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from numbers import Number
@@ -17,6 +17,8 @@ from assay.errors import Invalid
 
 LONGEST_SHOWN = 100
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+#: What JSON has by itself; of these no value has to be looked at but fractions.
+_READY = frozenset({str, int, bool, type(None)})
 NUMPY_TIMES = {"M": "datetime64[us]", "m": "timedelta64[us]"}
 
 
@@ -92,8 +94,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return list(value) if _is_ready(value) else [plain(item) for item in value]
     return _scalar(value)
+
+
+def _is_ready(values: Sequence[Any]) -> bool:
+    """Tell, from the types of a column alone where they do, whether JSON has all of its values."""
+    kinds = set(map(type, values))
+    return kinds <= _READY or (kinds == {float} and all(map(math.isfinite, values)))
 
 
 def _non_finite(value: float) -> str:

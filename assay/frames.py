@@ -86,16 +86,17 @@ def _equal_columns(columns: Mapping[str, Sequence[Any]]) -> Columns:
 def _check_row(index: int, row: Mapping[str, Any], first: Mapping[str, Any]) -> None:
     if not isinstance(row, Mapping):
         raise Invalid(f"entity row {index} is {described(row)}; give a dict like {{'user_id': 1}}")
+    if row.keys() == first.keys():
+        return
     missing, extra = sorted(first.keys() - row.keys()), sorted(row.keys() - first.keys())
-    if missing or extra:
-        parts = [f"lacks {missing}"] * bool(missing) + [f"has also {extra}"] * bool(extra)
-        raise Invalid(
-            f"entity row {index} {' and '.join(parts)}, compared with row 0; "
-            f"every row needs the keys {sorted(first)}",
-            row=index,
-            missing=missing,
-            extra=extra,
-        )
+    parts = [f"lacks {missing}"] * bool(missing) + [f"has also {extra}"] * bool(extra)
+    raise Invalid(
+        f"entity row {index} {' and '.join(parts)}, compared with row 0; "
+        f"every row needs the keys {sorted(first)}",
+        row=index,
+        missing=missing,
+        extra=extra,
+    )
 
 
 class SentFrame(NamedTuple):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -15,6 +17,7 @@ import pytest
 from pyarrow import ipc
 
 from assay import ServerError
+from assay.encoding import to_json
 from assay.errors import Invalid
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -171,3 +174,21 @@ def test_a_lazy_frame_is_refused_with_what_to_give_instead(store):
             ask(lazy, ["v:f"])
     with pytest.raises(Invalid, match="LazyFrame has no rows yet"):
         store.get_online_features(["v:f"], lazy)
+
+
+VALUES = [1, -(2**70), True, None, "a", 0.5, -0.0, math.nan, math.inf, np.float64(0.1), np.int8(3)]
+VALUES += [
+    Decimal("1.50"),
+    b"ab",
+    datetime(2026, 1, 31, tzinfo=UTC),
+    date(2026, 1, 31),
+    [1.0, None],
+]
+
+
+def test_a_column_is_sent_as_each_of_its_values_alone():
+    chance = random.Random(11)
+    for _ in range(500):
+        values = chance.choices(chance.sample(VALUES, chance.choice([1, 2, 3])), k=4)
+
+        assert to_json(values) == b"[" + b",".join(map(to_json, values)) + b"]"
