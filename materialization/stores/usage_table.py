@@ -70,6 +70,7 @@ class UsageTable:
                     table,
                     rows.select(self._schema.names).cast(self._schema),
                     mode="append",
+                    schema_mode="merge",  # it may have been begun when less was noted
                     writer_properties=_WRITTEN,
                     commit_properties=CommitProperties(app_transactions=[told]),
                 )
@@ -87,7 +88,7 @@ class UsageTable:
             table = self._find()
             if table is None:
                 return
-            found = table.to_pyarrow_dataset()
+            found = table.to_pyarrow_dataset(schema=self._schema)
             scanner = found.scanner(
                 columns=list(columns),
                 filter=where,

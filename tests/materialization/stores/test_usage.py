@@ -125,3 +125,20 @@ def test_before_the_first_there_is_nothing(table):
     assert numbers(table) == []
     assert table.remove_before(date(2026, 3, 1)) == 0
     table.care(keep=timedelta(hours=1))
+
+
+def test_a_table_that_was_begun_when_less_was_noted_goes_on(table, tmp_path):
+    table.append(rows(1), transaction="t", number=1, after=None)
+    struct = pa.struct([("a", pa.timestamp("us", tz="UTC"))])
+    more = pa.schema([*SCHEMA, ("samples", pa.list_(struct)), ("unkept", pa.int64())])
+    later = UsageTable(UsageAt(str(tmp_path / "usage")), more)
+
+    def kept() -> list[tuple[object, ...]]:
+        found = later.batches(["n", "unkept", "samples"], pc.scalar(True))
+        return sorted(tuple(row.values()) for batch in found for row in batch.to_pylist())
+
+    assert kept() == [(1, None, None)]
+    row = {"project": "rides", "day": date(2026, 3, 2), "n": 2, "samples": [], "unkept": 3}
+    later.append(pa.Table.from_pylist([row], more), transaction="t", number=2, after=1)
+    assert kept() == [(1, None, None), (2, 3, [])]
+    assert (numbers(table), later.last("t")) == ([1, 2], 2)
