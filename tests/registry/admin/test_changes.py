@@ -42,12 +42,14 @@ def test_who_changes_the_policy_of_a_project(
 ):
     before = epoch.ensure(cast.project.pk)
     post = POLICY | {"approvals_required": 2, "approvals_required_sensitive": 3}
+    post["usage_sampled_one_in"] = 100
 
     with django_capture_on_commit_callbacks(execute=True):
         response = as_(who).post(url("registry_project_edit", cast.project.pk), post)
 
     cast.project.refresh_from_db()
     assert cast.project.approvals_required == (2 if changes else 1)
+    assert cast.project.usage_sampled_one_in == (100 if changes else 0)
     assert response.status_code == (302 if changes else 422)
     assert ("project.changed" in verbs()) is changes
     assert (epoch.current(cast.project.pk) != before) is changes
@@ -58,6 +60,8 @@ def test_who_changes_the_policy_of_a_project(
     [
         ({"approvals_required": 0}, "greater than or equal to 1"),
         ({"approvals_required": 4}, "no fewer than others"),
+        ({"usage_sampled_one_in": -1}, "greater than or equal to 0"),
+        ({"usage_sampled_one_in": 1_000_001}, "less than or equal to 1000000"),
     ],
 )
 def test_what_a_project_refuses_is_said_and_what_was_typed_stays(as_, cast, post, words):
