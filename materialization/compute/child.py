@@ -250,7 +250,8 @@ class Child:
         )
 
     def _last_line(self) -> Report:
-        said = self._report_end().decode(errors="replace").strip().splitlines()
+        # Not splitlines: that also cuts where a text within JSON may (U+2028).
+        said = self._report_end().decode(errors="replace").strip().split("\n")
         try:
             return _read_report(said[-1])
         except (IndexError, msgspec.DecodeError) as exc:

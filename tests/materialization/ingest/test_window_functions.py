@@ -54,7 +54,7 @@ VALUES: dict[str, list[Any]] = {
     "raw": [b"", b"\x00\xc4\x08", b"\xff"],
 }
 #: Squares of the others are sums of so many digits that to plan them takes the engine seconds.
-_SQUARED = {"x": [0.0, -0.0, 0.1, 1e15, float("nan"), float("inf"), -2.5]}
+SQUARED = {"x": [0.0, -0.0, 0.1, 1e15, float("nan"), float("inf"), -2.5]}
 _NUMBERS = ("i", "n", "d", "x", "f", "ok")
 _ANY = tuple(TYPES)
 #: Function → the columns that it takes, and the type of what it gives; None: the column's.
@@ -148,7 +148,7 @@ def test_a_function_gives_online_what_it_gives_offline(cast, monkeypatch, name):
     monkeypatch.setattr(windows, "MANY_ROWS", 1)
     monkeypatch.setattr(windows, "KNOWN_SHARE", 100)
     chance = random.Random(name)
-    given = VALUES | (_SQUARED if name in ("stddev", "variance") else {})
+    given = VALUES | (SQUARED if name in ("stddev", "variance") else {})
     version = ready(cast, definitions(name))
     asked = {"driver_id": [1, 2, 3]}
     at = AT
