@@ -80,16 +80,19 @@ class SchemaRegistry:
         :raises SchemaUnusable: there is none, or it is none that records are read by.
         :raises StreamUnavailable: the registry does not say.
         """
-        found, until = self._known.get(number, (None, 0.0))
-        if found is None or until <= self._clock():
-            found, until = self._ask(number)
-            self._known[number] = (found, until)
+        if not self.knows(number):
+            self._known[number] = self._ask(number)
             while len(self._known) > MAX_SCHEMAS:
                 self._known.popitem(last=False)
         self._known.move_to_end(number)
+        found, _ = self._known[number]
         if isinstance(found, SchemaUnusable):
             raise found
         return found
+
+    def knows(self, number: int) -> bool:
+        """Return whether nobody has to be asked for an id."""
+        return self._known.get(number, (None, 0.0))[1] > self._clock()
 
     def newest(self, topic: str, *, part: str = "value") -> AvroSchema | None:
         """Return the newest schema of a topic's values, or keys; None: it has none.

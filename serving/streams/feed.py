@@ -21,7 +21,6 @@ from materialization.streams.reader import Fault, StreamUnavailable
 from serving.streams.reading import (
     AWAY,
     NO_ROOM,
-    NOT_YET,
     SERVER,
     UNFORESEEN,
     Reading,
@@ -214,9 +213,8 @@ class Feed:
         if not new:
             return
         try:
-            self._taker.take(reading, new, at=at)
-            if reading.place <= new[-1].place:  # those behind wait for their time
-                self._rest(reading, NOT_YET, now)
+            if left := self._taker.take(reading, new, at=at):
+                self._rest(reading, left, now)
         except StreamMoved as exc:
             self._rest(reading, exc.message, now)
             reading.rests_until = now

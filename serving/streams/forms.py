@@ -15,7 +15,10 @@ from materialization.streams.schema_registry import SchemaRegistry
 from registry.spec.sources.streams import KafkaSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from materialization.finding.links import Link
+    from materialization.streams.reader import Record
     from registry.spec.sources.streams import StreamSource
     from registry.spec.value_types import ValueType
 
@@ -60,13 +63,18 @@ class AvroForm:
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
 
+    def asks(self, raw: bytes | None) -> int | None:
+        """Return the id that has to be asked for before bytes can be read; None: none has."""
+        number = _schema_of(raw) if raw is not None else None
+        return None if number is None or self._registry.knows(number) else number
+
     def said(self, raw: bytes) -> Any:
-        if len(raw) < 5 or raw[0] != 0:
+        number = _schema_of(raw)
+        if number is None:
             raise Unreadable(
                 "it does not begin with a zero and four bytes of a schema's id, as records in Avro"
                 " do that a schema registry's clients wrote."
             )
-        number = int.from_bytes(raw[1:5], "big")
         try:
             return self._registry.schema(number).read(raw[5:])
         except SchemaUnusable as exc:
@@ -81,7 +89,13 @@ class AvroForm:
             raise Unreadable(str(exc)) from exc
 
 
+def _schema_of(raw: bytes) -> int | None:
+    return int.from_bytes(raw[1:5], "big") if len(raw) >= 5 and raw[0] == 0 else None
+
+
 JSON = JsonForm()
+#: Schemas that are asked for in one step: each takes its time, and other tables wait meanwhile.
+MAX_ASKED = 5
 
 
 class Forms(NamedTuple):
@@ -89,6 +103,17 @@ class Forms(NamedTuple):
 
     value: Form = JSON
     key: Form | None = None
+
+    def reach(self, records: Sequence[Record]) -> int:
+        """Return how many records, from the first on, are read without asking for too much."""
+        asked: set[int | None] = {None}
+        for count, record in enumerate(records):
+            for form, raw in ((self.value, record.value), (self.key, record.key)):
+                if isinstance(form, AvroForm):
+                    asked.add(form.asks(raw))
+            if len(asked) > 1 + MAX_ASKED:
+                return count
+        return len(records)
 
 
 def forms_of(source: StreamSource, link: Link) -> Forms:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from materialization.stores.push_command import MostWaiting
 
 NOT_YET = "its next record is of an instant that is still to come."
+MANY_SCHEMAS = "its records name more schemas than are asked for at once; it goes on."
 SERVER = "the server's disk or memory does not do what is asked of it; see the consumer's log."
 NO_ROOM = (
     "its entity has as many events around this time as windows keep of one; send rows that are"

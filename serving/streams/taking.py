@@ -16,7 +16,7 @@ from materialization.stores.push_command import Once
 from materialization.stores.push_log import StreamMoved, remembered_key
 from materialization.stores.stretches import Stretch
 from materialization.streams.letters import keep_letters, note_again, note_taken
-from serving.streams.reading import AHEAD, NO_ROOM, NOT_YET, NotYet
+from serving.streams.reading import AHEAD, MANY_SCHEMAS, NO_ROOM, NOT_YET, NotYet
 from serving.streams.records import Reason, read_rows
 
 if TYPE_CHECKING:
@@ -42,28 +42,33 @@ class Taker(NamedTuple):
     def source(self) -> AnyStream:
         return cast("AnyStream", self.target.source)
 
-    def take(self, reading: Reading, records: Sequence[Record], *, at: datetime) -> None:
+    def take(self, reading: Reading, records: Sequence[Record], *, at: datetime) -> str:
         """Take rows of records, all in one step with the place behind them.
 
-        What is refused is noted before: once the place is moved nobody reads it again.
+        What is refused is noted before: once the place is moved nobody reads it again. Return why
+        those behind are left for later; empty: none are.
         """
+        left = MANY_SCHEMAS if (reach := self.forms.reach(records)) < len(records) else ""
+        records = records[:reach]
         rows, reasons = self._read(records)
         if (count := self._count_due(rows, at)) < len(records):
             if count == 0:
                 raise NotYet(NOT_YET)
             rows, reasons = self._read(records[:count])
+            left = NOT_YET
         records, end = records[:count], records[count - 1].place + 1
         judged = judge([Sent(self.target, rows)], reasons, partial_ok=True, at=at)
         self._keep_letters(reading, records, reasons.by_row, at)
         if not judged.rows:
             self._move(reading, end)
-            return
+            return left
         (pushed,), (kept,) = judged.rows, judged.places
         places = [records[row].place for row in kept]
         stretch = Stretch(reading.stream, reading.place, end, places)
         judged = judged._replace(rows=[pushed._replace(stretch=stretch)])
         take(judged, at=at, once=None, most=self.limits.waiting)
         reading.place = end
+        return left
 
     def takes_none(self, *, at: datetime) -> bool:
         """Return whether no record at all can be taken: then what fails is of some record."""

@@ -31,6 +31,11 @@ TRIP_2 = {**TRIP, "fields": [{"name": "seats", "type": ["null", "int"]}, *TRIP["
 TRIP_3 = {**TRIP, "fields": [each for each in TRIP["fields"] if each["name"] != "fare"]}
 
 
+#: One that refers to another of the registry.
+CITY = {"type": "enum", "name": "City", "namespace": "geo", "symbols": ["Bern", "Thun"]}
+TRIP_4 = {**TRIP, "fields": [*TRIP["fields"][:3], {"name": "city", "type": "geo.City"}]}
+
+
 class Schemas:
     """Gives each schema an id; asked for without its token it says 401."""
 

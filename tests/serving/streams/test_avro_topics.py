@@ -17,11 +17,21 @@ from materialization.streams.reader import StreamUnavailable
 from registry.choices import State
 from serving.streams import consumer as consuming
 from serving.streams import feed
+from serving.streams.forms import MAX_ASKED
 from tests.brokers import running_broker
 from tests.factories import make_version
 from tests.materialization.ingest.push_world import ready
 from tests.materialization.run_world import committed, offline, online
-from tests.serving.streams.avro_world import TRIP, TRIP_2, TRIP_3, Schemas, connection, framed
+from tests.serving.streams.avro_world import (
+    CITY,
+    TRIP,
+    TRIP_2,
+    TRIP_3,
+    TRIP_4,
+    Schemas,
+    connection,
+    framed,
+)
 from tests.serving.streams.stream_world import consumer, definitions, turn_until
 from tests.sites import Said, site
 
@@ -81,6 +91,8 @@ def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, 
     schemas.put(6, "syntax = 'proto3'", schemaType="PROTOBUF")
     schemas.put(7, "x" * (1 << 20))
     schemas.lacks(5)
+    schemas.put(8, TRIP_4, references=[{"name": "geo.City", "subject": "city", "version": 2}])
+    schemas.subject("city", CITY, "2")
     version = ready_view(cast, text_of(topic))
     one, two = framed(1, TRIP, trip(1001, 12.5)), framed(2, TRIP_2, trip(1002, 8.0, seats=3))
     bad = [
@@ -93,6 +105,9 @@ def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, 
 
     with consumer() as reader:
         turn_until(reader, lambda: fares(version) == [12.5, 8.0])
+        assert len(letters()) == 11
+        broker.send(topic, bytes([0, 0, 0, 0, 8]) + framed(1, TRIP, trip(1001, 13.5))[5:])
+        turn_until(reader, lambda: fares(version) == [13.5, 8.0])
         schemas.put(5, TRIP)  # whoever wrote it registers it at last
         reader._feeds[version.table.pk][1]._taker.forms.value._registry._clock = lambda: 1e12
         letter = DeadLetter.objects.filter(words__contains="not in the registry").first()
@@ -115,7 +130,7 @@ def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, 
         assert part in said[place], place
     assert DeadLetter.objects.filter(state="taken").count() == 1
     assert [schemas.asked(number) for number in (1, 2, 3, 4, 6, 7)] == [1] * 6
-    assert drain_logs() == 3
+    assert drain_logs() == 4
     at = timezone.now()
     assert offline(version, KEYS, at=at) == online(version, KEYS, at=at)
 
@@ -140,6 +155,23 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_is_left_out(
         turn_until(reader, lambda: fares(version) == [1.0, None])
 
     assert letters() == []
+
+
+def test_however_many_schemas_records_name_few_are_asked_for_at_once(broker, schemas, topic, cast):
+    version = ready_view(cast, text_of(topic))
+    schemas.put(1, TRIP)
+    for number in range(20, 32):
+        schemas.lacks(number)
+        broker.send(topic, bytes([0, 0, 0, 0, number]))
+    broker.send(topic, framed(1, TRIP, trip(1001, 2.0)))
+    asked = [len(schemas.site.asked)]
+    with consumer() as reader:
+        while fares(version) != [2.0, None]:
+            reader.turn(now=len(asked) * 10.0)
+            asked.append(len(schemas.site.asked))
+            assert asked[-1] - asked[-2] <= MAX_ASKED
+            assert len(asked) < 1_000
+    assert (len(letters()), asked[-1] - asked[0]) == (12, 13)
 
 
 def test_keys_are_read_as_avro_and_as_json(broker, schemas, topic, cast):
