@@ -82,8 +82,12 @@ def samples(taken: Taken, plan: ReadPlan) -> Iterator[tuple[str, Sample | None]]
         return
     for place, value, status in taken.values:
         column = plan.columns[place]
-        if taken.is_stored and value is not None and column.to_json is not None:
-            value = column.to_json(value)  # noqa: PLW2901
-        text = _encode(value)
+        try:
+            if taken.is_stored and value is not None and column.to_json is not None:
+                value = column.to_json(value)  # noqa: PLW2901
+            text = _encode(value)
+        except (TypeError, ValueError, OverflowError):  # a sample is not worth the notes beside it
+            yield column.version, None
+            continue
         kept = text.decode() if len(text) <= MOST_BYTES else None
         yield column.version, Sample(taken.at, plan.references[place].feature, status, kept)

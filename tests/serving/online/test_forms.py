@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from django.utils import timezone
 
@@ -13,7 +14,14 @@ from assay import ServerError
 from assay.answers import Answer
 from assay.online import OnlineResponse
 from assay.online_arrow import read_stream
+from materialization.edges.stores import usage_stream
+from registry.choices import Role
+from registry.models import Membership
+from registry.operations.people.projects import change_project
 from serving.online.door import OnlineFirst
+from serving.online.watching import WATCH
+from serving.usage.draining import drain
+from serving.usage.edges import stored_usage
 from tests import factories
 from tests.serving.online_world import PATH, ask, committed, loaded_view
 from tests.serving.online_world import call as call_with
@@ -178,3 +186,30 @@ def test_arrow_has_no_numbers_as_text(client, token):
 
     assert answer.status_code == 422
     assert "Leave one out" in answer.json()["detail"]
+
+
+def test_values_are_sampled_alike_in_both_forms(client, token):
+    """One value of each type, kept of an answer in JSON and of one in Arrow."""
+    owner = Membership.objects.get(role=Role.OWNER)
+    with committed():
+        change_project(
+            project=owner.project, actor=owner.user, at=factories.AT, title="",
+            approvals_required=1, approvals_required_sensitive=2, usage_sampled_one_in=1,
+        )  # fmt: skip
+    WATCH.flush()
+    one = REQUEST | {"entities": {"driver_id": [0]}}
+    said = ask(client, token, one).json()
+    arrow(client, token, one)
+    WATCH.flush()
+    with committed():
+        drain(usage_stream(), stored_usage())
+
+    kept: dict[str, list[str]] = {}
+    for batch in stored_usage().batches(["samples"], pc.scalar(True)):
+        for sample in (each for some in batch["samples"].to_pylist() for each in some):
+            kept.setdefault(sample["feature"], []).append(sample["value"])
+    answered = zip(said["metadata"]["feature_names"], said["results"], strict=True)
+    values = {name: result["values"][0] for name, result in answered if name != "driver_id"}
+    assert {name: list(map(json.loads, texts)) for name, texts in kept.items()} == {
+        name: [value, value] for name, value in values.items()
+    }
