@@ -1,165 +1,201 @@
-"""Online reads: requests a second for 1 and 100 entities of 10 features, one granian worker.
+"""Online reads of one granian worker, by scenario; each prints one table.
 
-Against the limit (a bare handler without Django), the floor (a bare Django view over the same
-rows), itself without noting who reads what (silent) and, when FEAST_PYTHON names an interpreter
-that has Feast, its feature server over the same values in the same Redis.
+``sizes``: 1 and 100 entities of 10 features, against the limit (a bare handler without Django), the
+floor (a bare Django view over the same rows), itself without noting who reads what (silent) and,
+when FEAST_PYTHON names an interpreter that has Feast, its feature server over the same values.
+``views``: 1, 3 and 30 views in one question. ``connections``: 500 at once, none refused.
+``backfill``: latencies while another process materializes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
-import subprocess
 import tempfile
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks import parts
-from benchmarks.http_load import Load, measure
+from benchmarks import materialization, parts
+from benchmarks.http_load import Load, generator, measure
+from benchmarks.online_peers import ENTITIES, start_peers, view_name
+from benchmarks.reads_beside_backfill import backfill, second_version
 
-ENTITIES = 10_000
-SIZES = (1, 100)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.online_peers import Peer
+
+SIZES, VIEWS, MANY_CONNECTIONS = (1, 100), (1, 3, 30), 500
 BODIES = 500
-PATH = "/get-online-features"
+#: Under a backfill each caller does something with an answer before it asks again, in seconds.
+PAUSE = 0.005
+#: How far a worker's run steps back, and how much of Redis it may take: the settings' defaults.
+NICE, PERCENT = 10, 50
 
 
-class Peer(NamedTuple):
-    name: str
-    port: int
-    path: str
-    headers: dict[str, str]
+class Found(NamedTuple):
+    """A load, and the microseconds of processor that the server spent on each request."""
+
+    load: Load
+    processor_us: float
 
 
-def prepare(folder: Path, redis_url: str) -> tuple[str, str]:
-    """Fill our store through the registry; return a token and the prefix of the value keys."""
-    parts.use_server(folder, redis_url)
-    import pyarrow as pa
+class World(NamedTuple):
+    folder: Path
+    redis_url: str
+    peers: list[Peer]
+    arguments: argparse.Namespace
 
-    from materialization.edges.stores import online_store
-    from materialization.stores.layout import layout_of
-    from registry.operations.lifecycle.releases import mark_table_ready
-    from tests import factories
-
-    frame = parts.wide_rows(ENTITIES, drivers=ENTITIES)
-    frame.to_parquet(parts.source_folder(folder) / "wide.parquet")
-    people = factories.make_cast(root=str(parts.source_folder(folder)))
-    version = factories.make_version(people, text=parts.definitions("wide.parquet"))
-    rows = pa.Table.from_pandas(frame.rename(columns={"created": "created_timestamp"}))
-    rows = rows.append_column(
-        "__sequence", pa.array([1] * rows.num_rows, pa.int64())
-    ).combine_chunks()
-    layout = layout_of(version.spec, uid=version.table.uid)
-    store, now = online_store(), datetime.now(UTC)
-    store.write(layout, rows.to_batches(), ttl=version.spec.ttl, at=now)
-    ticket = store.begin_load(version.table.uid)
-    store.finish_load(
-        version.table.uid, ticket, generation=1, as_of=now, sequence=1, ttl=version.spec.ttl
-    )
-    mark_table_ready(table=version.table, at=now, kept_for=None)
-    prefix = layout.key_prefix + b"{"
-    return factories.token_for(people.consumer), prefix.decode()
+    @property
+    def ours(self) -> Peer:
+        return next(each for each in self.peers if each.name == "assay")
 
 
-def write_bodies(folder: Path) -> dict[int, Path]:
+def write_bodies(folder: Path, size: int, views: int = 1) -> Path:
     """Write the same random questions for every peer, one JSON body a line."""
-    random = np.random.default_rng(11)
-    files = {}
-    for size in SIZES:
-        files[size] = folder / f"bodies-{size}.jsonl"
-        keys = random.integers(0, ENTITIES, (BODIES, size)).tolist()
-        features = [f"wide:{name}" for name in parts.FEATURES]
-        lines = [json.dumps({"features": features, "entities": {"driver_id": k}}) for k in keys]
-        files[size].write_text("\n".join(lines))
-    return files
+    file = folder / f"bodies-{size}-{views}.jsonl"
+    keys = np.random.default_rng(11).integers(0, ENTITIES, (BODIES, size)).tolist()
+    asked = {"features": [f"{view_name(i)}:{f}" for i in range(views) for f in parts.FEATURES]}
+    if views > 1:
+        asked |= {"full_feature_names": True}
+    lines = [json.dumps({**asked, "entities": {"driver_id": each}}) for each in keys]
+    file.write_text("\n".join(lines))
+    return file
 
 
-def start_peers(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
-    token, prefix = prepare(folder, redis_url)
-    ours, silent = parts.free_port(), parts.free_port()
-    bare = {"limit": parts.free_port(), "floor": parts.free_port()}
-    env = {"REDIS_URL": redis_url, "KEY_PREFIX": prefix}
-    for name, port in bare.items():
-        command = parts.granian(f"benchmarks.online_{name}:application", port)
-        log = folder / f"{name}.log"
-        stack.enter_context(parts.running(command, port=port, log=log, **env))
-    command = parts.granian("featurestore_project.wsgi:application", ours)
-    stack.enter_context(parts.running(command, port=ours, log=folder / "assay.log"))
-    command = parts.granian("featurestore_project.wsgi:application", silent)
-    log = folder / "silent.log"
-    stack.enter_context(parts.running(command, port=silent, log=log, USAGE_DAYS="0"))
-    bearer = {"Authorization": f"Bearer {token}"}
-    peers = [
-        *(Peer(name, port, PATH, {}) for name, port in bare.items()),
-        Peer("assay", ours, f"/api/v1/projects/rides{PATH}", bearer),
-        Peer("silent", silent, f"/api/v1/projects/rides{PATH}", bearer),
-    ]
-    return [*peers, *start_feast(stack, folder, redis_url)]
-
-
-def start_feast(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
-    python = parts.feast_python()
-    if python is None:
-        print("Feast: skipped. Set FEAST_PYTHON to the python of a venv with `feast[redis]`.")
-        return []
-    repository, redis_port = folder / "feast", str(urlsplit(redis_url).port)
-    peer = [python, str(parts.ROOT / "benchmarks" / "feast_peer.py"), str(repository), redis_port]
-    subprocess.run(
-        [*peer, str(parts.source_folder(folder) / "wide.parquet")], check=True, capture_output=True
+def ask(peer: Peer, bodies: Path, *, connections: int, seconds: float, pause: float = 0.0) -> Found:
+    before = peer.processor_seconds()
+    load = measure(
+        port=peer.port,
+        path=peer.path,
+        bodies=bodies,
+        headers=peer.headers,
+        connections=connections,
+        seconds=seconds,
+        pause=pause,
     )
-    port = parts.free_port()
-    feast = [str(Path(python).parent / "feast"), "-c", str(repository), "serve", "-h", "127.0.0.1"]
-    # By default its worker restarts after a thousand requests, which would break connections.
-    command = [*feast, "-p", str(port), "-w", "1", "--no-access-log"]
-    command += ["--max-requests", "0", "--max-requests-jitter", "0"]
-    stack.enter_context(parts.running(command, port=port, log=folder / "feast.log"))
-    return [Peer("feast", port, PATH, {})]
+    spent = peer.processor_seconds() - before
+    return Found(load, spent / (load.requests_per_second * seconds) * 1e6)
 
 
-def compare(peers: list[Peer], bodies: Path, arguments: argparse.Namespace) -> dict[str, Load]:
-    """Measure the peers in turn, several rounds; return each one's median round."""
-    rounds: dict[str, list[Load]] = {peer.name: [] for peer in peers}
-    for turn in range(-1, arguments.rounds):
-        for peer in peers:
-            load = measure(
-                port=peer.port,
-                path=peer.path,
-                bodies=bodies,
-                headers=peer.headers,
-                connections=arguments.connections,
-                # The first round warms up and is not counted.
-                seconds=arguments.seconds if turn >= 0 else 1,
-            )
+def in_turn(
+    sides: dict[str, tuple[Peer, Path]], world: World, connections: int
+) -> dict[str, Found]:
+    """Ask each side in turn, several rounds; return each one's median round."""
+    rounds: dict[str, list[Found]] = {name: [] for name in sides}
+    for turn in range(-1, world.arguments.rounds):
+        for name, (peer, bodies) in sides.items():
+            # The first round warms up and is not counted.
+            seconds = world.arguments.seconds if turn >= 0 else min(1, world.arguments.seconds)
+            found = ask(peer, bodies, connections=connections, seconds=seconds)
             if turn >= 0:
-                rounds[peer.name].append(load)
-    return {name: statistics.median_low(loads) for name, loads in rounds.items()}
+                rounds[name].append(found)
+    return {name: statistics.median_low(found) for name, found in rounds.items()}
+
+
+def line(name: str, found: Found, more: str = "") -> str:
+    load, spent = found
+    return (
+        f"  {name:16} {load.requests_per_second:8.0f} requests/s   p50 {load.p50_ms:7.2f} ms"
+        f"   p99 {load.p99_ms:7.2f} ms   processor {spent:7.1f} us   {more}"
+    )
+
+
+def sizes(world: World) -> None:
+    for size in SIZES:
+        bodies = write_bodies(world.folder, size)
+        sides = {peer.name: (peer, bodies) for peer in world.peers}
+        found = in_turn(sides, world, world.arguments.connections)
+        ours = found["assay"].load.requests_per_second
+        print(f"\n{size} entities x 10 features, {world.arguments.connections} connections")
+        for name, each in found.items():
+            ratio = ours / each.load.requests_per_second
+            print(line(name, each, f"assay is {ratio:5.2f} x"), flush=True)
+
+
+def views(world: World) -> None:
+    sides = {f"{n} views": (world.ours, write_bodies(world.folder, 1, n)) for n in VIEWS}
+    found = in_turn(sides, world, 1)
+    one = found[f"{VIEWS[0]} views"].load.p50_ms
+    print("\nviews of 10 features in one question, 1 entity, 1 connection")
+    for number, (name, each) in zip(VIEWS, found.items(), strict=True):
+        ratio = each.load.p50_ms / one
+        more = f"{ratio:5.2f} x one view, {ratio / number:5.2f} x as many questions"
+        print(line(name, each, more), flush=True)
+
+
+def connections(world: World) -> None:
+    bodies = write_bodies(world.folder, 1)
+    found = ask(world.ours, bodies, connections=MANY_CONNECTIONS, seconds=world.arguments.seconds)
+    print(f"\n1 entity x 10 features, {MANY_CONNECTIONS} connections")
+    print(line("assay", found, "no error"), flush=True)
+
+
+def under_backfill(world: World) -> None:
+    """Ask by the second while a run is under way; the whole of its time is measured."""
+    spawn, rows = multiprocessing.get_context("spawn"), world.arguments.rows
+    large = (parts.source_folder(world.folder) / "large.parquet", rows, max(rows // 6, 1))
+    with spawn.Pool(1) as pool:
+        pool.apply(materialization.write_source, large)
+    bodies, few = write_bodies(world.folder, 1), world.arguments.connections
+
+    seconds = min(1, world.arguments.seconds)
+
+    def second() -> Found:
+        return ask(world.ours, bodies, connections=few, seconds=seconds, pause=PAUSE)
+
+    alone = statistics.median_low(sorted((second() for _ in range(5)), key=by_p99))
+    given = (world.folder, world.redis_url, second_version("online"), NICE, PERCENT)
+    worker = spawn.Process(target=backfill, args=given)
+    worker.start()
+    beside = []
+    while worker.is_alive():
+        beside.append(second())
+    if worker.exitcode != 0:
+        raise RuntimeError(f"the backfill ended with {worker.exitcode}")
+    beside.sort(key=by_p99)
+    print(
+        f"\n1 entity x 10 features beside a backfill of {rows:,} rows, {few} connections that wait"
+    )
+    print(line("alone", alone))
+    for name, each in (("median second", beside[len(beside) // 2]), ("worst second", beside[-1])):
+        ratio = each.load.p99_ms / alone.load.p99_ms
+        print(line(name, each, f"p99 is {ratio:5.2f} x, of {len(beside)} seconds"), flush=True)
+
+
+def by_p99(found: Found) -> float:
+    return found.load.p99_ms
+
+
+SCENARIOS: dict[str, Callable[[World], None]] = {
+    "sizes": sizes,
+    "views": views,
+    "connections": connections,
+    "backfill": under_backfill,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--rows", type=int, default=300_000, help="of the backfill")
+    parser.add_argument("--scenarios", nargs="*", choices=SCENARIOS, default=list(SCENARIOS))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         redis_url = stack.enter_context(parts.redis_server(folder))
-        peers = start_peers(stack, folder, redis_url)
-        for size, bodies in write_bodies(folder).items():
-            loads = compare(peers, bodies, arguments)
-            ours = loads["assay"].requests_per_second
-            print(f"\n{size} entities x 10 features, {arguments.connections} connections")
-            for peer, load in loads.items():
-                print(
-                    f"  {peer:6} {load.requests_per_second:8.0f} requests/s"
-                    f"   p50 {load.p50_ms:7.2f} ms   p99 {load.p99_ms:7.2f} ms"
-                    f"   assay is {ours / load.requests_per_second:5.2f} x"
-                )
+        wanted = max(VIEWS) if "views" in arguments.scenarios else 1
+        peers = start_peers(stack, folder, redis_url, views=wanted)
+        print(f"load by {generator(seconds=arguments.seconds)}, where callers wait by Python")
+        for scenario in arguments.scenarios:
+            SCENARIOS[scenario](World(folder, redis_url, peers, arguments))
 
 
 if __name__ == "__main__":

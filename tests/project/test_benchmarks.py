@@ -20,7 +20,7 @@ pytestmark = pytest.mark.journey
         ("rebuild_online", "--rows 2000", "4,000 entities x 10 features back"),
         ("point_in_time", "--rows 20000 --entities 1000 --repeat 1", "known"),
         ("aggregation", "--events 5000 --entities 50 --repeat 1", "extremes"),
-        ("online", "--seconds 0.2 --rounds 1", "100 entities"),
+        ("online", "--seconds 0.2 --rounds 1 --rows 2000", "beside a backfill"),
     ],
 )
 def test_a_benchmark_runs_to_its_end(script, options, says):
