@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,6 @@ import msgspec
 
 from lib import instants
 from lib.errors import Invalid
-from lib.instants import from_us
 from lib.json_bodies import UNREADABLE, is_too_deep
 from registry.spec.scalar.arithmetic import as_float32
 
@@ -33,8 +32,7 @@ EXACT_FLOAT = 2**53
 MAX_NESTING = 200
 #: The longest text that is read as a decimal: 38 digits, a sign, a point, some zeros.
 MAX_DIGITS_TEXT = 100
-#: Letters of ``+00:00``, which ``Z`` stands for.
-_OFFSET = 6
+_EPOCH = instants.EPOCH.replace(tzinfo=None)
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 #: A whole number as JSON writes it, of no more digits than an int64 has.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
@@ -110,7 +108,8 @@ def instant_text(value: datetime) -> str:
 
 def micros_text(micros: int) -> str:
     """Write microseconds since 1970 (negative before) as ``instant_text`` does."""
-    return from_us(micros).isoformat(timespec="microseconds")[:-_OFFSET] + "Z"
+    # Of an instant without a zone the text costs half.
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
 
 
 def _float_ready(value: float) -> float | str:

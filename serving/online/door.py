@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.utils import timezone
 
 from lib.accepting import acceptable
 from lib.bodies import read_up_to
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from serving.doors import Application, Environ, StartResponse
+    from serving.limits import ReadLimits
 
 _PATH = re.compile(r"/api/v1/projects/([-a-zA-Z0-9_]+)/get-online-features")
 
@@ -39,16 +40,18 @@ class OnlineFirst:
     """A WSGI application in front of Django's."""
 
     def __init__(self, application: Application) -> None:
-        self._application = application
+        # Settings are looked up slowly, and they stay.
+        self._application, self._limits = application, online_limits()
+        self._most = settings.ONLINE_MAX_BYTES
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         found = _PATH.fullmatch(environ["PATH_INFO"])
-        length = plain_post(environ, most=settings.ONLINE_MAX_BYTES) if found else None
+        length = plain_post(environ, most=self._most) if found else None
         if found is None or length is None:
             return self._application(environ, start_response)
         body = read_up_to(environ["wsgi.input"], length)
         try:
-            answer, headers = _answer(found[1], environ, body)
+            answer, headers = _answer(found[1], environ, body, self._limits)
         except Exception:  # noqa: BLE001 - the view meets it again and says, logs and records it
             environ["wsgi.input"] = io.BytesIO(body)
             return self._application(environ, start_response)
@@ -56,15 +59,17 @@ class OnlineFirst:
         return [answer]
 
 
-def _answer(project: str, environ: Environ, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+def _answer(
+    project: str, environ: Environ, body: bytes, limits: ReadLimits
+) -> tuple[bytes, list[tuple[str, str]]]:
     form = acceptable(environ.get("HTTP_ACCEPT", ""), FORMS)
     request = parse_request(body, form=form)
     answer = get_online_features(
         project=project,
         token=bearer_token(environ.get("HTTP_AUTHORIZATION", "")) or "",
         request=request,
-        at=timezone.now(),
-        limits=online_limits(),
+        at=datetime.now(UTC),
+        limits=limits,
         environ=environ,
         stored=form == ARROW,
     )

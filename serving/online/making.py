@@ -39,6 +39,7 @@ from serving.online.plans import (
     Question,
     ReadPlan,
     TableRead,
+    runs_of,
 )
 from serving.online.sensitive_reads import MOST_NAMES, SensitiveRead
 from serving.online.stored_values import stored_to_json
@@ -220,6 +221,7 @@ class _Builder:
             entities=tuple(self._entity_read(entity) for entity in self._entities),
             tables=tuple(self._tables.values()),
             columns=tuple(column for _, column in self._columns.values()),
+            runs=runs_of(column for _, column in self._columns.values()),
             names=tuple(self._columns),
             references=tuple(reference for reference, _ in self._columns.values()),
             units=tuple(self._unit(reference) for reference, _ in self._columns.values()),

@@ -6,8 +6,9 @@ Not for keeping plans (``plan_cache``) or for answering with them (``read``): a 
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import groupby
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lib.errors import Unavailable
 from materialization.stores.events import EventLayout
@@ -20,7 +21,7 @@ from serving.usage.sampling import Sampling
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from registry.deprecation import Deprecation
@@ -100,6 +101,24 @@ class FeatureColumn(NamedTuple):
         return self.version
 
 
+class Run(NamedTuple):
+    """Columns of one table that stand side by side in the answer."""
+
+    table: int
+    columns: tuple[FeatureColumn, ...]
+
+
+def runs_of(columns: Iterable[FeatureColumn | ComputedColumn]) -> tuple[Run | ComputedColumn, ...]:
+    """Return the columns in their order, those of one table that stand side by side as one."""
+    found: list[Run | ComputedColumn] = []
+    for table, side_by_side in groupby(columns, key=lambda each: getattr(each, "table", None)):
+        if table is None:  # computed, of any tables
+            found += cast("list[ComputedColumn]", list(side_by_side))
+        else:
+            found.append(Run(table, tuple(cast("list[FeatureColumn]", list(side_by_side)))))
+    return tuple(found)
+
+
 class ReadPlan(NamedTuple):
     """Everything an answer needs but the values and the time."""
 
@@ -143,6 +162,8 @@ class ReadPlan(NamedTuple):
     context: str | None = None
     #: What ``entities`` has to name, join keys first, and the type of each.
     entity_columns: Mapping[str, str] = MappingProxyType({})
+    #: ``columns`` as they are read.
+    runs: tuple[Run | ComputedColumn, ...] = ()
 
     def ttl_micros(self, place: int) -> int | None:
         """Return the TTL of a column; None where nothing expires, and of what is computed."""

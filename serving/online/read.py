@@ -20,7 +20,7 @@ from serving.on_demand.feature import lacking_words
 from serving.on_demand.rows import computed, request_values
 from serving.online.entities import entity_columns, require_entities, require_rectangle, typed
 from serving.online.plan_cache import PLANS, KeptPlan
-from serving.online.plans import FeatureColumn, ProjectChanging, Question, ReadPlan
+from serving.online.plans import ProjectChanging, Question, ReadPlan, Run
 from serving.online.rows import AnswerColumn, TableRows
 from serving.online.watching import note_answer
 from serving.online.windows import window_rows
@@ -240,11 +240,11 @@ def feature_columns(
             rows_now = its.rows
         tables.append(TableRows(rows_now, width=table.layout.width, oldest_micros=oldest))
     given = [request_values(v, key.type) for key, v in zip(plan.request, request, strict=True)]
-    columns, warnings = [], []
-    for each in plan.columns:
-        if isinstance(each, FeatureColumn):
-            own = tables[each.table]
-            columns.append(own.stored_column(each) if stored else own.column(each))
+    columns: list[AnswerColumn] = []
+    warnings = []
+    for each in plan.runs:
+        if isinstance(each, Run):
+            columns += tables[each.table].columns(each.columns, stored=stored)
             continue
         made = computed(each, tables, given, rows=rows, now=now, stored=stored)
         columns.append(made.column)

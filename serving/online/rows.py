@@ -69,29 +69,31 @@ class TableRows:
         pairs = zip(values, self._statuses, strict=True)
         return [value if status is PRESENT else None for value, status in pairs]
 
-    def column(self, feature: FeatureColumn) -> AnswerColumn:
-        """Return a feature's column ready for JSON."""
-        if self._stamps is None:  # once for all features of the table
-            self._stamps = instants(self._columns[0])
-        values, statuses = self._stored(feature.position)
-        if (to_json := feature.to_json) is not None:
-            values = [None if value is None else to_json(value) for value in values]
-        return AnswerColumn(values, statuses, self._stamps)
+    def columns(self, features: Sequence[FeatureColumn], *, stored: bool) -> list[AnswerColumn]:
+        """Return features' columns ready for JSON, or as they are stored.
 
-    def stored_column(self, feature: FeatureColumn) -> AnswerColumn:
-        """Return a feature's column as it is stored; what is too old or not there is None."""
-        return AnswerColumn(*self._stored(feature.position), self.events)
+        What is too old or not there is None. Columns without a null share one list of statuses,
+        and all share one of times.
+        """
+        times: Sequence[Any] = self.events
+        if not stored:
+            if self._stamps is None:
+                self._stamps = instants(times)
+            times = self._stamps
+        found = []
+        for feature in features:
+            values, statuses = self._columns[feature.position], self._statuses
+            if statuses is not self._present or None in values:
+                values, statuses = self._with_gaps(values)
+            if not stored and (to_json := feature.to_json) is not None:
+                values = [None if value is None else to_json(value) for value in values]
+            found.append(AnswerColumn(values, statuses, times))
+        return found
 
-    def _stored(self, position: int) -> tuple[Sequence[Any], list[str]]:
-        """Return values and statuses; the statuses of columns without a null are one list."""
-        values, statuses = self._columns[position], self._statuses
-        if statuses is not self._present:
-            pairs = list(zip(values, statuses, strict=True))
-            values = [value if status is PRESENT else None for value, status in pairs]
-            statuses = [NULL_VALUE if s is PRESENT and v is None else s for v, s in pairs]
-        elif None in values:
-            statuses = [NULL_VALUE if value is None else PRESENT for value in values]
-        return values, statuses
+    def _with_gaps(self, values: Sequence[Any]) -> tuple[list[Any], list[str]]:
+        pairs = list(zip(values, self._statuses, strict=True))
+        found = [value if status is PRESENT else None for value, status in pairs]
+        return found, [NULL_VALUE if s is PRESENT and v is None else s for v, s in pairs]
 
 
 def key_column(values: Sequence[Any], *, stored: bool = False) -> AnswerColumn:
