@@ -28,8 +28,8 @@ MAX_RECORD_BYTES = 1 << 20
 _MOST_OBJECTS = 500_000
 #: How deep the JSON of a schema may be: a field of a record is three levels below it.
 _MAX_NESTING = 4 * MAX_DEPTH
-#: Bytes of an unscaled number: more than 38 digits need; making one takes time by their square.
-_MOST_DECIMAL = 16
+#: Bytes of an unscaled number, leading ones of its sign too: making one takes time by their square.
+_MOST_DECIMAL, _MOST_DIGITS = 64, 38
 #: Schemas are read as that of the one field of a record, whose bytes are the same.
 _FIELD = "value"
 _PRIMITIVE = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
@@ -63,14 +63,14 @@ class AvroSchema:
         self.named: dict[str, Any] = {}
         walk = _Walk()
         for each in beside:
-            walk.look(_parsed(_json_of(each), self.named), in_union=True)
+            walk.whole(_parsed(_json_of(each), self.named), in_union=True)
         wrapped = {
             "type": "record",
             "name": "assay_record",
             "fields": [{"name": _FIELD, "type": _json_of(text)}],
         }
         self._parsed = _parsed(wrapped, self.named)
-        walk.look(self._parsed)
+        walk.whole(self._parsed)
         self._most_bytes = min(MAX_RECORD_BYTES, int(_MOST_OBJECTS / max(walk.objects, 0.1)))
 
     @property
@@ -112,6 +112,8 @@ def _json_of(text: str) -> Any:
             raise SchemaUnusable(
                 f"is nested more than {MAX_DEPTH} deep, or has more than {MAX_TYPES:,} types"
             )
+        if isinstance(each, dict) and any(key.startswith("__") for key in each):
+            raise SchemaUnusable("is no schema of Avro")  # what the library marks its own by
         inner = each.values() if isinstance(each, dict) else each if type(each) is list else ()
         waiting.extend((one, depth + 1) for one in inner)
     return said
@@ -133,6 +135,18 @@ class _Size(NamedTuple):
     objects: float
 
 
+class _FromZero(list[Any]):
+    """Branches of a union, or symbols of an enum: none is counted from behind."""
+
+    def __getitem__(self, place: Any) -> Any:
+        if place < 0:
+            raise IndexError(place)
+        return super().__getitem__(place)
+
+    def __len__(self) -> int:
+        return 0  # what the library adds to a place below zero before it asks
+
+
 class _Walk:
     """Goes through parsed schemas once, and refuses those of which few bytes make too much.
 
@@ -145,6 +159,13 @@ class _Walk:
         self._named: dict[str, _Size | None] = {}
         self._types = 0
         self.objects = 0.0
+
+    def whole(self, schema: Any, *, in_union: bool = False) -> None:
+        """Look at all of a schema; what the library lets through and nobody can read is refused."""
+        try:
+            self.look(schema, in_union=in_union)
+        except (LookupError, TypeError, AttributeError) as exc:
+            raise SchemaUnusable("is no schema of Avro") from exc
 
     def look(self, schema: Any, *, in_union: bool = False) -> _Size:
         self._types += 1
@@ -170,21 +191,35 @@ class _Walk:
                 raise SchemaUnusable(f"is recursive: {schema[:100]!r} holds itself")
             return known
         if kind in ("array", "map"):
-            inner = self.look(schema["items" if kind == "array" else "values"])
+            inner = self._within(schema, "items" if kind == "array" else "values")
             self.objects = max(self.objects, inner.objects, 1)
             return _Size(1 + inner.depth, 1, max(inner.objects, 1))
         return self._of_named(kind, schema)
+
+    def _within(self, holder: dict[str, Any], key: str) -> _Size:
+        if isinstance(holder[key], list):
+            holder[key] = _FromZero(holder[key])
+        return self.look(holder[key])
 
     def _of_named(self, kind: str, schema: dict[str, Any]) -> _Size:
         name = schema["name"]
         self._named[name] = None
         if kind == "record":
-            fields = [self.look(each["type"]) for each in schema["fields"]]
+            fields = [self._within(each, "type") for each in schema["fields"]]
+            if len({each["name"] for each in schema["fields"]}) < len(fields):
+                raise SchemaUnusable("has two fields of one name in a record")
             least = sum(each.least for each in fields)
             objects = max((each.objects for each in fields), default=0) + 1 / max(least, 1)
             found = _Size(1 + max((each.depth for each in fields), default=0), least, objects)
-        elif kind in ("enum", "fixed"):
-            found = _Size(1, int(kind == "enum" or schema["size"] > 0), 0)
+        elif kind == "enum":
+            if not isinstance(schema["symbols"], list):
+                raise SchemaUnusable("is no schema of Avro")
+            schema["symbols"] = _FromZero(schema["symbols"])
+            found = _Size(1, 1, 0)
+        elif kind == "fixed":
+            if type(schema["size"]) is not int or schema["size"] < 0:
+                raise SchemaUnusable("is no schema of Avro")
+            found = _Size(1, min(schema["size"], 1), 0)
         else:
             raise SchemaUnusable(f"has a type {str(kind)[:100]!r}, which Avro has not")
         self._named[name] = found
@@ -210,7 +245,11 @@ def _date(data: int, _: Any) -> date:
 def _decimal(data: bytes, schema: Any) -> Decimal:
     if len(data) > _MOST_DECIMAL:
         raise ValueError(len(data))
-    return Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-schema.get("scale", 0))
+    sign, digits, _ = Decimal(int.from_bytes(data, "big", signed=True)).as_tuple()
+    scale = schema.get("scale", 0)
+    if len(digits) > _MOST_DIGITS or not 0 <= scale <= _MOST_DIGITS:
+        raise ValueError(scale)
+    return Decimal((sign, digits, -scale))  # exact: all else would keep 28 digits
 
 
 #: In place of the library's own, which take a second for a hundred kilobytes of decimal, and fail a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -71,6 +72,26 @@ def stored(schema: Any, body: bytes, kind: str) -> Any:
 @pytest.mark.parametrize(("schema", "value", "kind", "expected"), CASES)
 def test_a_value_is_stored_as_what_it_is(schema, value, kind, expected):
     assert stored(schema, written(schema, value), kind) == expected
+
+
+def test_decimals_are_exact_to_their_last_digit():
+    chosen = random.Random(76)
+    for _ in range(500):
+        scale = chosen.randrange(39)
+        unscaled = chosen.randrange(-(10**38) + 1, 10**38) // 10 ** chosen.randrange(38)
+        exact = Decimal((unscaled < 0, tuple(map(int, str(abs(unscaled)))), -scale))
+        least = (unscaled.bit_length() + 8) // 8
+        body = unscaled.to_bytes(chosen.randrange(least, 60), "big", signed=True)
+        kind = {"logicalType": "decimal", "precision": 38, "scale": scale}
+        wide = unscaled.to_bytes(max(len(body), 17), "big", signed=True)
+        held = {"type": "fixed", "name": "F", "size": len(wide), **kind}
+        said = long(len(body)) + body
+        for schema, written_so in ((held, wide), ({"type": "bytes", **kind}, said)):
+            assert stored(schema, written_so, f"decimal(38,{scale})") == exact
+    over = AvroSchema(json.dumps({"type": "bytes", "logicalType": "decimal", "precision": 40}))
+    raw = (10**38).to_bytes(20, "big")
+    with pytest.raises(NotOfSchema, match="out of all range"):
+        as_json(over.read(long(20) + raw), parse_type("decimal(38,0)"))
 
 
 def test_nothing_is_cast_and_a_plan_says_so_before_a_record_does():
@@ -146,6 +167,12 @@ HOSTILE = [
     ("records of no byte", json.dumps({"type": "array", "items": record()})),
     ("fixed of no byte", json.dumps({"type": "map", "values": {"type": "fixed", "name": "F",
                                                                  "size": 0}})),
+    ("a size that is text", json.dumps({"type": "fixed", "name": "F", "size": "9"})),
+    ("a size below zero", json.dumps({"type": "fixed", "name": "F", "size": -3})),
+    ("symbols that are text", json.dumps({"type": "enum", "name": "E", "symbols": "AB"})),
+    ("one name twice", json.dumps({"type": "record", "name": "R", "fields": [
+        {"name": "a", "type": "string"}, {"name": "a", "type": "int"}]})),
+    ("a mark of the library", json.dumps({"type": "int", "__fastavro_parsed": True})),
     ("fields of no byte", json.dumps(record("null"))),
 ]  # fmt: skip
 
@@ -177,6 +204,10 @@ BODIES = [
     ("text of -1 bytes", "string", long(-1) + b"x"),
     ("no UTF-8", "string", long(1) + b"\xff"),
     ("no such branch", ["null", "int"], long(7)),
+    ("a branch from behind", ["null", "string"], long(-1) + long(1) + b"x"),
+    ("a symbol from behind", {"type": "enum", "name": "E", "symbols": ["A"]}, long(-1)),
+    ("a branch of items from behind", {"type": "array", "items": ["null", "int"]},
+     long(1) + long(-2) + long(0)),
     ("no such symbol", {"type": "enum", "name": "E", "symbols": ["A"]}, long(9)),
     ("fixed of 2^62 bytes", {"type": "fixed", "name": "F", "size": 2**62}, b"ab"),
     ("two megabytes", "bytes", long(2 << 20) + b"x" * (2 << 20)),
