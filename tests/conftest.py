@@ -27,7 +27,7 @@ from registry.triggers import REMOVAL, statements
 from tests import answers, databases, factories, feast, postgres, servers, sites
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     import redis
 
@@ -47,8 +47,17 @@ hypothesis.settings.load_profile("assay")
 def pytest_configure() -> None:
     # An xdist worker that inherited this would read the settings before its own conftest.
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
-    gc.disable()  # until all is collected: nothing of it is garbage
     serve_others()  # what tests do is done as a server does it, but where one says ``at_shell``
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Nothing that is collected is garbage, so it is not looked for meanwhile."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -63,7 +72,6 @@ def pytest_collection_finish() -> None:
     """What was collected and imported stays: looking through it again for garbage finds none."""
     gc.collect()
     gc.freeze()
-    gc.enable()
 
 
 def pytest_unconfigure() -> None:

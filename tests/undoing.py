@@ -34,6 +34,8 @@ def undone() -> Iterator[None]:
 def walk(who: str, people: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Call the test for each of ``people``, who differ in what they may: all share its fixtures.
 
+    :raises RuntimeError: the test commits.
+
     The rule by which PostgreSQL asks as the first of them alone is that of ``databases``.
     """
     asking = list(people)
@@ -41,8 +43,11 @@ def walk(who: str, people: Iterable[Any]) -> Callable[[Callable[..., None]], Cal
     def walked(test: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(test)
         def walking(**fixtures: Any) -> None:
+            if not connection.in_atomic_block:
+                raise RuntimeError("what commits cannot be undone: use pytest.mark.parametrize")
             failed: list[BaseException] = []
-            for one in asking if connection.vendor == databases.SQLITE else asking[:1]:
+            asked = asking if connection.vendor == databases.SQLITE else asking[:1]
+            for one in asked:
                 try:
                     with undone():
                         test(**fixtures, **{who: one})
@@ -50,7 +55,7 @@ def walk(who: str, people: Iterable[Any]) -> Callable[[Callable[..., None]], Cal
                     error.add_note(f"{who}: {one}")
                     failed.append(error)
             if failed:
-                raise BaseExceptionGroup(f"{len(failed)} of {len(asking)} cases", failed)
+                raise BaseExceptionGroup(f"{len(failed)} of {len(asked)} cases", failed)
 
         signature = inspect.signature(test)
         others = [each for each in signature.parameters.values() if each.name != who]
