@@ -91,12 +91,14 @@ def _content(spec: VersionSpec, feature: FeatureSpec) -> dict[str, Any]:
 class Fitted(NamedTuple):
     """What one encoding is fitted to, and how many rows its range had.
 
-    ``rows_of``: the version whose table had them by ``fitted_at``; empty: the source itself.
+    ``rows_of``: the version whose table had them, of what came from ``rows_since`` to
+    ``fitted_at``; empty: the source itself.
     """
 
     parameters: Parameters
     rows: int
     rows_of: str
+    rows_since: datetime | None
     fitted_at: datetime | None
 
 
@@ -107,7 +109,11 @@ def fittings_of(spec: VersionSpec) -> dict[str, Fitted]:
     there = Fitting.objects.filter(identity__in=spec.fittings.values()).exclude(parameters="")
     read = {
         each.identity: Fitted(
-            tuple(json.loads(each.parameters)), each.rows, each.rows_of, each.fitted_at
+            tuple(json.loads(each.parameters)),
+            each.rows,
+            each.rows_of,
+            each.rows_since,
+            each.fitted_at,
         )
         for each in there
     }
@@ -169,12 +175,13 @@ def keep(
     rows: Mapping[str, int],
     at: datetime,
     rows_of: str = "",
+    rows_since: datetime | None = None,
 ) -> None:
     """Store what was found out; what another worker stored meanwhile stays.
 
-    ``rows_of`` as in ``Fitted``.
+    ``rows_of`` and ``rows_since`` as in ``Fitted``.
     """
     for name, parameters in fitted.items():
         waiting = Fitting.objects.filter(identity=spec.fittings[name], parameters="")
-        found = canonical_json(list(parameters))
-        waiting.update(parameters=found, rows=rows[name], rows_of=rows_of, fitted_at=at)
+        whose = {"rows": rows[name], "rows_of": rows_of, "rows_since": rows_since}
+        waiting.update(parameters=canonical_json(list(parameters)), fitted_at=at, **whose)

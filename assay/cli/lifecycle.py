@@ -175,7 +175,8 @@ def _show_evidence(context: Context, evidence: Mapping[str, Any]) -> None:
     rows = [{"feature": name, **facts} for name, facts in fits.items()]
     if rows:
         columns = ["feature", "encoding", "rows"]
-        columns += ["rows_of"] if any("rows_of" in row for row in rows) else []
+        told = "rows_of", "stored_since", "lacks_before"
+        columns += [each for each in told if any(each in row for row in rows)]
         context.out.table(rows, tuple(columns), title="what encodings are fitted on")
     for name in ("leakage", "cost"):
         if facts := parts[name].get("facts"):

@@ -5,6 +5,7 @@ Not for what is found out (``quality.evidence``) or for deciding (the registry's
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.template.loader import render_to_string
@@ -55,13 +56,16 @@ class FeatureLine(NamedTuple):
 class FitLine(NamedTuple):
     """One encoding, how many rows it was fitted on, and to what, step by step.
 
-    ``rows_of``: the version that had stored them; empty: they are the source's own.
+    ``rows_of``: the version that had stored them, from ``stored_since`` on; empty: they are the
+    source's own. ``lacks``: the range begins before.
     """
 
     name: str
     encoding: str
     rows: int
     rows_of: str
+    stored_since: datetime | None
+    lacks: bool
     parameters: list[str]
 
 
@@ -120,7 +124,16 @@ def fit_lines(version: FeatureViewVersion, part: Part) -> Iterator[FitLine]:
             for step, own in zip(steps, values.get(name, ()), strict=False)
             if own
         ]
-        yield FitLine(name, facts["encoding"], facts["rows"], facts.get("rows_of", ""), said)
+        since = facts.get("stored_since")
+        yield FitLine(
+            name,
+            facts["encoding"],
+            facts["rows"],
+            facts.get("rows_of", ""),
+            datetime.fromisoformat(since) if since else None,
+            "lacks_before" in facts,
+            said,
+        )
 
 
 def _briefly(value: Any) -> str:

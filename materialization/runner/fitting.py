@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from materialization.quality.evidence.trial import Bounds, Subject
     from registry.fittings import Fitted
     from registry.models import FeatureTable, FeatureViewVersion
+    from registry.spec.model import FeatureSpec
     from registry.spec.version_spec import VersionSpec
 
 #: What one person's undecided submissions may take of a project's room, so that others have some.
@@ -48,6 +49,12 @@ class _Fits(NamedTuple):
     job: FitJob
     rows_of: Arrived | None = None
 
+    @property
+    def whose(self) -> dict[str, Any]:
+        if self.rows_of is None:
+            return {}
+        return {"rows_of": str(self.rows_of.version), "rows_since": self.rows_of.table.ready_at}
+
 
 def fit_submission(
     subject: Subject, bounds: Bounds, *, version: FeatureViewVersion, at: datetime
@@ -64,24 +71,35 @@ def fit_submission(
         whole = _Fits(FitJob(spec, source, tuple(names)))
         each = _arrived(version, spec, names) if spec.is_pushed else [whole]
         for fits, made in _fitted(each, spec, bounds):
-            rows_of = "" if fits.rows_of is None else str(fits.rows_of.version)
-            keep(spec, made.parameters, rows=made.rows, rows_of=rows_of, at=at)
+            keep(spec, made.parameters, rows=made.rows, at=at, **fits.whose)
     there = fittings_of(spec)
     if lacking(spec):
         raise FitFailed("it came back from review while it was fitted; submit it again.")
     facts = {
-        each.name: {"encoding": each.encoded, **_rows_told(there[each.name])}
+        each.name: {"encoding": each.encoded, **_rows_told(there[each.name], each)}
         for each in spec.fitted_features
     }
     values = {name: list(each.parameters) for name, each in there.items()}
     return computed({"features": facts}, values)
 
 
-def _rows_told(fitted: Fitted) -> dict[str, Any]:
+def _rows_told(fitted: Fitted, feature: FeatureSpec) -> dict[str, Any]:
+    """Say on how many rows an encoding is fitted, and whose.
+
+    ``lacks_before``: until when the rows of the range are nowhere, for nobody kept them yet.
+    """
+    said: dict[str, Any] = {"rows": fitted.rows}
     if not fitted.rows_of:
-        return {"rows": fitted.rows}
-    until = fitted.fitted_at.isoformat() if fitted.fitted_at is not None else None
-    return {"rows": fitted.rows, "rows_of": fitted.rows_of, "stored_until": until}
+        return said
+    said["rows_of"] = fitted.rows_of
+    since, until = fitted.rows_since, fitted.fitted_at
+    said["stored_since"], said["stored_until"] = (
+        each and each.isoformat() for each in (since, until)
+    )
+    at = feature.encode and feature.encode.fit
+    if at and since and at.window[0] < since:
+        said["lacks_before"] = since.isoformat()
+    return said
 
 
 def _fitted(each: Sequence[_Fits], spec: VersionSpec, bounds: Bounds) -> list[tuple[_Fits, Fit]]:

@@ -36,6 +36,8 @@ class Fitting(models.Model):
     rows = models.PositiveBigIntegerField(default=0)
     #: The version whose table had them, where rows arrive; empty: the source itself.
     rows_of = models.CharField(max_length=200, blank=True, default="")
+    #: Since when that table has had rows.
+    rows_since = models.DateTimeField(null=True, blank=True)
     made_at = models.DateTimeField()
     fitted_at = models.DateTimeField(null=True, blank=True)
 

@@ -134,10 +134,10 @@ def test_fitted_on_what_was_pushed_as_on_a_file_that_has_it(client, cast, source
     before = [row for row in rows if row["at"] < CUT]
     table = pa.Table.from_pylist(rows, schema=pa.schema(COLUMNS))
     pq.write_table(table, sources / "rides.parquet")
-    ready(
-        cast,
-        "\n---\n".join((factories.ENTITY, PUSHED, view("pushes", "rides", f"features:{PLAIN}"))),
+    pushes = "\n---\n".join(
+        (factories.ENTITY, PUSHED, view("pushes", "rides", f"features:{PLAIN}"))
     )
+    since = ready(cast, pushes).table.ready_at.isoformat()
 
     def push(sent: list[dict[str, Any]]) -> None:
         for at in range(0, len(sent), 100):
@@ -157,6 +157,7 @@ def test_fitted_on_what_was_pushed_as_on_a_file_that_has_it(client, cast, source
         assert fitted_of(pushed.spec) == fitted_of(filed.spec)
         own, others = (each.parts[EvidencePart.FIT]["facts"]["features"] for each in (told, known))
         beside = {"rows_of": "pushes@1.0.0", "stored_until": AT.isoformat()}
+        beside |= {"stored_since": since, "lacks_before": since}
         assert own == {feature: facts | beside for feature, facts in others.items()}
     steps = {
         step.name for each in made[0][0].spec.fitted_features for step in each.encode.all_steps
