@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
@@ -184,10 +185,10 @@ class LendingPool(redis.BlockingConnectionPool):
         self._lent: deque[Any] = deque()
 
     def borrow(self) -> Any:
-        try:
-            return self._lent.pop()
-        except IndexError:
-            return self.get_connection()  # type: ignore[no-untyped-call]
+        if self._lent and self.pid == os.getpid():  # a fork's are its parent's
+            with suppress(IndexError):
+                return self._lent.pop()
+        return self.get_connection()  # type: ignore[no-untyped-call]
 
     def give_back(self, connection: Any) -> None:
         """Keep a connection for the next that borrows, the rest of the pool for everybody else."""

@@ -8,6 +8,7 @@ neither wait for each other nor for a file, nor for Redis. Not for what becomes 
 from __future__ import annotations
 
 from collections import Counter as Tally
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils import timezone
@@ -142,14 +143,11 @@ def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[str, s
     Columns of a table mostly share a list and stand side by side: then it is counted once.
     """
     found: list[tuple[str, str, int]] = []
-    version, times = "", 0
-    statuses: list[str] = []
-    for feature, column in zip(plan.columns, columns, strict=True):
-        if column.statuses is not statuses or feature.version != version:
-            found += [(version, status, n * times) for status, n in _counted(statuses)]
-            version, statuses, times = feature.version, column.statuses, 0
-        times += 1
-    return found + [(version, status, n * times) for status, n in _counted(statuses)]
+    pairs = zip(plan.columns, columns, strict=True)
+    for (version, _), same in groupby(pairs, lambda each: (each[0].version, id(each[1].statuses))):
+        alike = [column.statuses for _, column in same]
+        found += [(version, status, n * len(alike)) for status, n in _counted(alike[0])]
+    return found
 
 
 def _counted(statuses: list[str]) -> list[tuple[str, int]]:

@@ -154,6 +154,8 @@ def test_online_reads_are_counted_by_status_and_what_they_find(cast, sources, cl
     # The rows are years old: past the TTL of two days.
     assert grew("assay_online_values_total", *of_view, "OUTSIDE_MAX_AGE") == 2
     assert grew("assay_online_values_total", *of_view, "NOT_FOUND") == 2
+    values = [key for key in found if key[0] == "assay_online_values_total"]
+    assert all("" not in key for key in values)
     assert grew("assay_online_plans_made_total", "rides") == 1
     assert (found["assay_usage_waiting",] > 0, found["assay_usage_dropped",]) == (True, 0)
 

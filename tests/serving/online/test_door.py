@@ -63,6 +63,14 @@ def test_whatever_is_not_an_answer_is_the_views(behind, token, change, status):
     assert (headers["Content-Type"], behind.calls) == ("application/problem+json", 1)
 
 
+def test_the_door_keeps_the_limits_of_the_settings(behind, token, settings):
+    settings.ONLINE_MAX_ENTITY_ROWS = 1
+    door = OnlineFirst(behind)
+    settings.ONLINE_MAX_ENTITY_ROWS = 2  # the view's from here on: it answers what the door left
+
+    assert (call(door, token=token)[0], behind.calls) == ("200 OK", 1)
+
+
 def test_a_body_over_the_limit_is_left_unread(behind, token, settings):
     settings.ONLINE_MAX_BYTES = 10
 
