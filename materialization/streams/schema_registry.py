@@ -91,8 +91,11 @@ class SchemaRegistry:
         return found
 
     def knows(self, number: int) -> bool:
-        """Return whether nobody has to be asked for an id."""
-        return self._known.get(number, (None, 0.0))[1] > self._clock()
+        """Return whether nobody has to be asked for an id; it is the last that is forgotten."""
+        if number not in self._known:
+            return False
+        self._known.move_to_end(number)
+        return self._known[number][1] > self._clock()
 
     def newest(self, topic: str, *, part: str = "value") -> AvroSchema | None:
         """Return the newest schema of a topic's values, or keys; None: it has none.

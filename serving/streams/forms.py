@@ -11,7 +11,7 @@ import msgspec
 
 from materialization.streams.avro import NotOfSchema, SchemaUnusable
 from materialization.streams.avro_types import as_json
-from materialization.streams.schema_registry import SchemaRegistry
+from materialization.streams.schema_registry import MAX_SCHEMAS, SchemaRegistry
 from registry.spec.sources.streams import KafkaSource
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ class AvroForm:
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
 
-    def asks(self, raw: bytes | None) -> int | None:
-        """Return the id that has to be asked for before bytes can be read; None: none has."""
-        number = _schema_of(raw) if raw is not None else None
-        return None if number is None or self._registry.knows(number) else number
+    def knows(self, number: int) -> bool:
+        return self._registry.knows(number)
 
     def said(self, raw: bytes) -> Any:
         number = _schema_of(raw)
@@ -95,7 +93,8 @@ def _schema_of(raw: bytes) -> int | None:
 
 JSON = JsonForm()
 #: Schemas that are asked for in one step: each takes its time, and other tables wait meanwhile.
-MAX_ASKED = 5
+#: And those that records of one step name: none of them is forgotten before its record comes.
+MAX_ASKED, MAX_NAMED = 5, MAX_SCHEMAS // 2
 
 
 class Forms(NamedTuple):
@@ -106,12 +105,15 @@ class Forms(NamedTuple):
 
     def reach(self, records: Sequence[Record]) -> int:
         """Return how many records, from the first on, are read without asking for too much."""
-        asked: set[int | None] = {None}
+        named: set[int] = set()
+        asked = 0
         for count, record in enumerate(records):
             for form, raw in ((self.value, record.value), (self.key, record.key)):
-                if isinstance(form, AvroForm):
-                    asked.add(form.asks(raw))
-            if len(asked) > 1 + MAX_ASKED:
+                number = _schema_of(raw) if isinstance(form, AvroForm) and raw else None
+                if isinstance(form, AvroForm) and number is not None and number not in named:
+                    named.add(number)
+                    asked += not form.knows(number)
+            if asked > MAX_ASKED or len(named) > MAX_NAMED:
                 return count
         return len(records)
 
