@@ -75,9 +75,10 @@ def counted_events_sql(
     since = f"make_timestamptz({to_us(as_of) - longest})"
     in_time = f"epoch_us(greatest({EVENT}, {CREATED})) < epoch_us({EVENT}) + {longest}"
     stored = f"SELECT {same}, {CREATED}, {SEQUENCE}, {COUNT} FROM {stored_rows(files)}"
-    touched = ""
+    touched = of_run = ""
     if sequence is not None:
         found = f"SELECT {keys}, {EVENT} FROM {stored_rows(files)} WHERE {SEQUENCE} = {sequence:d}"
+        of_run = f" AND {SEQUENCE} = {sequence:d}"
         touched = f" AND ({keys}, {EVENT}) IN ({found})"
     summed = (
         f"SELECT {same}, {CREATED}, max({SEQUENCE}) AS s, sum({COUNT}) AS n, "
@@ -104,5 +105,5 @@ def counted_events_sql(
         f"SELECT {selected}, CASE WHEN gone THEN top ELSE s END AS {SEQUENCE}{cast}, "
         f"CAST({count} AS BIGINT) AS {COUNT} FROM ({last}) UNION ALL "
         f"SELECT {selected}, {SEQUENCE}{cast}, {COUNT} FROM ({stored}) "
-        f"WHERE {EVENT} < {since} AND {COUNT} > 0 AND {in_time} QUALIFY {newest}"
+        f"WHERE {EVENT} < {since} AND {COUNT} > 0 AND {in_time}{of_run} QUALIFY {newest}"
     )

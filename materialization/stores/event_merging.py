@@ -51,25 +51,29 @@ def merge_events(
         for start in range(0, batch.num_rows, step):
             part = batch.slice(start, step)
             (numbers,) = header_numbers(part, (SEQUENCE,))
+            if layout.is_bag:
+                _require_few_copies(layout, part)
             packed = layout.packed(part, at=at, ttl=ttl, grace=grace)
             rows += part.num_rows
-            kept = _sent(client, packed, numbers.tolist())
+            kept = _sent(client, packed, numbers.tolist(), is_bounded=layout.is_bag)
             written += sum(count for count, _ in kept)
-            if layout.is_bag:
-                _require_bounded(layout, part, [key for _, key in kept if key])
+            if beyond := [key for _, key in kept if key]:
+                raise _too_many(layout, beyond[0])
     return WriteResult(written, rows - written)
 
 
-def _require_bounded(layout: EventLayout, part: pa.RecordBatch, beyond: list[bytes]) -> None:
-    """:raises TooManyEventsLoaded: an entity has more of one hop than is kept of one."""
-    if beyond:
-        entity = _named(layout, beyond[0][len(layout.keys([b""])[0]) - 1 :])
-        raise TooManyEventsLoaded(
-            f"{entity} has more than {MOST_BYTES >> 10} KB of events within the"
-            f" {timedelta(microseconds=layout.hop)} of one hop, which is what windows online take"
-            " of one entity. Add them up in the source, or write `accuracy: temporal` in a new"
-            " version: training sets are as exact, and ticks are online.",
-        )
+def _too_many(layout: EventLayout, key: bytes) -> TooManyEventsLoaded:
+    entity = _named(layout, key[len(layout.keys([b""])[0]) - 1 :])
+    return TooManyEventsLoaded(
+        f"{entity} has more than {MOST_BYTES >> 10} KB of events within the"
+        f" {timedelta(microseconds=layout.hop)} of one hop, which is what windows online take"
+        " of one entity. Add them up in the source, or write `accuracy: temporal` in a new"
+        " version: training sets are as exact, and ticks are online.",
+    )
+
+
+def _require_few_copies(layout: EventLayout, part: pa.RecordBatch) -> None:
+    """:raises TooManyEventsLoaded: one is there more often than a reader can take it."""
     counts = part.column(layout.arguments[-1])
     most = pc.max(counts).as_py() if part.num_rows else 0
     if most > MOST_COPIES:
@@ -90,16 +94,18 @@ def _named(layout: EventLayout, tag: bytes) -> str:
     )
 
 
-def _sent(client: redis.Redis, packed: PackedEvents, numbers: list[int]) -> list[tuple[int, bytes]]:
+def _sent(
+    client: redis.Redis, packed: PackedEvents, numbers: list[int], *, is_bounded: bool
+) -> list[tuple[int, bytes]]:
     try:
-        return _pipelined(client, packed, numbers)
+        return _pipelined(client, packed, numbers, is_bounded=is_bounded)
     except redis.exceptions.NoScriptError:
         client.script_load(PUT_ALL)
-        return _pipelined(client, packed, numbers)
+        return _pipelined(client, packed, numbers, is_bounded=is_bounded)
 
 
 def _pipelined(
-    client: redis.Redis, packed: PackedEvents, numbers: list[int]
+    client: redis.Redis, packed: PackedEvents, numbers: list[int], *, is_bounded: bool
 ) -> list[tuple[int, bytes]]:
     whole = [
         before + b"\xd3" + number.to_bytes(8, "big", signed=True) + after
@@ -110,5 +116,6 @@ def _pipelined(
         for start in range(0, len(each), EVENTS_PER_CALL):
             keys = packed.keys[start : start + EVENTS_PER_CALL]
             arguments = [part for row in each[start : start + EVENTS_PER_CALL] for part in row]
-            pipeline.evalsha(PUT_ALL_SHA, len(keys), *keys, packed.oldest, *arguments)
+            bounded = b"1" if is_bounded else b""
+            pipeline.evalsha(PUT_ALL_SHA, len(keys), *keys, packed.oldest, bounded, *arguments)
         return cast("list[tuple[int, bytes]]", pipeline.execute())

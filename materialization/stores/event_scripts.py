@@ -18,8 +18,9 @@ from materialization.stores.merging import KEEP
 #: greater by (created, sequence) stays: it corrects the other. Without a ``hop`` no window has it
 #: any more, only that it was there; ``-``: it never was in one. A hop that is new takes away those
 #: before ``oldest``. Answers 1 where it is there now and was not. ``write_hops`` writes each hop
-#: once, at the end: a field is long; it answers a key that has more than a hop takes. ``fits``
-#: answers whether an event of so many bytes has room in its hop beside those asked about before.
+#: once, at the end: a field is long. Bounded, it leaves a hop that would be too much, and answers
+#: its key. ``fits`` answers whether an event of so many bytes has room in its hop beside those
+#: asked about before.
 PUT = (
     KEEP
     + """
@@ -134,7 +135,7 @@ local function written(one)
   end
   return table.concat(pieces)
 end
-local function write_hops()
+local function write_hops(is_bounded)
   local beyond_most = ''
   for _, one in ipairs(hops) do
     if one.is_changed then
@@ -145,9 +146,12 @@ local function write_hops()
         end
       end
       local blob = written(one)
-      if #blob > MOST then beyond_most = one.key end
-      call('HSET', one.key, one.hop, blob)
-      call('HDEL', one.key, 'p' .. one.hop)
+      if is_bounded and #blob > MOST then
+        beyond_most = one.key
+      else
+        call('HSET', one.key, one.hop, blob)
+        call('HDEL', one.key, 'p' .. one.hop)
+      end
     end
   end
   return beyond_most
@@ -155,17 +159,18 @@ end
 """.replace("HEADER", str(HOP_HEADER)).replace("MOST", str(MOST_BYTES))
 )
 
-#: Keeps many events of one table: each with four arguments, behind the oldest hop that stays.
+#: Keeps many events of one table: each with four arguments, behind the oldest hop that stays, and
+#: whether a hop is bounded: pushed events were when they came, and are loaded in any order.
 #: Answers how many are new, and what ``write_hops`` does.
 PUT_ALL = (
     PUT
     + """
-local kept, at = 0, 2
+local kept, at = 0, 3
 for i = 1, #KEYS do
   kept = kept + put(KEYS[i], ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[1])
   at = at + 4
 end
-return {kept, write_hops()}
+return {kept, write_hops(ARGV[2] == '1')}
 """
 )
 PUT_ALL_SHA = hashlib.sha1(PUT_ALL.encode(), usedforsecurity=False).hexdigest()
