@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
+from lib.accepting import preferred
 from lib.bodies import BadBody, read_up_to
 from lib.errors import AssayError, Unavailable
 from lib.media_types import JSON
@@ -56,7 +57,8 @@ class PushesFirst:
         found = _PATH.fullmatch(environ["PATH_INFO"])
         length = plain_post(environ, most=settings.PUSH_MAX_BYTES) if found else None
         token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
-        if found is None or length is None or not token:
+        takes = preferred(environ.get("HTTP_ACCEPT", ""), (JSON,))
+        if found is None or length is None or not token or takes is None:
             return self._application(environ, start_response)
         try:
             answer = _answer(found[1], found[2], token, environ, length)

@@ -77,6 +77,7 @@ def test_what_is_no_plain_push_is_the_views(version, send, settings):
     for status, more in (
         (422, {"query": "?a=1"}),
         (400, {"headers": {"Host": "evil.example"}}),
+        (406, {"headers": {"Accept": "text/csv"}}),
         (401, {"headers": {"Authorization": "Bearer assay_wrong"}}),
         (401, {"headers": {"Authorization": ""}}),
         (413, {"body": b" " * 10_001}),
