@@ -6,15 +6,17 @@ import math
 import random
 import time
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.questions import Expression, Trial
-from registry.spec.row_sql import check_expression
+from registry.spec.row_sql import check_expression, check_row_sql, columns_of
 from registry.spec.scalar.compiling import compiled
 from registry.spec.scalar.functions import NAMES
+from registry.spec.scalar.plain import plain_expression
 from registry.spec.scalar.texts import lower, upper
 from tests import scalar_cases as cases
 
@@ -36,6 +38,16 @@ def same(left, right):
     return type(left) is type(right) and left == right
 
 
+def computed(values, kind):
+    """Return a column of the engine as the other form has its values."""
+    column = values.combine_chunks()
+    found = (column.cast(cases.WHOLE[kind]) if kind in cases.WHOLE else column).to_pylist()
+    if kind.startswith("decimal"):
+        assert column.type == cases.ARROW[kind]
+        return cases.unscaled(found, kind)
+    return found
+
+
 def check(engine, texts, rows, *, warned=False):
     """Compare both forms of expressions, kind → text, on each row.
 
@@ -50,11 +62,7 @@ def check(engine, texts, rows, *, warned=False):
     for (kind, text, scalar), found in zip(
         made, engine.evaluate(cases.table(rows), asked), strict=True
     ):
-        column = found.values.combine_chunks()
-        theirs = (column.cast(cases.WHOLE[kind]) if kind in cases.WHOLE else column).to_pylist()
-        if kind.startswith("decimal"):
-            assert column.type == cases.ARROW[kind], text
-            theirs = cases.unscaled(theirs, kind)
+        theirs = computed(found.values, kind)
         is_lacking = False
         for row, their in zip(rows, theirs, strict=True):
             without = []
@@ -183,3 +191,88 @@ def test_what_an_engine_cannot_run_it_says_before_anybody_asks(engine):
     assert (nothing, lacking) == (None, None)
     assert "no_such_function" in unknown
     assert mixed
+
+
+#: What a source declares narrower than it is computed with, by the input it is.
+NARROW = {"j": "int32", "g": "float32", "q": "decimal(9,2)", "x": "decimal(18,5)"}
+
+
+def narrowed(given):
+    """Return rows of inputs that are declared narrower, each value one that its type holds."""
+    arrow = {"j": pa.int32(), "g": pa.float32(), "q": pa.decimal128(9, 2)}
+    arrow["x"] = pa.decimal128(18, 5)
+    fits = {
+        "j": lambda value: -(2**31) <= value < 2**31,
+        "g": lambda value: not math.isfinite(value) or abs(value) < 3e38,
+        "q": lambda value: abs(value) < 10**9,
+        "x": lambda value: abs(value) < 10**18,
+    }
+    places = {name: place for place, name in enumerate(cases.INPUTS)}
+    for row in given:
+        for name, holds in fits.items():
+            if (value := row[places[name]]) is not None and not holds(value):
+                row[places[name]] = None
+            elif name == "g" and value is not None:
+                row[places[name]] = pa.array([value], pa.float32())[0].as_py()
+    rows = cases.table(given).rename_columns([*cases.INPUTS, "now"]).drop_columns("now")
+    for name, kind in arrow.items():
+        rows = rows.set_column(places[name], name, rows[name].cast(kind))
+    return rows
+
+
+def resulting(scalar, rows):
+    """Return what is computed at the request of each row that has a result, by its place."""
+    found = {}
+    for place, row in enumerate(rows):
+        without = []
+        value = scalar.run([*row, without])
+        if not without:
+            found[place] = value
+    return found
+
+
+def written(session, sql, rows):
+    """Return what the engine makes of rows, by place; of those that it takes, one by one."""
+    session.register("rows", rows)
+    try:
+        return session.sql(sql).to_arrow_table()
+    except duckdb.Error:
+        if len(rows) == 1:
+            return None
+    parts = [written(session, sql, rows.slice(at, 1)) for at in range(len(rows))]
+    taken = [part for part in parts if part is not None]
+    return pa.concat_tables(taken) if taken else None
+
+
+def test_what_is_written_is_what_is_computed_at_the_request():
+    """Of rows that have a result: each alone in every function, and nested; narrow inputs too."""
+    rng = random.Random(78)  # noqa: S311
+    texts = [("int64", "j * 1000000"), ("float64", "g * 3"), ("float64", "j * 1.1")]
+    for kind, templates in cases.TEMPLATES.items():
+        texts += [(kind, cases.filled(rng, template, kind, 1)) for template in templates]
+    alone = len(texts)
+    for kind in rng.choices(cases.KINDS, k=100):
+        texts.append((kind, cases.expression(rng, kind, 3)))
+    given, inputs, same_rows, refused_rows = cases.rows(rng, 80), cases.INPUTS | NARROW, 0, 0
+    sent = narrowed(given).append_column("place", pa.array(range(len(given))))
+    with duckdb.connect(config={"threads": 1}) as session:
+        session.execute("SET TimeZone = 'UTC'")
+        for number, (kind, text) in enumerate(texts):
+            checked = check_expression(text)
+            if "now" in columns_of(checked) or "LOG(2" in checked:
+                continue
+            expected = resulting(compiled(checked, inputs=inputs, declared=kind), given)
+            value = plain_expression(checked, inputs=inputs, declared=kind).sql(dialect="duckdb")
+            sql = check_row_sql(f'SELECT "place", {value} AS v FROM "rows"', source="rows")
+            made = written(session, sql, sent.take(pa.array(expected, pa.int64())))
+            if made is None:
+                assert not expected or number >= alone, (text, sql)
+                continue
+            theirs = zip(made["place"].to_pylist(), computed(made["v"], kind), strict=True)
+            for place, their in theirs:
+                assert same(expected[place], their), (text, sql, given[place], expected[place])
+            refused = len(expected) - len(made)
+            assert not refused or number >= alone, (text, sql)  # what is not chosen may fail
+            same_rows, refused_rows = same_rows + len(made), refused_rows + refused
+    assert same_rows > 15_000
+    assert refused_rows < same_rows / 100

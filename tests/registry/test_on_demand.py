@@ -295,7 +295,9 @@ kind: FeatureView
 name: seat_price
 entities: [driver]
 source: trips
-sql: 'SELECT "driver_id", "at", "known", fare / nullif(seats, 0) AS "per_seat" FROM "trips"'
+sql: >-
+  SELECT "driver_id", "at", "known", ("fare" / CAST(NULLIF(CAST("seats" AS BIGINT),
+  CAST(0 AS BIGINT)) AS DOUBLE)) AS "per_seat" FROM "trips"
 features: [{name: per_seat, type: float64, unit: USD}]
 ttl: 2d
 """
@@ -327,6 +329,9 @@ def test_what_is_written_is_the_feature_view_of_its_rows(cast):
         (("seats: int32", "seats: int64"), "inputs.request.seats", "say int32"),
         (("{request:", "{features: ['a:b'], request:"), "inputs.features", "leave `write` out"),
         (("fare / nullif", "epoch(now) / nullif"), "features[0].sql", "the instant of a request"),
+        (("fare / nullif", "log2(fare) / nullif"), "features[0].sql", "use ln(a)"),
+        (("fare / nullif", "gamma(fare) / nullif"), "features[0].sql", "cannot be computed alike"),
+        (("type: float64", "type: int64"), "features[0].sql", "gives float64"),
         (("name: seat_price", "name: driver_hourly"), "name", "is sent, too"),
         (("entities: [driver]", "entity: driver"), "write.entity", "Did you mean 'entities'?"),
     ],
@@ -335,6 +340,20 @@ def test_what_cannot_be_written_is_named_where_it_stands(cast, change, key, says
     problems = refused(f"{TRIPS}\n---\n{WRITTEN.replace(*change)}", cast)
 
     assert says in dict(problems)[key]
+
+
+@pytest.mark.parametrize("depth", [7, 12])
+def test_times_in_each_other_are_refused_before_they_are_written_out(cast, depth):
+    sql = "at"
+    for _ in range(depth):
+        sql = f"({sql} + INTERVAL 1 MONTH)"
+    text = WRITTEN.replace("seats: int32", "at: timestamp").replace(
+        "float64, sql", "timestamp, sql"
+    )
+
+    problems = refused(f"{TRIPS}\n---\n{text.replace('fare / nullif(seats, 0)', sql)}", cast)
+
+    assert "nested in each other too deeply" in dict(problems)["features[0].sql"]
 
 
 def test_a_name_stays_what_it_is(cast, approved):

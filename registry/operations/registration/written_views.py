@@ -6,21 +6,23 @@ computes, and is read, reviewed and exported as the feature view that it is.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import sqlglot
 from sqlglot import exp
 
 from lib.errors import did_you_mean
 from registry.choices import Kind
 from registry.models import DataSource, Entity
+from registry.reading.findings import error_of
 from registry.reading.parsing import InvalidDefinitions
 from registry.reading.rules import rule_problems
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureSpec, FeatureViewSpec
-from registry.spec.on_demand import OnDemandViewSpec, OnDemandWrite
+from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec, OnDemandWrite
 from registry.spec.row_sql import DIALECT, check_expression, columns_of
 from registry.spec.scalar.compiling import NOW
+from registry.spec.scalar.plain import plain_expression
 from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.sources.base import SourceSpec
 from registry.spec.value_types import parse_type
@@ -59,9 +61,13 @@ def with_written(definitions: list[Definition], project: Project) -> list[Defini
         if view.name in stored:
             said.append((("name",), f"a FeatureView {view.name!r} is sent, too; name one anew."))
         if not said:
-            spec = _as_feature_view(view, parts)
-            said = [(_place(path), message) for path, message in rule_problems(spec)]
-            found.append(definition._replace(kind=Kind.FEATURE_VIEW, spec=spec))
+            try:
+                spec = _as_feature_view(view, parts)
+            except RecursionError:
+                said = [(("features",), "nested too deeply; split the feature that is longest.")]
+            else:
+                said = [(_place(path), message) for path, message in rule_problems(spec)]
+                found.append(definition._replace(kind=Kind.FEATURE_VIEW, spec=spec))
         problems += [definition.problem(path, message) for path, message in said]
     if problems:
         raise InvalidDefinitions(problems)
@@ -96,9 +102,13 @@ def _problems(view: OnDemandViewSpec, write: OnDemandWrite, parts: _Parts) -> It
             hint = did_you_mean(name, list(parts.entities))
             yield ("write", "entities", index), f"there is no entity {name!r}.{hint}"
     for index, feature in enumerate(view.features):
+        place = ("features", index, "sql")
         if NOW in set(columns_of(feature.sql)) - {*view.inputs.request}:
-            message = "`now` is the instant of a request; name the column of the row's time."
-            yield ("features", index, "sql"), message
+            yield place, "`now` is the instant of a request; name the column of the row's time."
+            continue
+        made = partial(_made, request=view.inputs.request)
+        if not view.inputs.features and (error := error_of(made, feature)):
+            yield place, error
     source = parts.sources.get(write.source)
     if source is None:
         hint = did_you_mean(write.source, list(parts.sources))
@@ -129,7 +139,11 @@ def _as_feature_view(view: OnDemandViewSpec, parts: _Parts) -> FeatureViewSpec:
     keys = [key.name for name in write.entities for key in parts.entities[name].join_keys]
     times = [each.column for each in (source.event_timestamp, source.created_timestamp) if each]
     columns = [exp.column(name, quoted=True) for name in dict.fromkeys([*keys, *times])]
-    values = [exp.alias_(_expression(each.sql), each.name, quoted=True) for each in view.features]
+    made = [_made(each, view.inputs.request) for each in view.features]
+    values = [
+        exp.alias_(value, each.name, quoted=True)
+        for value, each in zip(made, view.features, strict=True)
+    ]
     sql = exp.select(*columns, *values).from_(exp.to_identifier(write.source, quoted=True))
     words = {name: getattr(view, name) for name in Described.__struct_fields__}
     shared = ("name", "type", "description", "unit", "sensitivity")
@@ -147,10 +161,16 @@ def _as_feature_view(view: OnDemandViewSpec, parts: _Parts) -> FeatureViewSpec:
     )
 
 
-def _expression(sql: str) -> exp.Expr:
-    return sqlglot.parse_one(check_expression(sql), read=DIALECT)
+def _made(feature: OnDemandFeature, request: Mapping[str, str]) -> exp.Expr:
+    """Return what a request would be answered with, as SQL of the row.
+
+    :raises Untyped: it is not computed at requests.
+    """
+    return plain_expression(check_expression(feature.sql), inputs=request, declared=feature.type)
 
 
 def _place(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """Return where in the definition stands what a rule of feature views is about."""
+    if path[0] == "sql":
+        return ("features",)
     return ("write", *path) if path[0] in ("entities", "source", "ttl") else path

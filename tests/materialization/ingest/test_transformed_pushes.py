@@ -195,21 +195,30 @@ def test_pushed_rows_become_what_a_run_makes_of_them(cast, sources, send, kind):
 WRITTEN = """
 kind: OnDemandFeatureView
 name: paid
-inputs: {request: {fare: float64, city: string}}
+inputs: {request: {fare: float32, city: string, seats: int32}}
 features:
+  - {name: much, type: int64, sql: "seats * 1000000"}
+  - {name: part, type: float64, sql: "fare * 3"}
   - {name: twice, type: float64, sql: "CASE WHEN city LIKE 'B%' THEN fare * 2 ELSE fare END"}
 write: {source: trips, entities: [driver]}
 """
 
 
 def test_an_on_demand_view_is_written_as_rows_are_pushed(cast, send):
-    version = ready(cast, "\n---\n".join((factories.ENTITY, SOURCE, WRITTEN)))
+    narrow = SOURCE.replace("fare: float64", "fare: float32")
+    version = ready(cast, "\n---\n".join((factories.ENTITY, narrow, WRITTEN)))
 
-    answer = send("push", trips(2, city=["Bern", "Genf"], fare=[1.5, 1.5]))
+    rows = trips(2, city=["Bern", "Genf"], fare=[1.5, 0.1], seats=[3000, None])
+    answer = send("push", rows)
 
     assert answer.status_code == 200, answer.content
     found = online(version, {"driver_id": [0, 1]}, at=timezone.now())
-    assert found == {"twice": [3.0, 1.5]}
+    tenth = 0.10000000149011612  # the nearest of the numbers of 32 bits
+    assert found == {
+        "much": [3_000_000_000, None],
+        "part": [4.5, tenth * 3],
+        "twice": [3.0, tenth],
+    }
 
 
 WHERE = DEFINITIONS + "where: \"city IS NULL OR city <> 'Genf'\"\n"
