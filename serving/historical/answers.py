@@ -43,27 +43,33 @@ def write_answer(
 ) -> None:
     """Write the training set as ``media_type``, one of ``ANSWERS``, piece by piece.
 
-    ``int64_as_text`` is for JSON: 64-bit whole numbers become text, those in lists too.
+    ``int64_as_text`` is for JSON: 64-bit whole numbers become text, wherever they stand.
 
     :raises UnwritableColumn: a column of the entity frame has no form there; names it and the media
         types that have one. What was written is worthless.
     """
     try:
-        if int64_as_text:
-            write_json(answer, sink, int64_as_text=True)
-        else:
-            _WRITERS[media_type](answer, sink)
+        _write(answer, media_type, sink, int64_as_text=int64_as_text)
     except _UNWRITABLE:
-        _refuse_column(answer, media_type)
+        _refuse_column(answer, media_type, int64_as_text=int64_as_text)
         raise  # every column can be written alone: the fault is ours
 
 
-def _refuse_column(answer: TrainingSet, media_type: str) -> None:
+def _write(answer: TrainingSet, media_type: str, sink: IO[bytes], *, int64_as_text: bool) -> None:
+    if int64_as_text:
+        write_json(answer, sink, int64_as_text=True)
+    else:
+        _WRITERS[media_type](answer, sink)
+
+
+def _refuse_column(answer: TrainingSet, media_type: str, *, int64_as_text: bool) -> None:
     """Raise for the first column that cannot be written alone; return if each can."""
     for field in answer.table.schema:
         alone = answer._replace(table=answer.table.select([field.name]), columns=(), parts=())
-        if (reason := _refusal(alone, media_type)) is not None:
-            others = [one for one in ANSWERS if _refusal(alone, one) is None]
+        reason = _refusal(alone, media_type, int64_as_text=int64_as_text)
+        if reason is not None:
+            rest = [one for one in ANSWERS if one != media_type]
+            others = [one for one in rest if _refusal(alone, one) is None]
             raise UnwritableColumn(
                 f"column {field.name!r} of type {field.type} cannot be written as {media_type}:"
                 f" {reason}. Ask for {' or '.join(others)}, or leave the column out.",
@@ -72,9 +78,9 @@ def _refuse_column(answer: TrainingSet, media_type: str) -> None:
             )
 
 
-def _refusal(answer: TrainingSet, media_type: str) -> str | None:
+def _refusal(answer: TrainingSet, media_type: str, *, int64_as_text: bool = False) -> str | None:
     try:
-        _WRITERS[media_type](answer, pa.MockOutputStream())
+        _write(answer, media_type, pa.MockOutputStream(), int64_as_text=int64_as_text)
     except _UNWRITABLE as exc:
         return first_line(exc)
     return None

@@ -122,18 +122,20 @@ def samples_of(text: str) -> int:
 
     :raises BadFilter: no whole number of them that may be asked for.
     """
-    if text and not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MOST_ASKED):
-        raise BadFilter(f"samples={text[:SHOWN_LENGTH]!r}: write 1 to {MOST_ASKED:,}.")
-    return int(text or 0)
+    return _whole("samples", text, MOST_ASKED) if text else 0
 
 
 def _days(text: str, kept_days: int) -> int:
     """:raises BadFilter: no whole number of days that may be kept."""
-    if not text:
-        return shown_days(kept_days)
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:6]) <= MOST_DAYS:
-        raise BadFilter(f"days={text[:SHOWN_LENGTH]!r}: write a whole number, 1 to {MOST_DAYS:,}.")
-    return int(text)
+    return _whole("days", text, MOST_DAYS) if text else shown_days(kept_days)
+
+
+def _whole(name: str, text: str, most: int) -> int:
+    """:raises BadFilter: no whole number from 1 to ``most``, or one of more digits than that."""
+    is_whole = len(text) <= len(str(most)) and text.isascii() and text.isdecimal()
+    if not is_whole or not 1 <= (found := int(text)) <= most:
+        raise BadFilter(f"{name}={text[:SHOWN_LENGTH]!r}: write 1 to {most:,}, a whole number.")
+    return found
 
 
 def _check_names(named: Mapping[str, str], *, project: Project, user: User) -> None:

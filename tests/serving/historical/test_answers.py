@@ -97,8 +97,15 @@ AS_DIGITS = [
     (pa.array([{"a": BIG, "b": 0.5}, None]), [{"a": str(BIG), "b": 0.5}, None]),
     (pa.array([[{"a": BIG}]]), [[{"a": str(BIG)}]]),
     (pa.array([[("k", BIG)]], pa.map_(pa.string(), pa.int64())), None),
+    (pa.array([[(BIG, "k")]], pa.map_(pa.int64(), pa.string())), [[[str(BIG), "k"]]]),
+    (pa.ListArray.from_arrays([0, 2], dictionary(pa.array([BIG, None]))), [[str(BIG), None]]),
+    (extension(pa.opaque(pa.int64(), "x", "y"), [BIG, None]), [str(BIG), None]),
+    (extension(pa.fixed_shape_tensor(pa.int64(), [2]), [[BIG, 1]]), [[str(BIG), "1"]]),
     (pa.array([1.5, None]), [1.5, None]),
     (pa.array([["a"]]), [["a"]]),
+    (pa.array([["a"], None], pa.list_view(pa.string())), [["a"], None]),
+    (extension(pa.bool8(), [1, None]), [True, None]),
+    (pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array(["a"])]), ["a"]),
 ]
 
 
@@ -109,6 +116,24 @@ def test_json_has_64_bit_whole_numbers_as_text_when_asked(column, values):
 
     results = msgspec.json.decode(sink.getvalue())["results"]
     assert results[1]["values"] == values if values else f'"{BIG}"' in sink.getvalue().decode()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([BIG])]),
+        pa.ListArray.from_arrays([0, 1], runs(pa.array([BIG]))),
+        pa.ListArray.from_arrays([0, 1], dictionary(pa.array([[BIG]]))),
+        pa.array([[BIG], [1]], pa.list_view(pa.int64())),
+        pa.array([{"a": [BIG]}], pa.struct([("a", pa.large_list_view(pa.uint64()))])),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_whole_numbers_that_cannot_become_text_are_refused_not_left(column):
+    with pytest.raises(UnwritableColumn, match="column 'c' of type .* application/json") as refused:
+        write_answer(answer_of(column), JSON, io.BytesIO(), int64_as_text=True)
+
+    assert JSON not in refused.value.data["valid"]
 
 
 @pytest.mark.parametrize(

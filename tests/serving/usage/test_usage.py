@@ -127,6 +127,8 @@ def test_strangers_learn_nothing(client, cast, version, usage):
         ({"days": "0"}, 422, "1 to 36,500"),
         ({"days": "ten"}, 422, "whole number"),
         ({"days": "99999999999999999999"}, 422, "1 to 36,500"),
+        ({"days": "000001999999999"}, 422, "1 to 36,500"),
+        ({"days": "000001" + "0" * 5_000}, 422, "1 to 36,500"),
         ({"version": "1.0.0"}, 422, "send view"),
         ({"feature": "conv_rate"}, 422, "send view"),
         ({"view": "driver_hourl"}, 404, "driver_hourly"),
