@@ -29,11 +29,12 @@ MAY_SEE = (Right.VIEW_AUDITENTRY, Right.CHANGE_FEATUREVIEW)
 
 
 class ReadVersion(NamedTuple):
-    """One version, how many read any of its features, and when one of them did last."""
+    """One version, how many read any of its features in so many days, and when one did last."""
 
     version: str
     readers: int
     last_read_at: datetime
+    days: int
 
 
 class RecentReader(NamedTuple):

@@ -5,6 +5,7 @@ Not for what is noted (``noting``) or asked (``queries``).
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -58,6 +59,8 @@ def rows_of(records: Iterable[UsageRecord]) -> pa.Table:
 
 def _row(record: UsageRecord) -> dict[str, Any]:
     view, _, number = record.version.partition("@")
+    # As they came, values of one row would stand together; sorted, the first would be the least.
+    shuffled = random.sample(record.samples, len(record.samples))
     return {
         "project": record.project,
         "day": record.at.date(),
@@ -75,7 +78,7 @@ def _row(record: UsageRecord) -> dict[str, Any]:
         "rows": record.rows,
         "seconds": record.seconds,
         "slowest": record.slowest,
-        "samples": [asdict(each) for each in record.samples],
+        "samples": [asdict(each) for each in shuffled],
         "unkept": record.unkept,
         **dict(zip(STATUS_COLUMNS, record.statuses, strict=True)),
         **dict(zip(WITHIN_COLUMNS, record.within, strict=True)),

@@ -1,9 +1,10 @@
 """Values that reads answered, of one read in so many: where the project asks for that. [pure]
 
-A sample is one value of one feature and its status. It has no keys and no reader, and nothing says
-which values were of one row: what there is of a person cannot be found by it, nor has to be erased.
-Features that are sensitive are not sampled (docs/decisions/0079). Not for who sees them
-(``sampled``).
+A sample is one value of one feature, its status and its minute, without the keys that it was asked
+by: what there is of an entity cannot be found by it, nor has to be erased. The record that holds it
+is of one reader, by pseudonym, one service and one minute; it does not say which of its values were
+of one row, but of a record of one read they all were (docs/decisions/0079). Features that are
+sensitive are not sampled. Not for who sees them (``sampled``).
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Taken(NamedTuple):
 class Sample(msgspec.Struct, array_like=True):
     """One value that was answered, as JSON; None: it is longer than ``MOST_BYTES``."""
 
+    #: The minute: an instant would say which values were of one row.
     at: datetime
     feature: str
     status: str
@@ -80,6 +82,7 @@ def samples(taken: Taken, plan: ReadPlan) -> Iterator[tuple[str, Sample | None]]
         places = plan.sampling.places if plan.sampling else ()
         yield from ((plan.columns[place].version, None) for place in places)
         return
+    minute = taken.at.replace(second=0, microsecond=0)
     for place, value, status in taken.values:
         column = plan.columns[place]
         try:
@@ -90,4 +93,4 @@ def samples(taken: Taken, plan: ReadPlan) -> Iterator[tuple[str, Sample | None]]
             yield column.version, None
             continue
         kept = text.decode() if len(text) <= MOST_BYTES else None
-        yield column.version, Sample(taken.at, plan.references[place].feature, status, kept)
+        yield column.version, Sample(minute, plan.references[place].feature, status, kept)

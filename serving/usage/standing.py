@@ -48,7 +48,8 @@ class _RecentReads:
     def versions(self, view: FeatureView, at: datetime) -> list[ReadVersion]:
         counts = Count("reader", distinct=True)
         found = self._latest(view, at, count=counts)
-        return [ReadVersion(_number(row), row["count"], row["last"]) for row in found]
+        days = self._lately().days
+        return [ReadVersion(_number(row), row["count"], row["last"], days) for row in found]
 
     def readers(self, view: FeatureView, at: datetime) -> list[RecentReader]:
         found = self._latest(view, at, "reader", count=Count("feature"))
@@ -57,8 +58,11 @@ class _RecentReads:
         ]
 
     @staticmethod
-    def _latest(view: FeatureView, at: datetime, *apart: str, count: Count) -> Any:
-        since = at - min(timedelta(days=UNREAD_DAYS), kept_for())
+    def _lately() -> timedelta:
+        return min(timedelta(days=UNREAD_DAYS), kept_for())
+
+    def _latest(self, view: FeatureView, at: datetime, *apart: str, count: Count) -> Any:
+        since = at - self._lately()
         return (
             LastRead.objects.filter(version__feature_view=view, read_at__gte=since)
             .values(*apart, *_NUMBER)

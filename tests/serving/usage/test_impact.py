@@ -26,8 +26,14 @@ REVIEW = "/api/v1/projects/rides/feature-views/driver_hourly/versions/1.0.1/revi
 
 
 @pytest.fixture
-def change(client, cast, token, version, stored):
+def kept_days():
+    return 90
+
+
+@pytest.fixture
+def change(client, cast, token, version, stored, settings, kept_days):
     """A change in words, submitted after the consumer has read the view; another did long ago."""
+    settings.USAGE_DAYS = kept_days
     ask(client, token, TRIPS)
     stored()
     LastRead.objects.create(
@@ -52,7 +58,7 @@ def review(client, user) -> dict:
 
 def test_a_packet_counts_who_read_it_lately_and_names_nobody(client, cast, change):
     line = {"version": "1.0.0", "last_read_at": timezone.now().date().isoformat()}
-    assert change.packet["read_by"] == [{"readers": 1, **line}]
+    assert change.packet["read_by"] == [{"readers": 1, "days": 30, **line}]
     assert pseudonym_of(cast.consumer) not in json.dumps(change.packet)
 
     seen = review(client, cast.steward)
@@ -71,13 +77,14 @@ def test_who_read_it_is_told_for_as_long_as_that_is_kept(client, cast, change, s
     assert (seen["read_by"], seen["packet"]) == ([], change.packet)
 
 
-def test_the_page_of_a_review_says_it(as_, change):
+@pytest.mark.parametrize("kept_days", [7])
+def test_the_page_of_a_review_says_it_of_the_days_that_were_counted(as_, change, kept_days):
     url = reverse("admin:registry_featureviewversion_change", args=[change.pk])
 
     def said(who):
         return " ".join(strip_tags(as_(who).get(url).text.replace("<", " <")).split())
 
-    assert "before it was submitted: 1.0.0 by 1 reader." in said("steward")
+    assert "Read in the 7 days before it was submitted: 1.0.0 by 1 reader." in said("steward")
     assert "consumer 1.0.0, 1 feature, last on" in said("steward")
-    assert "Read in the 30 days before" not in said("consumer")
+    assert "days before it was submitted" not in said("consumer")
     assert "Read lately" not in said("consumer")
