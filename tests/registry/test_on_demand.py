@@ -353,7 +353,21 @@ def test_times_in_each_other_are_refused_before_they_are_written_out(cast, depth
 
     problems = refused(f"{TRIPS}\n---\n{text.replace('fare / nullif(seats, 0)', sql)}", cast)
 
-    assert "nested in each other too deeply" in dict(problems)["features[0].sql"]
+    assert "nested too deeply" in dict(problems)["features[0].sql"]
+
+
+@pytest.mark.parametrize(("terms", "is_taken"), [(20, True), (400, False)])
+def test_a_long_sum_is_written_or_refused_in_words(cast, terms, is_taken):
+    text = WRITTEN.replace("fare / nullif(seats, 0)", " + ".join(["seats * 2"] * terms))
+    given = f"{DEFINITIONS}\n---\n{TRIPS}\n---\n{text}"
+
+    if is_taken:
+        *_, applied = apply(given, cast)
+        assert applied.change == "created"
+        return
+    with pytest.raises(InvalidDefinitions) as caught:
+        apply(given, cast)
+    assert "nested too deeply" in caught.value.problems[0].message
 
 
 def test_a_name_stays_what_it_is(cast, approved):
