@@ -8,7 +8,5 @@ HOPS = 100
 MOST_ANSWERED, MOST_READ = 8 << 20, 32 << 20
 #: Bytes before a hop's events: how many there are, and the sequence of the last one that was put.
 HOP_HEADER = 12
-#: How often one event of a bag may be there: whoever reads takes it as often.
-MOST_COPIES = 10_000
 #: The bytes of events of one entity that a hop takes; a push that would go beyond is refused.
 MOST_BYTES = 1 << 16

@@ -8,12 +8,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-import pyarrow.compute as pc
 import redis
 
 from lib.errors import Invalid
 from materialization.stores.columns import SEQUENCE
-from materialization.stores.event_bounds import MOST_BYTES, MOST_COPIES
+from materialization.stores.event_bounds import MOST_BYTES
 from materialization.stores.event_scripts import PUT_ALL, PUT_ALL_SHA
 from materialization.stores.layout import header_numbers
 from materialization.stores.online_protocol import WriteResult
@@ -51,8 +50,6 @@ def merge_events(
         for start in range(0, batch.num_rows, step):
             part = batch.slice(start, step)
             (numbers,) = header_numbers(part, (SEQUENCE,))
-            if layout.is_bag:
-                _require_few_copies(layout, part)
             packed = layout.packed(part, at=at, ttl=ttl, grace=grace)
             rows += part.num_rows
             kept = _sent(client, packed, numbers.tolist(), is_bounded=layout.is_bag)
@@ -70,20 +67,6 @@ def _too_many(layout: EventLayout, key: bytes) -> TooManyEventsLoaded:
         " of one entity. Add them up in the source, or write `accuracy: temporal` in a new"
         " version: training sets are as exact, and ticks are online.",
     )
-
-
-def _require_few_copies(layout: EventLayout, part: pa.RecordBatch) -> None:
-    """:raises TooManyEventsLoaded: one is there more often than a reader can take it."""
-    counts = part.column(layout.arguments[-1])
-    most = pc.max(counts).as_py() if part.num_rows else 0
-    if most > MOST_COPIES:
-        place = pc.index(counts, most).as_py()
-        tag = layout.entity.arrow_tags(part.slice(place, 1))[0].as_py()
-        raise TooManyEventsLoaded(
-            f"{_named(layout, tag)} has one event {most:,} times, and windows online take one"
-            f" {MOST_COPIES:,} times at most. Add such rows up in the source, with how many they"
-            " are in a column, or write `accuracy: temporal` in a new version.",
-        )
 
 
 def _named(layout: EventLayout, tag: bytes) -> str:

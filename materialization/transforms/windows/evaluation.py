@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from materialization.transforms.windows.functions import EMPTY, FUNCTIONS
-from materialization.transforms.windows.inside import Inside, Partial, order, partial_of
+from materialization.transforms.windows.inside import Inside, Partial, Values, order, partial_of
 from materialization.transforms.windows.results import stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from materialization.transforms.windows.arguments import WindowArguments
-    from registry.spec.value_types import ValueType
 
 #: What stands before the arguments of a kept row: event (µs), how much later known, sequence.
 LEADING = 3
@@ -33,7 +32,7 @@ class _Run(NamedTuple):
     """Rows of hops that follow each other, oldest first; by argument, what is made of them."""
 
     rows: list[Sequence[Any]]
-    made: dict[int, tuple[list[int], list[Any]]]
+    made: dict[int, tuple[list[int], Values]]
 
 
 class EntityWindows:
@@ -64,10 +63,8 @@ class EntityWindows:
         self._end(run)
 
     def _there(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        """Return each row as often as it is there."""
-        if not self._made_of.is_bag:
-            return rows
-        return [row for row in rows for _ in range(row[-1])]
+        """Return the rows that are there; of a bag, those that are not gone."""
+        return [row for row in rows if row[-1]] if self._made_of.is_bag else rows
 
     def _end(self, run: list[Sequence[Any]]) -> None:
         if run:
@@ -100,40 +97,40 @@ class EntityWindows:
         rows = sorted(self._there(self._rows[number]), key=itemgetter(0, 1))
         return _encode(
             [
-                partial_of(_values(rows, LEADING + place, each.type)[1], each.type, asked[place])
+                partial_of(self._values(rows, place)[1], each.type, asked[place])
                 for place, each in enumerate(self._made_of.arguments)
             ]
         )
 
     def _inside(self, argument: int, window: int, hop: int) -> Inside:
         after, kind = self._now - window, self._made_of.arguments[argument].type
-        pieces: list[list[Any] | Partial] = []
+        pieces: list[Values | Partial] = []
         for part in self._parts:
             if isinstance(part, _Run):
                 if argument not in part.made:
-                    part.made[argument] = _values(part.rows, LEADING + argument, kind)
+                    part.made[argument] = self._values(part.rows, argument)
                 events, values = part.made[argument]
                 first = bisect_right(events, after)
-                if first < len(values):
-                    pieces.append(values[first:] if first else values)
+                if first < len(events):
+                    pieces.append(values.since(first) if first else values)
             elif part[0] * hop > after:
                 pieces.append(part[1][argument])
         return Inside(pieces, kind)
 
-
-def _values(
-    rows: Sequence[Sequence[Any]], place: int, kind: ValueType
-) -> tuple[list[int], list[Any]]:
-    """Return events and their values where there is one; those of one time in their order."""
-    read = _READ.get(kind.kind)
-    there = [row for row in rows if row[place] is not None]
-    values = [row[place] for row in there] if read is None else [read(row[place]) for row in there]
-    events = [row[0] for row in there]
-    if len(set(events)) < len(events):
-        stamps = [row[:2] for row in there]
-        keyed = sorted(zip(stamps, values, strict=True), key=lambda each: (each[0], order(each[1])))
-        values = [value for _, value in keyed]
-    return events, values
+    def _values(self, rows: Sequence[Sequence[Any]], argument: int) -> tuple[list[int], Values]:
+        """Return events and their values where there is one; those of one time in their order."""
+        place, read = LEADING + argument, _READ.get(self._made_of.arguments[argument].type.kind)
+        there = [row for row in rows if row[place] is not None]
+        values = [row[place] for row in there]
+        if read is not None:
+            values = list(map(read, values))
+        events = [row[0] for row in there]
+        if len(set(events)) < len(events):
+            keyed = [(row[:2], order(value)) for row, value in zip(there, values, strict=True)]
+            places = sorted(range(len(keyed)), key=keyed.__getitem__)
+            there, values = [there[at] for at in places], [values[at] for at in places]
+        copies = [row[-1] for row in there] if self._made_of.is_bag else []
+        return events, Values(values, copies if max(copies, default=1) > 1 else None)
 
 
 def _number(value: Any) -> float:

@@ -9,12 +9,14 @@ import math
 from collections import Counter
 from decimal import Decimal
 from functools import cached_property, reduce
+from itertools import chain, islice, repeat
+from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from registry.spec.value_types import ValueType
 
@@ -57,24 +59,56 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     counts: list[tuple[Any, int]] | None = None
 
 
+class Values(NamedTuple):
+    """Values of one argument, oldest first, and how often each is there; None: each is once.
+
+    However many copies there are, they are counted and never made.
+    """
+
+    each: Sequence[Any]
+    copies: Sequence[int] | None = None
+
+    def since(self, first: int) -> Values:
+        copies = self.copies
+        return Values(self.each[first:], None if copies is None else copies[first:])
+
+    @property
+    def total(self) -> int:
+        return len(self.each) if self.copies is None else sum(self.copies)
+
+    def oldest(self, k: int) -> list[Any]:
+        if self.copies is None:
+            return list(self.each[:k])
+        return _repeated(self.each, self.copies, k)
+
+    def newest(self, k: int) -> list[Any]:
+        if self.copies is None:
+            return list(self.each[: -k - 1 : -1])
+        return _repeated(reversed(self.each), reversed(self.copies), k)
+
+
+def _repeated(values: Iterable[Any], copies: Iterable[int], k: int) -> list[Any]:
+    return list(islice(chain.from_iterable(map(repeat, values, copies)), k))
+
+
 class Inside:
     """Pieces in the order of their hops: values, oldest first, or what is known of them."""
 
-    def __init__(self, pieces: Sequence[Sequence[Any] | Partial], kind: ValueType) -> None:
+    def __init__(self, pieces: Sequence[Values | Partial], kind: ValueType) -> None:
         self._pieces, self.kind = pieces, kind
 
     @cached_property
     def count(self) -> int:
-        return sum(each.count if isinstance(each, Partial) else len(each) for each in self._pieces)
+        return sum(each.total if isinstance(each, Values) else each.count for each in self._pieces)
 
     @cached_property
     def values(self) -> list[Any] | None:
-        """All values, oldest first; None where of some hops no single ones are known."""
+        """All values, oldest first; None where not each of them is there by itself."""
         found: list[Any] = []
         for piece in self._pieces:
-            if isinstance(piece, Partial):
+            if isinstance(piece, Partial) or piece.copies is not None:
                 return None
-            found += piece
+            found += piece.each
         return found
 
     def special(self) -> float | None:
@@ -84,7 +118,7 @@ class Inside:
         found = [
             each
             for piece in self._pieces
-            for each in ((piece.special,) if isinstance(piece, Partial) else special_of(piece))
+            for each in ((piece.special,) if isinstance(piece, Partial) else special_of(piece.each))
             if each is not None
         ]
         return sum(found) if found else None
@@ -110,7 +144,7 @@ class Inside:
         found: list[Any] = []
         for each in self._pieces:
             if not isinstance(each, Partial):
-                found += each
+                found += each.each
             elif each.extremes is not None:
                 found.append(self._read(each.extremes[place]))
         return (max if place else min)(found, key=order)
@@ -120,7 +154,10 @@ class Inside:
         for each in self._pieces:
             if len(found) >= k:
                 break
-            found += map(self._read, each.oldest or ()) if isinstance(each, Partial) else each[:k]
+            if isinstance(each, Partial):
+                found += map(self._read, each.oldest or ())
+            else:
+                found += each.oldest(k)
         return found[:k]
 
     def newest(self, k: int) -> list[Any]:
@@ -129,8 +166,10 @@ class Inside:
         for each in reversed(self._pieces):
             if len(found) >= k:
                 break
-            some = list(map(self._read, each.newest or ())) if isinstance(each, Partial) else each
-            found += some[: -k - 1 : -1]
+            if isinstance(each, Partial):
+                found += map(self._read, reversed(each.newest or ()))
+            else:
+                found += each.newest(k)
         return found[:k]
 
     def counts(self) -> list[tuple[Any, int]]:
@@ -143,27 +182,28 @@ class Inside:
                     counted[identity(value)] += count
                     seen[identity(value)] = value
             else:
-                counted.update(map(identity, piece))
-                seen |= {identity(value): value for value in piece}
+                if piece.copies is None:
+                    counted.update(map(identity, piece.each))
+                for value, count in zip(piece.each, piece.copies or (), strict=False):
+                    counted[identity(value)] += count
+                seen |= {identity(value): value for value in piece.each}
         return sorted(((seen[each], n) for each, n in counted.items()), key=lambda x: order(x[0]))
 
     def _read(self, value: Any) -> Any:
         return Decimal(value) if self.kind.kind == "decimal" else value
 
 
-def partial_of(
-    values: Sequence[Any], kind: ValueType, asked: Collection[tuple[str, int]]
-) -> Partial:
+def partial_of(values: Values, kind: ValueType, asked: Collection[tuple[str, int]]) -> Partial:
     """Return what functions need to know of the values of a hop; ``asked``: each with its ``k``."""
     names = {name for name, _ in asked}
     inside = Inside([values], kind)
     many = dict(sorted(asked, key=lambda each: each[1]))
     return Partial(
-        len(values),
+        inside.count,
         packed(inside.total()) if names & TOTAL else None,
         packed(inside.squares()) if names & SQUARES else None,
         inside.special() if names & TOTAL else None,
-        (inside.extreme(0), inside.extreme(1)) if names & EXTREMES and values else None,
+        (inside.extreme(0), inside.extreme(1)) if names & EXTREMES and values.each else None,
         inside.oldest(max(many[each] for each in names & OLDEST)) if names & OLDEST else None,
         inside.newest(max(many[each] for each in names & NEWEST))[::-1] if names & NEWEST else None,
         inside.counts() if names & COUNTS else None,
@@ -186,20 +226,22 @@ def unpacked(number: tuple[bytes, int] | None) -> Exact:
     return Exact(int.from_bytes(number[0], "big", signed=True), number[1])
 
 
-def exact_sum(values: Sequence[Any], kind: ValueType, *, is_squared: bool = False) -> Exact:
+def exact_sum(values: Values, kind: ValueType, *, is_squared: bool = False) -> Exact:
     """Return the sum of the finite values, or of their squares, without a loss."""
     if kind.kind == "decimal":
-        wholes, power = [digits_of(each, kind.scale) for each in values], 0
+        wholes, power = [digits_of(each, kind.scale) for each in values.each], 0
     elif kind.kind != "float64":
-        wholes, power = list(map(int, values)), 0
+        wholes, power = list(map(int, values.each)), 0
     else:
-        parts = [each.as_integer_ratio() for each in values if math.isfinite(each)]
+        finite = (each if math.isfinite(each) else 0.0 for each in values.each)
+        parts = [each.as_integer_ratio() for each in finite]
         low = max((below.bit_length() - 1 for _, below in parts), default=0)
         wholes = [above << low - (below.bit_length() - 1) for above, below in parts]
         power = -low
     if is_squared:
-        return Exact(sum(each * each for each in wholes), 2 * power)
-    return Exact(sum(wholes), power)
+        wholes, power = [each * each for each in wholes], 2 * power
+    copies = values.copies
+    return Exact(sum(wholes if copies is None else map(mul, wholes, copies)), power)
 
 
 def special_of(values: Sequence[Any]) -> tuple[float | None]:
