@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from registry.models import Project
     from registry.spec.connections import ConnectionSpec
-    from registry.spec.version_spec import VersionSpec
 
 
 _read: Callable[[Any], Connection] = converter(Connection)
@@ -108,11 +107,6 @@ def connection_named(name: str, identity: str, project: Project, *, kind: str = 
             connection=name,
         )
     return found
-
-
-def connection_of(spec: VersionSpec, project: Project) -> Connection:
-    """Return the connection that a version's source is read by; raises as ``connection_named``."""
-    return connection_named(spec.rows_from.link, spec.root_identity, project)
 
 
 def secret_text(connection: ConnectionSpec) -> str:

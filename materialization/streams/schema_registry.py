@@ -97,12 +97,12 @@ class SchemaRegistry:
         self._known.move_to_end(number)
         return self._known[number][1] > self._clock()
 
-    def newest(self, topic: str, *, part: str = "value") -> AvroSchema | None:
-        """Return the newest schema of a topic's values, or keys; None: it has none.
+    def newest(self, topic: str) -> AvroSchema | None:
+        """Return the newest schema of a topic's values; None: it has none.
 
         :raises SchemaUnusable, StreamUnavailable: as ``schema``.
         """
-        said = self._said(f"/subjects/{quote(f'{topic}-{part}', safe='')}/versions/latest")
+        said = self._said(f"/subjects/{quote(f'{topic}-value', safe='')}/versions/latest")
         return None if said is None else self._made(said)
 
     def try_out(self) -> None:

@@ -245,10 +245,6 @@ def whole(a: float) -> int:
     return round(a)
 
 
-def number_text(a: float) -> str:
-    return repr(a) if a == a else "nan"
-
-
 def as_int32(a: int) -> int:
     if not -(2**31) <= a < 2**31:
         raise NoResult("a number out of range")
