@@ -1,8 +1,8 @@
 """Answers of the API compressed with gzip, where the caller takes it and it is worth its time.
 
 Not for requests (``lib.bodies``), nor for files: those are sent from the disk as they are, and who
-makes one for an answer compresses it there (``serving.historical``). Pages
-are left alone: they show secrets of a form beside what somebody else may have put there.
+makes one for an answer compresses it there (``serving.historical``). Pages are left alone: they
+show secrets of a form beside what somebody else may have put there.
 """
 
 from __future__ import annotations

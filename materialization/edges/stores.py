@@ -49,6 +49,7 @@ OFFLINE: dict[str, Callable[[], OfflineStore]] = {
 }
 
 
+# Made once for a client: every read asks for it.
 @lru_cache(maxsize=2)
 def _redis_store(client: redis.Redis) -> OnlineStore:
     return RedisOnlineStore(client, epoch_keys=epoch_keys)

@@ -8,5 +8,6 @@ HOPS = 100
 MOST_ANSWERED, MOST_READ = 8 << 20, 32 << 20
 #: Bytes before a hop's events: how many there are, and the sequence of the last one that was put.
 HOP_HEADER = 12
-#: The bytes of events of one entity that a hop takes; a push that would go beyond is refused.
+#: The bytes of events of one entity that a hop takes: a push that would go beyond is refused, and
+#: a load that finds more fails.
 MOST_BYTES = 1 << 16

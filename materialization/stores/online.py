@@ -149,7 +149,8 @@ class RedisOnlineStore(RedisInspection):
             try:
                 answers = self._asked(connection, commands)
             except BaseException:
-                pool.release(connection)  # which looks whether something is unread
+                # Whoever gets it from the pool looks first whether something is unread.
+                pool.release(connection)
                 raise
             server = server_of(connection)
             pool.give_back(connection)
