@@ -63,10 +63,10 @@ _REFUSED = {
         "they do not let its user in; whoever runs the server corrects `user`, `mechanism` or the"
         " secret"
     ),
-    KafkaError._RESOLVE: ("no machine has the name; whoever runs the server corrects `brokers`"),
+    KafkaError._RESOLVE: "no machine has the name; whoever runs the server corrects `brokers`",
     KafkaError._TRANSPORT: (
-        "none answers at its address, or none does so; see whether `brokers` are right, and whether"
-        " they speak TLS, and ask who one is, as the connection says"
+        "none answers at its address, or not as it is spoken to; see whether `brokers` are right,"
+        " and whether they speak TLS and ask who one is, as the connection says"
     ),
 }
 
