@@ -52,7 +52,7 @@ _MADE: dict[int, tuple[VersionSpec, WindowArguments]] = {}
 _MOST_MADE = 256
 
 
-class PushedArgument(NamedTuple):
+class WindowArgument(NamedTuple):
     """One argument: ``name`` and ``arrow`` as it is stored offline, ``column`` of the source.
 
     ``type`` is what its values are computed with online; ``make`` makes those of the column. Of
@@ -82,7 +82,7 @@ class WindowArguments(NamedTuple):
     ``windows`` (µs) by their length.
     """
 
-    arguments: tuple[PushedArgument, ...]
+    arguments: tuple[WindowArgument, ...]
     outputs: tuple[WindowOutput, ...]
     windows: tuple[int, ...]
     #: The columns of events as they are logged: as stored, but for the sequence.
@@ -106,14 +106,14 @@ def _made(spec: VersionSpec) -> WindowArguments:
     outputs, source = spec.view.aggregate_outputs(), cast("ArrivingSource", spec.rows_from)
     kept = kept_columns(every)
     places = {each.argument: place for place, each in enumerate(kept)}
-    made: dict[int, PushedArgument] = {}
+    made: dict[int, WindowArgument] = {}
     found = []
     for feature, _, number in every.outputs:
         asked, call = outputs[feature.source_column], every.calls[number]
         place = places[call.source]
         taken = taken_of(asked, feature, parse_type(source.schema[asked.column]))
         each = kept[place]
-        made[place] = PushedArgument(each.name, each.arrow, asked.column, taken.type, taken.make)
+        made[place] = WindowArgument(each.name, each.arrow, asked.column, taken.type, taken.make)
         name, given = function_name(asked.function), parameters(asked.function)
         window = every.windows[call.window] // MICROSECOND
         found.append(WindowOutput(feature.name, feature.value_type, name, given, place, window))
@@ -142,7 +142,7 @@ def _loaded(spec: VersionSpec) -> WindowArguments:
         outputs.append(WindowOutput(feature.name, feature.value_type, name, given, place, window))
     return WindowArguments(
         tuple(
-            PushedArgument(each.name, each.arrow, columns[place], kept_type(each.type), _same)
+            WindowArgument(each.name, each.arrow, columns[place], kept_type(each.type), _same)
             for place, each in enumerate(kept)
         ),
         tuple(sorted(outputs, key=lambda each: each.feature)),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from materialization.transforms.windows.arguments import (
-    PushedArgument,
+    WindowArgument,
     WindowArguments,
     WindowOutput,
 )
@@ -55,7 +55,7 @@ def made_of(name: str) -> WindowArguments:
         for each in FUNCTIONS[name]
         for w in WINDOWS
     ]
-    argument = PushedArgument("a", kind.arrow, "a", kind, lambda column: column)
+    argument = WindowArgument("a", kind.arrow, "a", kind, lambda column: column)
     return WindowArguments((argument,), tuple(outputs), WINDOWS, pa.schema([]), is_bag=True)
 
 
