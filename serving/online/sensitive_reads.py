@@ -43,7 +43,7 @@ def note_reads(reads: Mapping[SensitiveRead, int], *, at: datetime) -> None:
     """Count reads, which the entry of their period will have."""
     rate = Rate(SENSITIVE_READS, 0, settings.SENSITIVE_READS_SECONDS)
     counts: dict[Counting, int] = {
-        (rate, (str(read[0]), *read[1:])): number for read, number in reads.items()
+        (rate, (str(read.reader_id), *read[1:])): number for read, number in reads.items()
     }
     rates.tally(counts, at=at)
 

@@ -91,16 +91,17 @@ def _schema_of(raw: bytes) -> int | None:
     return int.from_bytes(raw[1:5], "big") if len(raw) >= 5 and raw[0] == 0 else None
 
 
-JSON = JsonForm()
+_JSON = JsonForm()
 #: Schemas that are asked for in one step: each takes its time, and other tables wait meanwhile.
-#: And those that records of one step name: none of them is forgotten before its record comes.
-MAX_ASKED, MAX_NAMED = 5, MAX_SCHEMAS // 2
+MAX_ASKED = 5
+#: Schemas that records of one step name: none of them is forgotten before its record comes.
+MAX_NAMED = MAX_SCHEMAS // 2
 
 
 class Forms(NamedTuple):
     """How values are written, and keys; None: keys are text."""
 
-    value: Form = JSON
+    value: Form = _JSON
     key: Form | None = None
 
     def reach(self, records: Sequence[Record]) -> int:
@@ -122,7 +123,7 @@ def forms_of(source: StreamSource, link: Link) -> Forms:
     """:raises StreamUnreadable: records are in Avro, and the connection leads to no registry."""
     if not isinstance(source, KafkaSource):
         return Forms()
-    by_word: dict[str, Form | None] = {"json": JSON, "text": None}
+    by_word: dict[str, Form | None] = {"json": _JSON, "text": None}
     if source.has_avro:
         by_word["avro"] = AvroForm(SchemaRegistry.of(link))
-    return Forms(by_word[source.format] or JSON, by_word[source.key_format])
+    return Forms(by_word[source.format] or _JSON, by_word[source.key_format])

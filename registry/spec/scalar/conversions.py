@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registry.spec.scalar import arithmetic
+from registry.spec.scalar.calendar import DAY_LENGTH
 from registry.spec.scalar.kinds import (
     DAY,
     DIGITS,
@@ -47,7 +48,7 @@ def as_kind(part: Scalar, kind: str) -> Scalar:
     if (part.kind, kind) == (INT, FLOAT):
         return strict(FLOAT, "CAST({0} AS DOUBLE)", float, part)
     if (part.kind, kind) == (DAY, INSTANT):
-        return strict(INSTANT, "CAST({0} AS TIMESTAMP WITH TIME ZONE)", day_start, part)
+        return strict(INSTANT, "CAST({0} AS TIMESTAMP WITH TIME ZONE)", _day_start, part)
     raise Untyped(f"a {part.kind} is no {kind}; write CAST(… AS …) where you mean it to be one.")
 
 
@@ -115,5 +116,5 @@ def common(parts: Sequence[Scalar]) -> list[Scalar]:
     )
 
 
-def day_start(day: int) -> int:
-    return day * 86_400_000_000
+def _day_start(day: int) -> int:
+    return day * DAY_LENGTH
