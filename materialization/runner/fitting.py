@@ -96,8 +96,8 @@ def _rows_told(fitted: Fitted, feature: FeatureSpec) -> dict[str, Any]:
     said["stored_since"], said["stored_until"] = (
         each and each.isoformat() for each in (since, until)
     )
-    at = feature.encode and feature.encode.fit
-    if at and since and at.window[0] < since:
+    fit = feature.encode and feature.encode.fit
+    if fit and since and fit.window[0] < since:
         said["lacks_before"] = since.isoformat()
     return said
 
