@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 #: A number that stands in the expression as text, to be a decimal.
 _NUMBER = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,38})?", re.ASCII)
+#: What a type says of its digits: other words, and fractions, are parsed there too.
+_DIGITS = re.compile(r"[0-9]{1,2}", re.ASCII)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TO = {
     exp.DataType.Type.BOOLEAN: BOOL,
@@ -114,10 +116,14 @@ def _precision_of(to: exp.DataType) -> tuple[int, int]:
     :raises Untyped: there is no such type.
     """
     given = [each.name for each in to.expressions]
-    precision, scale = (*map(int, given), *((0,) if given else (18, 3)))[:2]
-    if not (len(given) < 3 and 1 <= precision <= DIGITS and scale <= precision):
-        raise Untyped(f"{to.sql(dialect='duckdb')}: precision is 1 to 38, scale at most that.")
-    return precision, scale
+    if len(given) < 3 and all(map(_DIGITS.fullmatch, given)):
+        precision, scale = (*map(int, given), *((0,) if given else (18, 3)))[:2]
+        if 1 <= precision <= DIGITS and scale <= precision:
+            return precision, scale
+    raise Untyped(
+        f"{to.sql(dialect='duckdb')[:80]}: precision is a number from 1 to 38, and scale one of at"
+        " most that, as in DECIMAL(18,2)."
+    )
 
 
 def _to_decimal(part: Scalar, precision: int, scale: int) -> Scalar:
