@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from materialization.streams.avro import AvroSchema
     from registry.spec.value_types import ValueType
 
-#: What a value is in Python by its logical type, where we read that, else by its type.
+#: What a value is in Python by its type and logical type, where we read that (``avro``), else by
+#: its type alone.
 _OF_LOGICAL: dict[str, type] = {
-    "date": date,
-    "decimal": Decimal,
+    "int-date": date,
+    "bytes-decimal": Decimal,
+    "fixed-decimal": Decimal,
     **{
-        f"{local}timestamp-{unit}": datetime
+        f"long-{local}timestamp-{unit}": datetime
         for local in ("", "local-")
         for unit in ("millis", "micros", "nanos")
     },
@@ -132,7 +134,7 @@ def _branches(schema: Any, of: AvroSchema) -> Iterator[Any]:
         yield of.named[schema]
     elif isinstance(schema, dict) and isinstance(schema["type"], list):
         yield from _branches(schema["type"], of)
-    elif schema != "null":
+    elif (schema["type"] if isinstance(schema, dict) else schema) != "null":
         yield schema
 
 
@@ -150,7 +152,7 @@ def _takes(branch: Any, kind: ValueType, of: AvroSchema) -> bool:
 
 def _python_type(branch: Any) -> type:
     said = {"type": branch} if isinstance(branch, str) else branch
-    logical = _OF_LOGICAL.get(str(said.get("logicalType")))
+    logical = _OF_LOGICAL.get(f"{said['type']}-{said.get('logicalType')}")
     return logical or _OF_TYPE[said["type"]]
 
 
