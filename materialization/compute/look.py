@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -95,11 +96,13 @@ def look(
     engine: Engine,
     unseen: Collection[int] = (),
     at: datetime | None = None,
+    until: float = inf,
 ) -> list[Look]:
     """Look at the files that versions of one source would read; refusals of input are problems.
 
     A schema that a version has taken already is left aside: what the files hold now is seen. Of
-    those at the places ``unseen`` the columns are, and no row. What lies after ``at`` is told.
+    those at the places ``unseen`` the columns are, and no row. What lies after ``at`` is told. The
+    engine has its own limit; whoever else is asked is asked ``until`` then by the monotonic clock.
 
     :raises EngineLimitExceeded, EngineStopped: as ``Engine.look``.
     """
@@ -112,8 +115,8 @@ def look(
         return [told_by(ended, where.told)] * len(specs)
     files = files_in(found, where, specs[0])
     looks = [
-        _with_against(told_by(each, where.told), against(spec, where))
-        for each, spec in zip(seen, specs, strict=True)
+        _with_against(told_by(each, where.told), said)
+        for each, said in zip(seen, against(specs, where, until=until), strict=True)
     ]
     return [msgspec.structs.replace(each, files=files) for each in looks]
 

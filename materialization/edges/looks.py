@@ -87,8 +87,9 @@ def _look_at(
         key = "connection" if source.link else "root"
         path = tuple(exc.data.get("in_definition", ("source", key)))
         return [Look(problems=[(path, exc.message)])] * len(specs)
-    limited = engine(timeout_s=min(LOOK_SECONDS * len(specs), until - began))
-    seen = look(specs, where=where, engine=limited, unseen=unseen, at=timezone.now())
+    until = min(began + LOOK_SECONDS * len(specs), until)
+    limited = engine(timeout_s=until - began)
+    seen = look(specs, where=where, engine=limited, unseen=unseen, at=timezone.now(), until=until)
     took = time.monotonic() - began
     words = "looked at source %s of %s for %d definitions in %.1f s"
     log.info(words, source.name, project, len(specs), took)

@@ -33,7 +33,7 @@ from registry.spec.sources.push import PushSource
 from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from materialization.finding.fetching import Fetched, Wanted
     from materialization.finding.links import Link
@@ -115,12 +115,16 @@ def find_rows(spec: VersionSpec, where: Where) -> SourceInput:
     return JoinedRows(own, tuple(beside))
 
 
-def against(spec: VersionSpec, where: Where) -> Against:
-    """Return what a version's stream says of its records that the version cannot be made of."""
-    source = spec.rows_from
+def against(specs: Sequence[VersionSpec], where: Where, *, until: float) -> list[Against]:
+    """Return what the stream of versions says of its records that each cannot be made of.
+
+    Whoever has to be asked is asked once for all of them, ``until`` then by the monotonic clock.
+    """
+    source = specs[0].rows_from
     if not isinstance(source, KafkaSource):
-        return Against()
-    return schemas_against(source, cast("Link", own_where(where)), spec.columns_read)
+        return [Against()] * len(specs)
+    reading = [spec.columns_read for spec in specs]
+    return schemas_against(source, cast("Link", own_where(where)), reading, until=until)
 
 
 def find_source(source: Source, where: Where) -> OneSource:

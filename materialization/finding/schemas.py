@@ -15,9 +15,10 @@ from materialization.streams.schema_registry import SchemaRegistry
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from materialization.finding.links import Link
+    from materialization.streams.avro import AvroSchema
     from registry.spec.sources.streams import KafkaSource
 
 
@@ -29,20 +30,32 @@ class Against(NamedTuple):
 
 
 def schemas_against(
-    source: KafkaSource, link: Link, columns_read: Collection[str] | None
-) -> Against:
-    """Compare what is read of values in Avro with the newest schema of ``<topic>-value``."""
+    source: KafkaSource, link: Link, reading: Sequence[Collection[str] | None], *, until: float
+) -> list[Against]:
+    """Compare what each reads of values in Avro with the newest schema of ``<topic>-value``.
+
+    The registry is asked once, and ``until`` then by the monotonic clock.
+    """
     if source.format != "avro":
-        return Against()
+        return [Against()] * len(reading)
     subject = f"subject {source.topic}-value"
     try:
-        schema = SchemaRegistry.of(link).newest(source.topic)
+        schema = SchemaRegistry.of(link, until=until).newest(source.topic)
     except StreamUnavailable as exc:
-        return Against([], [f"nothing was compared with the topic's schema: {exc.message}"])
+        said = Against([], [f"nothing was compared with the topic's schema: {exc.message}"])
     except SchemaUnusable as exc:
-        return Against([(("source", "topic"), f"the newest schema of {subject} {exc}.")], [])
-    if schema is None:
-        return Against([], [f"{subject} has no schema yet: nothing says what records will have."])
+        said = Against([(("source", "topic"), f"the newest schema of {subject} {exc}.")], [])
+    else:
+        if schema is not None:
+            return [_compared(source, schema, subject, columns) for columns in reading]
+        words = f"{subject} has no schema yet: nothing says what records will have."
+        said = Against([], [words])
+    return [said] * len(reading)
+
+
+def _compared(
+    source: KafkaSource, schema: AvroSchema, subject: str, columns_read: Collection[str] | None
+) -> Against:
     elsewhere = {source.key, source.record_time, *source.headers}
     columns = {
         name: parse_type(kind)

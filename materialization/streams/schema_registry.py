@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
 #: How long the registry may take for an answer, and the most of one that is read: JSON in JSON.
 ANSWER_SECONDS, MAX_ANSWER = 3.0, 2 * MAX_SCHEMA_BYTES + (4 << 10)
+#: How long it may take for all of a schema that a record names: other topics wait meanwhile.
+SCHEMA_SECONDS = 6.0
 #: Schemas that are kept, and those that one schema may refer to.
 MAX_SCHEMAS, MAX_REFERENCES = 50, 20
+#: Texts of those that are kept: who runs out of time goes on from there.
+_MAX_KEPT = 2 * MAX_REFERENCES
 #: How long an id that the registry does not know is not asked for again.
 UNKNOWN_SECONDS = 30.0
 #: What registries say of a schema, a subject and a version that they have not.
@@ -56,23 +61,30 @@ _read_refused = json_reader(_Refused)
 
 
 class SchemaRegistry:
-    """The registry of a connection, asked by whoever reads one topic."""
+    """The registry of a connection, asked by whoever reads one topic.
 
-    def __init__(self, link: Link, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._link, self._clock = link, clock
+    For the newest schema it is asked ``until`` then by the clock.
+    """
+
+    def __init__(
+        self, link: Link, *, until: float = inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._link, self._until, self._clock = link, until, clock
         self._path = urlsplit(cast("HttpConnection", link.connection).url).path.rstrip("/")
         #: By id: the schema, or why it is none, and until when that is so.
         self._known: OrderedDict[int, tuple[AvroSchema | SchemaUnusable, float]] = OrderedDict()
+        #: By subject and version; of those, too, none ever changes.
+        self._referred: OrderedDict[tuple[str, int], _Said] = OrderedDict()
 
     @classmethod
-    def of(cls, link: Link) -> SchemaRegistry:
+    def of(cls, link: Link, *, until: float = inf) -> SchemaRegistry:
         """:raises StreamUnreadable: the brokers' connection leads to no registry."""
         if link.schemas is None:
             raise StreamUnreadable(
                 f"records are in Avro, and connection {link.name!r} leads to no registry of their"
                 " schemas; whoever runs the server adds a `schema_registry` to it."
             )
-        return cls(link.schemas)
+        return cls(link.schemas, until=until)
 
     def schema(self, number: int) -> AvroSchema:
         """Return the schema of an id.
@@ -81,6 +93,7 @@ class SchemaRegistry:
         :raises StreamUnavailable: the registry does not say.
         """
         if not self.knows(number):
+            self._until = self._clock() + SCHEMA_SECONDS
             self._known[number] = self._ask(number)
             while len(self._known) > MAX_SCHEMAS:
                 self._known.popitem(last=False)
@@ -114,9 +127,9 @@ class SchemaRegistry:
             said = self._said(f"/schemas/ids/{number}")
             if said is None:
                 return SchemaUnusable("is not in the registry"), self._clock() + UNKNOWN_SECONDS
-            return self._made(said), float("inf")
+            return self._made(said), inf
         except SchemaUnusable as exc:
-            return exc, float("inf")
+            return exc, inf
 
     def _made(self, said: _Said) -> AvroSchema:
         if said.schema_type != "AVRO":
@@ -132,11 +145,19 @@ class SchemaRegistry:
                 raise SchemaUnusable(f"refers to more than {MAX_REFERENCES} others")
             if (key := (each.subject, each.version)) in into:
                 continue
-            path = f"/subjects/{quote(each.subject, safe='')}/versions/{each.version}"
-            if (found := self._said(path)) is None:
-                raise SchemaUnusable("refers to one that is not in the registry")
+            found = self._refers_to(key)
             self._collect(found, into, depth + 1)
             into[key] = found.schema
+
+    def _refers_to(self, key: tuple[str, int]) -> _Said:
+        if (found := self._referred.get(key)) is None:
+            path = f"/subjects/{quote(key[0], safe='')}/versions/{key[1]}"
+            if (found := self._said(path)) is None:
+                raise SchemaUnusable("refers to one that is not in the registry")
+            self._referred[key] = found
+            while len(self._referred) > _MAX_KEPT:
+                self._referred.popitem(last=False)
+        return found
 
     def _said(self, path: str) -> _Said | None:
         """:raises SchemaUnusable, StreamUnavailable: nothing that can be read is said."""
@@ -153,10 +174,13 @@ class SchemaRegistry:
     def _get(self, path: str) -> tuple[int, bytes]:
         """Return a 200, or a 404 of what the registry says that it has not."""
         words = f"connection {self._link.name}"
+        patience = min(ANSWER_SECONDS, self._until - self._clock())
+        if patience <= 0:
+            raise self._away("the registry took too long")
         try:
-            asking = Asking(self._link, words, tries=1, patience_s=ANSWER_SECONDS)
+            asking = Asking(self._link, words, tries=1, patience_s=patience)
             # One that drips is ended all the same.
-            ending = threading.Timer(ANSWER_SECONDS, asking.stop)
+            ending = threading.Timer(patience, asking.stop)
             ending.start()
             try:
                 status, body = asking.answer(f"{self._path}{path}", most_bytes=MAX_ANSWER)

@@ -59,6 +59,11 @@ class Schemas:
         """Return how often an id was asked for."""
         return sum(each.path.endswith(f"/schemas/ids/{number}") for each in self.site.asked)
 
+    def asked_of(self, subject: str, version: str = "latest") -> int:
+        """Return how often a subject's version was asked for."""
+        end = f"/subjects/{subject}/versions/{version}"
+        return sum(each.path.endswith(end) for each in self.site.asked)
+
     def _put(self, path: str, said: Any, status: int = 200) -> None:
         self.site.put(f"/registry{path}", lambda asked: self._answer(asked, said, status))
 

@@ -13,7 +13,9 @@ from materialization.edges.sources import try_connection
 from materialization.models import DeadLetter, StreamPart
 from materialization.requests.streams import replay_letter
 from materialization.runner.draining import drain_logs
+from materialization.streams.avro import SchemaUnusable
 from materialization.streams.reader import StreamUnavailable
+from materialization.streams.schema_registry import SCHEMA_SECONDS, SchemaRegistry
 from registry.choices import State
 from serving.streams import consumer as consuming
 from serving.streams import feed
@@ -177,6 +179,42 @@ def test_however_many_schemas_records_name_few_are_asked_for_at_once(broker, sch
     assert 61 <= asked[-1] - asked[0] <= 75
 
 
+def test_a_registry_that_is_slow_is_asked_for_so_long(schemas):
+    """The clock goes on with each answer; what schemas refer to is asked for once."""
+    told = schemas.site.link(url=schemas.url, user="assay")
+    references = [
+        {"name": f"geo.City{number}", "subject": f"city{number}", "version": 2}
+        for number in range(20)
+    ]
+    for number in range(20):
+        schemas.subject(f"city{number}", {**CITY, "name": f"City{number}"}, "2")
+    schemas.put(1, TRIP_4 | {"name": "A"}, references=references)
+    schemas.put(2, TRIP, references=references)
+    schemas.subject("trips-value", TRIP, references=references)
+
+    def clock():
+        return float(len(schemas.site.asked))
+
+    with pytest.raises(StreamUnavailable, match="took too long"):
+        SchemaRegistry(told, until=9.0, clock=clock).newest("trips")
+    assert clock() == 9
+
+    registry, tries = SchemaRegistry(told, clock=clock), 1
+    began = clock()
+    while not registry.knows(2):
+        before = clock()
+        try:
+            registry.schema(2)
+        except StreamUnavailable:
+            tries += 1
+        assert clock() - before <= SCHEMA_SECONDS
+    assert clock() - began == 20 + tries
+    assert tries == 4
+    with pytest.raises(SchemaUnusable, match="is no schema of Avro"):
+        registry.schema(1)  # what both refer to is there
+    assert clock() - began == 21 + tries
+
+
 def test_keys_are_read_as_avro_and_as_json(broker, schemas, topic, cast):
     schemas.put(1, TRIP)
     key = {"type": "record", "name": "Key", "fields": [{"name": "driver_id", "type": "long"}]}
@@ -222,9 +260,13 @@ def test_a_plan_says_what_the_newest_schema_has_not(broker, schemas, topic, cast
     assert (fitting.problems, [w for w in fitting.warnings if "schema" in w]) == ([], [])
 
     schemas.subject(f"{topic}-value", TRIP_3)
-    [(path, said)] = seen(text_of(topic)).problems
-    assert path == ("source", "schema", "fare")
-    assert said.startswith(f"the newest schema of subject {topic}-value: it has no such field.")
+    asked = schemas.asked_of(f"{topic}-value")
+    draft = make_version(cast, state=State.DRAFT, text=text_of(topic))
+    for look in look_at_sources(specs=[draft.spec] * 3, project=cast.project):
+        [(path, said)] = look.problems
+        assert path == ("source", "schema", "fare")
+        assert said.startswith(f"the newest schema of subject {topic}-value: it has no such field.")
+    assert schemas.asked_of(f"{topic}-value") == asked + 1
     schemas.is_away = True
     away = seen(text_of(topic))
     assert away.problems == []
