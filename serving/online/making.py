@@ -49,7 +49,7 @@ from serving.usage.sampling import MOST_OF_READ, Sampling
 from serving.values import KeyColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from registry.models import ApiToken, FeatureViewVersion, Project
@@ -253,24 +253,29 @@ class _Builder:
         """Give what of the plan's columns only those with a grant may read."""
         names: dict[str, list[str]] = {}
         asked = [reference for reference, _ in self._columns.values()]
-        for reference in dict.fromkeys([*asked, *self.inputs(asked)]):
-            version = self.version(reference)
-            if asker.grants.level(version, reference.feature) in SENSITIVE:
-                names.setdefault(str(version), []).append(reference.feature)
+        read = dict.fromkeys([*asked, *self.inputs(asked)])
+        for reference in self._sensitive(read, asker):
+            names.setdefault(str(self.version(reference)), []).append(reference.feature)
         for version_name, features in names.items():
             listed = " ".join(sorted(features))[:MOST_NAMES]
             project = asker.project.name
             yield SensitiveRead(asker.token.user_id, project, version_name, listed)
 
     def sampling(self, asker: Asker) -> Sampling | None:
-        """Return whose values are kept of one read in so many: of what is not sensitive."""
-        one_in = self._project.usage_sampled_one_in
+        """Return whose values are kept of one read in so many: what nothing sensitive is in."""
+        if not (one_in := self._project.usage_sampled_one_in):
+            return None
         places = [
             place
             for place, (reference, _) in enumerate(self._columns.values())
-            if asker.grants.level(self.version(reference), reference.feature) not in SENSITIVE
+            if not any(self._sensitive([reference, *self.inputs([reference])], asker))
         ]
-        return Sampling(one_in, tuple(places[:MOST_OF_READ])) if one_in and places else None
+        return Sampling(one_in, tuple(places[:MOST_OF_READ])) if places else None
+
+    def _sensitive(self, references: Iterable[Reference], asker: Asker) -> Iterator[Reference]:
+        for each in references:
+            if asker.grants.level(self.version(each), each.feature) in SENSITIVE:
+                yield each
 
     def _entity_read(self, entity: EntityKey) -> EntityRead:
         keys = list(self._keys)

@@ -18,9 +18,11 @@ from registry import access
 from registry.choices import SENSITIVE, Right
 from registry.grants import Grants
 from registry.models import Feature
+from serving.on_demand.features import inputs_of
 from serving.usage.queries import fitting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.contrib.auth.models import User
@@ -41,26 +43,50 @@ class NotSampled(Forbidden):
 def require_samples(asked: Asked, *, project: Project, user: User, at: datetime) -> None:
     """Refuse who may not see values that reads of a feature answered.
 
-    :raises BadFilter: no feature is named.
-    :raises ActionNotPermitted: its user lacks ``read_offline`` on the view, or may not see who
-        reads it.
-    :raises NotSampled: the feature is sensitive in any of its versions.
+    :raises BadFilter: no feature is named, or whose reads or which service's: samples do not tell.
+    :raises ActionNotPermitted: its user lacks ``read_offline`` on the view or on one that the
+        feature is computed of, or may not see who reads it.
+    :raises NotSampled: the feature, or one that it is computed of, is sensitive in any version.
     """
     if not asked.feature:
         raise BadFilter("samples are of one feature; send view and feature, too.")
+    for name, given in (("reader", asked.readers), ("service", asked.service)):
+        if given:
+            raise BadFilter(f"samples are of no one {name}; leave {name} out, or samples.")
     view = access.access_feature_view(user, project.name, asked.view)
     access.require(user, Right.READ_OFFLINE, view)
     if asked.views is not None and asked.view not in asked.views:
         access.require(user, Right.VIEW_AUDITENTRY, view)
+    own = _in_versions(project, asked.view, asked.feature)
+    computed_of = [each for named in _inputs(own) for each in _in_versions(project, *named)]
+    for each in {each.version.feature_view for each in computed_of}:
+        access.require(user, Right.READ_OFFLINE, each)
     grants = Grants(user, at=at)
-    named = Feature.objects.filter(version__feature_view=view, name=asked.feature)
-    for feature in named.select_related("version__feature_view__project"):
-        level = grants.level(feature.version, asked.feature)
+    for feature in (*own, *computed_of):
+        level = grants.level(feature.version, feature.name)
         if level in SENSITIVE:
             raise NotSampled(
-                f"{feature.version}:{asked.feature} is {level}: values of it are not sampled, nor"
-                " are those shown that were before it was."
+                f"{feature.version}:{feature.name} is {level}: values of it, and of what is"
+                " computed of it, are not sampled, nor are those shown that were before it was."
             )
+
+
+def _in_versions(project: Project, view: str, feature: str) -> list[Feature]:
+    """Return the feature as each version has it; a reference without one may mean any of them."""
+    named = Feature.objects.filter(
+        version__feature_view__project=project, version__feature_view__name=view, name=feature
+    )
+    return list(named.select_related("version__feature_view__project"))
+
+
+def _inputs(features: Iterable[Feature]) -> set[tuple[str, str]]:
+    """Return the view and name of what those that are computed at the request are computed of."""
+    return {
+        (read.view, read.feature)
+        for each in features
+        if not each.version.spec.transform.is_stored
+        for read in inputs_of(each.version, each.name)
+    }
 
 
 def newest_samples(table: UsageTable, asked: Asked, most: int) -> tuple[list[dict[str, Any]], int]:

@@ -4,7 +4,7 @@ A sample is one value of one feature, its status and its minute, without the key
 by: what there is of an entity cannot be found by it, nor has to be erased. The record that holds it
 is of one reader, by pseudonym, one service and one minute; it does not say which of its values were
 of one row, but of a record of one read they all were (docs/decisions/0079). Features that are
-sensitive are not sampled. Not for who sees them (``sampled``).
+sensitive, or computed of such, are not sampled. Not for who sees them (``sampled``).
 """
 
 from __future__ import annotations

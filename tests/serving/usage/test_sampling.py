@@ -23,6 +23,7 @@ from serving.usage.rows import rows_of
 from serving.usage.sampling import MOST_BYTES, Sample, Sampling, take
 from tests import factories
 from tests.serving import online_world
+from tests.serving.on_demand.world import approve
 from tests.serving.online_world import PATH, ask, committed
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +32,7 @@ TRIPS, RATE = "driver_hourly:avg_daily_trips", "driver_hourly:acc_rate"
 #: Of one sensitive feature and two that are not.
 TEXT = factories.DEFINITIONS.replace("description: Conversion rate", "sensitivity: restricted")
 BOTH = {"features": [TRIPS, RATE], "entities": {"driver_id": [1001]}}
+SAMPLES = {"view": "driver_hourly", "feature": "acc_rate", "samples": "9"}
 POLICY: dict[str, Any] = {"title": "", "approvals_required": 1, "approvals_required_sensitive": 2}
 
 
@@ -132,6 +134,31 @@ def test_what_is_sensitive_is_not_sampled_nor_shown_once_it_is(
     assert (refused.status_code, refused.json()["code"]) == (403, "not_sampled")
 
 
+def test_what_is_computed_of_it_is_as_sensitive(
+    client, cast, token, version, stored, usage, sampled
+):
+    made = approve(cast)
+    with committed():
+        factories.approve(made, cast.second_steward)
+    sampled(1)
+    asked = ["ride_risk:expected_fare", "ride_risk:per_trip"]
+    body = {"features": asked, "entities": {"driver_id": [1001], "fare": [14]}}
+    assert ask(client, token, body).status_code == 200
+    stored()
+    kept = stored_usage().batches(["samples"], pc.scalar(True))
+    found = [each for batch in kept for some in batch["samples"] for each in some.as_py()]
+    assert [(each["feature"], each["value"]) for each in found] == [("per_trip", "2.0")]
+
+    refused = usage(view="ride_risk", feature="expected_fare", samples="9")
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_sampled")
+    assert "driver_hourly@1.0.0:conv_rate is restricted" in refused.json()["detail"]
+    [shown] = usage(view="ride_risk", feature="per_trip", samples="9").json()["samples"]
+    assert shown["value"] == 2.0
+    with committed():
+        factories.make_version(cast, text=TEXT.replace("y: internal", "y: confidential"))
+    assert usage(view="ride_risk", feature="per_trip", samples="9").status_code == 403
+
+
 @pytest.mark.parametrize(
     ("who", "status"),
     [("owner", 200), ("author", 200), ("auditor", 403), ("consumer", 403), ("outsider", 404)],
@@ -151,6 +178,8 @@ def test_samples_are_for_those_who_read_training_sets_and_see_readers(version, u
         ({"samples": "000001999999"}, "write 1 to 1,000"),
         ({"samples": "000001" + "0" * 5_000}, "write 1 to 1,000"),
         ({"samples": "9"}, "send view and feature"),
+        ({**SAMPLES, "reader": "consumer"}, "samples are of no one reader; leave reader out"),
+        ({**SAMPLES, "reader": "nobody"}, "leave reader out"),
     ],
 )
 def test_what_nothing_could_fit_is_refused_in_words(version, usage, parameters, words):

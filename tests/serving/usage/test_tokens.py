@@ -35,12 +35,12 @@ def read(client, cast, token, version, stored):
 def told(client, cast):
     """A function that asks by a token of somebody that is limited to one view."""
 
-    def ask_for(who: str = "consumer", view: str = "driver_hourly", **parameters: str):
+    def ask_for(who: str = "consumer", of: str = "driver_hourly", **parameters: str):
         with committed():
             user = getattr(cast, who)
             token = issue_token(
                 user=user, name="partner", actor=user, at=timezone.now() - timedelta(minutes=1),
-                project=cast.project, limits=Limits(views=[view]),
+                project=cast.project, limits=Limits(views=[of]),
             )[1]  # fmt: skip
         return client.get(
             "/api/v1/projects/rides/usage", parameters, headers={"Authorization": f"Bearer {token}"}
@@ -77,5 +77,17 @@ def test_a_service_that_reads_more_is_as_if_it_were_not(read, told):
 
 
 def test_the_other_way_round_it_is_told_of_the_view_that_it_is_for(read, told):
-    found = told(view="ride_risk", by="view,service").json()["results"]
+    found = told(of="ride_risk", by="view,service").json()["results"]
     assert {row["feature_view"] for row in found} == {"ride_risk"}
+
+
+def test_samples_of_what_is_computed_are_for_those_who_read_what_it_is_computed_of(
+    read, told, usage
+):
+    asked = {"view": "ride_risk", "feature": "per_trip", "samples": "9"}
+    assert usage(**asked).status_code == 200
+
+    refused = told("owner", of="ride_risk", **asked)
+    assert (refused.status_code, "driver_hourly" in refused.json()["detail"]) == (403, True)
+    refused = usage(**asked, service="secret")
+    assert (refused.status_code, "leave service out" in refused.json()["detail"]) == (422, True)
