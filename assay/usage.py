@@ -54,16 +54,18 @@ class UsageCalls(Calls):
         feature: str | None = None,
         days: int | None = None,
         most: int = 100,
-    ) -> list[JSON]:
+    ) -> JSON:
         """Read the newest values that online reads of a feature answered, ``most`` at most.
 
         ``reference`` is ``view:feature`` or ``view@1.2.0:feature``. There are some where the
-        project has them sampled. Each has ``version``, ``at``, ``status`` and ``value``, which is
-        absent where it was too long to be kept. Never of confidential or restricted features.
+        project has them sampled. Each of ``samples`` has ``version``, ``at``, ``status`` and
+        ``value``, which is absent where it was too long to be kept; ``samples_dropped`` is how many
+        values of the view had no room. Never of confidential or restricted features, nor of what
+        is computed of them at the request.
         """
         query = {**_named(reference, version, feature), "days": days, "samples": most, "limit": 1}
-        found: list[JSON] = self._get("usage", query=query)["samples"]
-        return found
+        found = self._get("usage", query=query)
+        return {name: found[name] for name in ("samples", "samples_dropped")}
 
 
 def _named(

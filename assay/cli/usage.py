@@ -14,6 +14,9 @@ _SHOWN = ("reads", "rows", "missing", "p99_within", "last_at")
 _NAMES = {"view": "feature_view", "service": "feature_service"}
 #: What the server tells apart by itself: two lines that it keeps apart never look the same.
 _DEFAULT = ("view", "version", "through", "service", "reader", "door")
+#: What says which reads are added up, and how: samples are of all.
+_OF_READS = ("service", "state", "reader", "by", "limit")
+_LINES = 50
 
 
 def add(commands: Commands) -> None:
@@ -26,9 +29,12 @@ def add(commands: Commands) -> None:
     usage.add_argument("--days", type=int, help="how far back, default 30")
     usage.add_argument("--by", help="what is told apart, comma-separated, of " + ", ".join(BY))
     usage.add_argument(
-        "--samples", type=int, help="show so many of the newest sampled values of VIEW:FEATURE"
+        "--samples",
+        type=int,
+        metavar="N",
+        help="show so many of the newest sampled values of VIEW[@VERSION]:FEATURE, of --days",
     )
-    usage.add_argument("--limit", type=int, default=50, help="lines that are shown, default 50")
+    usage.add_argument("--limit", type=int, help=f"lines that are shown, default {_LINES}")
 
 
 def run_usage(context: Context, args: argparse.Namespace) -> None:
@@ -43,7 +49,7 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
         reader=args.reader,
         days=args.days,
         by=by,
-        limit=args.limit,
+        limit=_LINES if args.limit is None else args.limit,
     )
     if context.out.as_json:
         context.out.json(rows)
@@ -53,11 +59,16 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
 
 
 def _show_samples(context: Context, args: argparse.Namespace) -> None:
+    for name in _OF_READS:
+        if getattr(args, name) is not None:
+            args.parser.error(f"--samples is of all reads; leave --{name} out")
     found = context.store.usage_samples(args.view or "", days=args.days, most=args.samples)
     if context.out.as_json:
         context.out.json(found)
         return
-    context.out.table(found, ("at", "version", "status", "value"))
+    context.out.table(found["samples"], ("at", "version", "status", "value"))
+    if dropped := found["samples_dropped"]:
+        context.out.line(f"{dropped:,} more values of the view had no room.")
 
 
 def _line(row: JSON) -> JSON:

@@ -117,7 +117,7 @@ def calls_of_views():
 def test_each_call_takes_a_version_or_says_that_it_is_about_all(willing, store, name, parameter):
     willing.answers_with("POST write-to-online-store", PUSHED)
     willing.answers_with("GET offline-files", OFFLINE)
-    willing.answers_with("GET usage", {"results": [], "next": None, "samples": []})
+    willing.answers_with("GET usage", USAGE)
     call = getattr(store, name)
     given = {parameter: NAMES.get(parameter, "view@1.2.0")}
     for each in inspect.signature(call).parameters.values():
@@ -140,6 +140,7 @@ def test_each_call_takes_a_version_or_says_that_it_is_about_all(willing, store, 
     assert "1.2.0" in asked[0], asked
 
 
+USAGE: dict[str, object] = {"results": [], "next": None, "samples": [], "samples_dropped": 0}
 OFFLINE = {
     "version": "1.2.0",
     "delta_version": 1,

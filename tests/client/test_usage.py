@@ -81,13 +81,31 @@ def test_the_command_says_that_nobody_took_the_time(assay, peer, capsys):
     assert "more" not in out
 
 
-def test_samples_are_shown_with_their_values(assay, peer, capsys):
+def test_samples_are_shown_with_their_values(assay, peer, store, capsys):
     sample = {"version": "1.2.0", "at": "2026-03-01T12:00:00+00:00", "status": "PRESENT"}
     told = [{**sample, "value": 7.5}, sample]
-    peer.answers_with("GET usage", {"results": [], "next": None, "samples": told})
+    answer = {"samples": told, "samples_dropped": 3}
+    peer.answers_with("GET usage", {"results": [], "next": None, **answer})
 
     assert assay("usage", "spend@1.2.0:total", "--samples", "20") == 0
 
     query = {"view": ["spend"], "version": ["1.2.0"], "feature": ["total"], "samples": ["20"]}
     assert peer.requests[0].query == {**query, "limit": ["1"]}
-    assert [("7.5" in line) for line in capsys.readouterr().out.splitlines()[-2:]] == [True, False]
+    *_, first, second, last = capsys.readouterr().out.splitlines()
+    assert ("7.5" in first, "PRESENT" in second, "7.5" in second) == (True, True, False)
+    assert last == "3 more values of the view had no room."
+    assert store.usage_samples("spend:total", most=20) == answer
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [["--reader", "ana"], ["--service", "churn"], ["--state", "retired"], ["--by", "day"],
+     ["--limit", "3"]],
+)  # fmt: skip
+def test_what_says_nothing_about_samples_is_refused_beside_them(assay, peer, capsys, beside):
+    with pytest.raises(SystemExit) as ended:
+        assay("usage", "spend:total", "--samples", "9", "--days", "3", *beside)
+
+    assert ended.value.code == 2
+    assert f"--samples is of all reads; leave {beside[0]} out" in capsys.readouterr().err
+    assert peer.requests == []
