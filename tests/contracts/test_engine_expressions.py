@@ -16,7 +16,7 @@ from materialization.compute.questions import Expression, Trial
 from registry.spec.row_sql import check_expression, check_row_sql, columns_of
 from registry.spec.scalar.compiling import compiled
 from registry.spec.scalar.functions import NAMES
-from registry.spec.scalar.plain import plain_expression
+from registry.spec.scalar.plain import plain_sql
 from registry.spec.scalar.texts import lower, upper
 from tests import scalar_cases as cases
 
@@ -262,7 +262,7 @@ def test_what_is_written_is_what_is_computed_at_the_request():
             if "now" in columns_of(checked) or "LOG(2" in checked:
                 continue
             expected = resulting(compiled(checked, inputs=inputs, declared=kind), given)
-            value = plain_expression(checked, inputs=inputs, declared=kind).sql(dialect="duckdb")
+            value = plain_sql(checked, inputs=inputs, declared=kind)
             sql = check_row_sql(f'SELECT "place", {value} AS v FROM "rows"', source="rows")
             made = written(session, sql, sent.take(pa.array(expected, pa.int64())))
             if made is None:

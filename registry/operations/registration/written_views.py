@@ -6,23 +6,22 @@ computes, and is read, reviewed and exported as the feature view that it is.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sqlglot import exp
 
-from lib.errors import did_you_mean
+from lib.errors import AssayError, did_you_mean
 from registry.choices import Kind
 from registry.models import DataSource, Entity
-from registry.reading.findings import error_of
 from registry.reading.parsing import InvalidDefinitions
 from registry.reading.rules import rule_problems
 from registry.spec.base import Described
 from registry.spec.model import EntitySpec, FeatureSpec, FeatureViewSpec
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec, OnDemandWrite
-from registry.spec.row_sql import DIALECT, check_expression, columns_of
-from registry.spec.scalar.compiling import NOW
-from registry.spec.scalar.plain import plain_expression
+from registry.spec.row_sql import DIALECT, MAX_LENGTH, check_expression, columns_of
+from registry.spec.scalar.compiling import NOW, compiled
+from registry.spec.scalar.kinds import Untyped
+from registry.spec.scalar.plain import plain_sql
 from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.sources.base import SourceSpec
 from registry.spec.value_types import parse_type
@@ -57,17 +56,16 @@ def with_written(definitions: list[Definition], project: Project) -> list[Defini
             found.append(definition)
             continue
         view = cast("OnDemandViewSpec", definition.spec)
-        said = list(_problems(view, view.write, parts)) if view.write is not None else []
+        write = cast("OnDemandWrite", view.write)
+        said = list(_problems(view, write, parts))
+        values, refused = _written_out(view)
+        said += refused
         if view.name in stored:
             said.append((("name",), f"a FeatureView {view.name!r} is sent, too; name one anew."))
         if not said:
-            try:
-                spec = _as_feature_view(view, parts)
-            except RecursionError:
-                said = [(("features",), "nested too deeply; split the feature that is longest.")]
-            else:
-                said = [(_place(path), message) for path, message in rule_problems(spec)]
-                found.append(definition._replace(kind=Kind.FEATURE_VIEW, spec=spec))
+            spec = _as_feature_view(view, write, parts, values)
+            said = [(_place(path), message) for path, message in rule_problems(spec)]
+            found.append(definition._replace(kind=Kind.FEATURE_VIEW, spec=spec))
         problems += [definition.problem(path, message) for path, message in said]
     if problems:
         raise InvalidDefinitions(problems)
@@ -101,14 +99,6 @@ def _problems(view: OnDemandViewSpec, write: OnDemandWrite, parts: _Parts) -> It
         if name not in parts.entities:
             hint = did_you_mean(name, list(parts.entities))
             yield ("write", "entities", index), f"there is no entity {name!r}.{hint}"
-    for index, feature in enumerate(view.features):
-        place = ("features", index, "sql")
-        if NOW in set(columns_of(feature.sql)) - {*view.inputs.request}:
-            yield place, "`now` is the instant of a request; name the column of the row's time."
-            continue
-        made = partial(_made, request=view.inputs.request)
-        if not view.inputs.features and (error := error_of(made, feature)):
-            yield place, error
     source = parts.sources.get(write.source)
     if source is None:
         hint = did_you_mean(write.source, list(parts.sources))
@@ -133,18 +123,49 @@ def _column_problems(request: Mapping[str, str], source: ArrivingSource) -> Iter
             yield place, f"{kind} here, and {its} in the rows of {source.name!r}; say {its}."
 
 
-def _as_feature_view(view: OnDemandViewSpec, parts: _Parts) -> FeatureViewSpec:
-    write = cast("OnDemandWrite", view.write)
+def _written_out(view: OnDemandViewSpec) -> tuple[list[str], list[Found]]:
+    """Return each feature as SQL of the row, and what cannot be; no more than a view's SQL has."""
+    values: list[str] = []
+    problems: list[Found] = []
+    if view.inputs.features:
+        return values, problems  # nothing is known of those
+    length = 0
+    for index, feature in enumerate(view.features):
+        try:
+            values.append(_as_sql(feature, view.inputs.request))
+            length += len(values[-1])
+        except AssayError as exc:
+            problems.append((("features", index, "sql"), exc.message))
+            length += len(feature.sql)
+        if length > MAX_LENGTH:
+            words = f"all `sql`, casts included, has more than {MAX_LENGTH:,} characters; split it."
+            problems.append((("features",), words))
+            break
+    return values, problems
+
+
+def _as_sql(feature: OnDemandFeature, request: Mapping[str, str]) -> str:
+    """Return what a request would be answered with, as SQL of the row.
+
+    :raises AssayError: it is not computed at requests, as it is written or written anew.
+    """
+    if NOW in set(columns_of(feature.sql)) - {*request}:
+        raise Untyped("`now` is the instant of a request; name the column of the row's time.")
+    compiled(feature.sql, inputs=request, declared=feature.type)
+    return plain_sql(check_expression(feature.sql), inputs=request, declared=feature.type)
+
+
+def _as_feature_view(
+    view: OnDemandViewSpec, write: OnDemandWrite, parts: _Parts, values: list[str]
+) -> FeatureViewSpec:
     source = parts.sources[write.source]
     keys = [key.name for name in write.entities for key in parts.entities[name].join_keys]
     times = [each.column for each in (source.event_timestamp, source.created_timestamp) if each]
-    columns = [exp.column(name, quoted=True) for name in dict.fromkeys([*keys, *times])]
-    made = [_made(each, view.inputs.request) for each in view.features]
-    values = [
-        exp.alias_(value, each.name, quoted=True)
-        for value, each in zip(made, view.features, strict=True)
+    columns = [_quoted(name) for name in dict.fromkeys([*keys, *times])]
+    columns += [
+        f"{value} AS {_quoted(each.name)}"
+        for value, each in zip(values, view.features, strict=True)
     ]
-    sql = exp.select(*columns, *values).from_(exp.to_identifier(write.source, quoted=True))
     words = {name: getattr(view, name) for name in Described.__struct_fields__}
     shared = ("name", "type", "description", "unit", "sensitivity")
     return FeatureViewSpec(
@@ -153,7 +174,7 @@ def _as_feature_view(view: OnDemandViewSpec, parts: _Parts) -> FeatureViewSpec:
         based_on=view.based_on,
         entities=write.entities,
         source=write.source,
-        sql=sql.sql(dialect=DIALECT),
+        sql=f"SELECT {', '.join(columns)} FROM {_quoted(write.source)}",  # noqa: S608 - checked as all
         features=tuple(
             FeatureSpec(**{name: getattr(each, name) for name in shared}) for each in view.features
         ),
@@ -161,12 +182,8 @@ def _as_feature_view(view: OnDemandViewSpec, parts: _Parts) -> FeatureViewSpec:
     )
 
 
-def _made(feature: OnDemandFeature, request: Mapping[str, str]) -> exp.Expr:
-    """Return what a request would be answered with, as SQL of the row.
-
-    :raises Untyped: it is not computed at requests.
-    """
-    return plain_expression(check_expression(feature.sql), inputs=request, declared=feature.type)
+def _quoted(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql(dialect=DIALECT)
 
 
 def _place(path: tuple[str | int, ...]) -> tuple[str | int, ...]:

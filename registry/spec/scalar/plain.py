@@ -28,8 +28,8 @@ _TOO_DEEP = (
 )
 
 
-def plain_expression(sql: str, *, inputs: Mapping[str, str], declared: str) -> exp.Expr:
-    """Return an expression over columns named as ``inputs`` are, of the type that is declared.
+def plain_sql(sql: str, *, inputs: Mapping[str, str], declared: str) -> str:
+    """Return an expression as SQL of columns named as ``inputs`` are, of the type that is declared.
 
     An operation without a result is an error of the engine in it.
 
@@ -45,10 +45,11 @@ def plain_expression(sql: str, *, inputs: Mapping[str, str], declared: str) -> e
         if any(each.expression and each.this.name == "2" for each in tree.find_all(exp.Log)):
             raise Untyped("log2 is written as another logarithm, off in its last digit; use ln(a).")
         made = _Writer().made(tree, columns)
-        made.sql(dialect=DIALECT)
+        if (narrow := _declared(declared)) is not None:
+            made = exp.cast(made, narrow)
+        return made.sql(dialect=DIALECT)
     except RecursionError as exc:
         raise Untyped(_TOO_DEEP) from exc
-    return made if (narrow := _declared(declared)) is None else exp.cast(made, narrow)
 
 
 def _cast(column: exp.Expr, kind: str, declared: str) -> exp.Expr:
