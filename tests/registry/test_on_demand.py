@@ -7,6 +7,7 @@ import pytest
 from materialization.requests.runs import NotMaterializable, request_run
 from materialization.requests.sweep import sweep
 from registry import queries
+from registry.access import ActionNotPermitted
 from registry.models import FeatureTable, FeatureView, FeatureViewVersion
 from registry.operations.lifecycle import releases, reviews, submissions
 from registry.reading.parsing import InvalidDefinitions
@@ -334,6 +335,7 @@ def test_what_is_written_is_the_feature_view_of_its_rows(cast):
         (("{request:", "{features: ['a:b'], request:"), "inputs.features", "leave `write` out"),
         (("fare / nullif", "epoch(now) / nullif"), "features[0].sql", "the instant of a request"),
         (("fare / nullif", "log2(fare) / nullif"), "features[0].sql", "use ln(a)"),
+        (("fare / nullif", "floor(fare, 1) / nullif"), "features[0].sql", "has 2 arguments"),
         (("fare / nullif", "CAST(1 AS DECIMAL(p,s)) / nullif"), "features[0].sql", "DECIMAL(18,2)"),
         (("fare / nullif", "gamma(fare) / nullif"), "features[0].sql", "cannot be computed alike"),
         (("type: float64", "type: int64"), "features[0].sql", "gives float64"),
@@ -373,6 +375,19 @@ def test_a_long_sum_is_written_or_refused_in_words(cast, terms, is_taken):
     with pytest.raises(InvalidDefinitions) as caught:
         apply(given, cast)
     assert "nested too deeply" in caught.value.problems[0].message
+
+
+def test_what_is_written_is_bounded_and_its_right_asked_for_before_it_is_made(cast):
+    long = "  - {name: f%d, type: string, sql: \"'" + "a" * 2_000 + "'\"}\n"
+    many = "".join(long % place for place in range(10))
+    text = WRITTEN.replace("write:", many + '  - {name: z, type: int64, sql: "gamma(1)"}\nwrite:')
+
+    assert refused(f"{TRIPS}\n---\n{text}", cast) == [
+        ("features", "all `sql`, casts included, has more than 20,000 characters; split it.")
+    ]
+    for sent in (text, WRITTEN):
+        with pytest.raises(ActionNotPermitted):
+            apply(f"{DEFINITIONS}\n---\n{TRIPS}\n---\n{sent}", cast, actor=cast.consumer)
 
 
 def test_a_name_stays_what_it_is(cast, approved):

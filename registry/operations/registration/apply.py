@@ -92,8 +92,8 @@ def apply_definitions(
     :raises NotOnlyDrafts: with ``drafts_only``, something else would change.
     :raises RegisteredMeanwhile: somebody else's change needs a source to be looked at anew.
     """
-    definitions = with_written(definitions, project)
     only_plans = _require(definitions, project, actor, dry_run=dry_run, at=at)
+    definitions = with_written(definitions, project)
     seeing = _Seeing(under_rights(look, actor, at=at))
     remembering = look_ahead(
         definitions, project=project, look=seeing, submit=submit, look_all=look_all
