@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import msgspec
-
-from materialization.streams.avro import NotOfSchema, SchemaUnusable
+from lib.json_bodies import UNREADABLE, RepeatedKey, decode
+from materialization.streams.avro import MAX_RECORD_BYTES, NotOfSchema, SchemaUnusable
 from materialization.streams.avro_types import as_json
 from materialization.streams.schema_registry import MAX_SCHEMAS, SchemaRegistry
 from registry.spec.sources.streams import KafkaSource
@@ -48,9 +47,13 @@ class JsonForm:
     """Text of JSON in UTF-8."""
 
     def said(self, raw: bytes) -> Any:
+        if len(raw) > MAX_RECORD_BYTES:
+            raise Unreadable(f"it has {len(raw):,} bytes, and {MAX_RECORD_BYTES:,} are read.")
         try:
-            return msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            return decode(raw)
+        except RepeatedKey as exc:
+            raise Unreadable(f"{exc}.") from exc
+        except UNREADABLE as exc:
             raise Unreadable("it is no JSON in UTF-8.") from exc
 
     def value(self, found: Any, kind: ValueType) -> Any:  # noqa: ARG002 - nothing is different

@@ -14,8 +14,8 @@ from serving.streams.consumer import Consumer
 
 class Command(BaseCommand):
     help = (
-        "Read the streams (Kafka) that approved views are over: rows are online at once. Start as"
-        " many as there is work for; partitions are shared by those that live."
+        "Read the streams (of Kafka and Redis) that approved views are over: rows are online at"
+        " once. Start as many as there is work for; partitions are shared by those that live."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
