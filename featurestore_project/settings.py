@@ -277,7 +277,7 @@ HISTORY_DAYS = env_int("HISTORY_DAYS", 365, minimum=30)
 # Days for which it is kept who read what; 0: it is not even noted.
 USAGE_DAYS = env_int("USAGE_DAYS", 90)
 # Megabytes of Redis' memory that it may take until it is stored, which is about once in so many
-# seconds; what is beyond is dropped, and counted.
+# seconds; values that are sampled a quarter of that more. What is beyond is dropped, and counted.
 USAGE_MAX_WAITING_MB = env_int("USAGE_MAX_WAITING_MB", 64, minimum=1)
 USAGE_STORED_EVERY_SECONDS = env_int("USAGE_STORED_EVERY_SECONDS", 60, minimum=1)
 # Bearer token with which a monitor reads /metrics; without one only superusers do, logged in.

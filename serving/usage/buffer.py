@@ -1,8 +1,8 @@
 """What this process noted of reads and has not sent yet: added up, bounded, sent in batches.
 
 A batch that was not answered is sent again as it is, under its number, so that it counts once. What
-has no room is dropped and counted. Not for readers' threads: ``online.watching`` hands over what
-those noted, within a second.
+has no room is dropped and counted: samples first, and no read for their sake. Not for readers'
+threads: ``online.watching`` hands over what those noted, within a second.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Records that wait in the process while Redis is away.
 MOST_WAITING = 20_000
+#: Samples of them, and as many of the batch that is being sent: of some 400 bytes each.
+MOST_SAMPLES = 20_000
 #: Records of one batch.
 _AT_ONCE = 1_000
 
@@ -37,6 +39,7 @@ class Buffer:
     def __init__(self) -> None:
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._waiting: dict[tuple[object, ...], UsageRecord] = {}
+        self._samples = 0
         self._sender, self._number = secrets.token_hex(8).encode(), 0
         self._unsent: Batch | None = None
         self._dropped = 0
@@ -47,13 +50,22 @@ class Buffer:
         with self._lock:
             for record in records:
                 key = record.key
-                if (known := self._waiting.get(key)) is not None:
-                    known.add(record)
-                elif len(self._waiting) < MOST_WAITING:
-                    self._waiting[key] = record
+                if key in self._waiting or len(self._waiting) < MOST_WAITING:
+                    self._keep(key, record)
                 else:
                     dropped = max(dropped, record.reads)  # all tell of the same reads
             self._dropped += dropped
+
+    def _keep(self, key: tuple[object, ...], record: UsageRecord) -> None:
+        record.limit_samples(MOST_SAMPLES - self._samples)
+        known = self._waiting.get(key)
+        if known is None:
+            self._waiting[key] = record
+            self._samples += len(record.samples)
+            return
+        self._samples -= len(known.samples)
+        known.add(record)
+        self._samples += len(known.samples)
 
     def note_dropped(self, reads: int) -> None:
         """Note reads that were dropped before they came here."""
@@ -80,13 +92,26 @@ class Buffer:
             with self._lock:
                 keys = list(self._waiting)[:_AT_ONCE]
                 records = [self._waiting.pop(key) for key in keys]
+                self._samples -= sum(len(record.samples) for record in records)
                 dropped, self._dropped = self._dropped, 0
             if records or dropped:
                 self._number += 1
                 reads = _told_of(records)
-                data = _encode(records)
-                self._unsent = Batch(self._sender, self._number, data, reads, dropped)
+                data, least = _encode(records), _without_samples(records)
+                self._unsent = Batch(self._sender, self._number, data, reads, dropped, least)
         return self._unsent
+
+
+def _without_samples(records: Sequence[UsageRecord]) -> bytes:
+    """Return the records as they are sent where samples have no room; empty where there are none.
+
+    They have none any more afterwards.
+    """
+    if not any(record.samples for record in records):
+        return b""
+    for record in records:
+        record.limit_samples(0)
+    return _encode(records)
 
 
 def _told_of(records: Sequence[UsageRecord]) -> int:

@@ -104,9 +104,14 @@ class UsageRecord(msgspec.Struct):
         self.seconds += other.seconds
         self.slowest = max(self.slowest, other.slowest)
         self.within = _sums(self.within, other.within)
-        room = MOST_OF_RECORD - len(self.samples)
-        self.samples += other.samples[:room]
-        self.unkept += other.unkept + len(other.samples[room:])
+        self.samples = self.samples + other.samples
+        self.unkept += other.unkept
+        self.limit_samples(MOST_OF_RECORD)
+
+    def limit_samples(self, most: int) -> None:
+        """Keep so many samples at most; the others had no room."""
+        self.unkept += len(self.samples[most:])
+        self.samples = self.samples[:most]
 
 
 class Answers:

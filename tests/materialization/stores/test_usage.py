@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
@@ -53,6 +54,32 @@ def test_what_has_no_room_is_dropped_and_counted(stream):
     assert not stream.add(Batch(b"one", 2, b"x" * ROOM, 7, 1), most_bytes=ROOM)
 
     assert (stream.waiting(), stream.dropped()) == (1, 8)
+
+
+def test_nothing_is_dropped_for_what_may_be_left_out(stream, online_redis):
+    """As many batches find room as if each had its least only, which is told apart by its size."""
+    chance, least = random.Random(71), b"l" * 9_000
+
+    def taken(sizes: list[int]) -> list[bytes]:
+        online_redis.flushdb()
+        for number, more in enumerate(sizes, 1):
+            whole = Batch(b"one", number, b"m" * more + least, 1, least=least if more else b"")
+            stream.add(whole, most_bytes=ROOM)
+        found = [entry.data for entry in stream.entries(after=0, until=stream.last(), count=999)]
+        assert stream.dropped() == len(sizes) - len(found) > 0
+        return found
+
+    few = len(taken([0] * 130))
+    for large, share in ((300_000, 0.8), (20_000, 0.8), (300, 0.05)):
+        found = taken([chance.randrange(large) for _ in range(130)])
+        more = sum(len(data) - len(least) for data in found)
+        assert few <= len(found) <= ROOM // len(least), large
+        assert share * ROOM / 4 < more <= ROOM / 4, large
+        assert online_redis.memory_usage("a:{usage}:log", samples=0) < 1.35 * ROOM
+    stream.trim(until=stream.last())
+    assert stream.add(Batch(b"two", 1, b"m" * (ROOM // 5) + least, 1, least=least), most_bytes=ROOM)
+    [entry] = stream.entries(after=0, until=stream.last(), count=9)
+    assert len(entry.data) > ROOM // 5
 
 
 def test_entries_behind_a_number_are_given_and_forgotten(stream):

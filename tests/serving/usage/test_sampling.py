@@ -6,16 +6,18 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pyarrow.compute as pc
 import pytest
 
 from lib.media_types import ARROW
+from materialization.edges.stores import usage_stream
 from registry.models import AuditEntry
 from registry.operations.people.projects import BadPolicy, change_project
 from serving.choices import Door
 from serving.online import watching
 from serving.online.rows import AnswerColumn
-from serving.usage import noting, sampling
+from serving.usage import buffer, noting, sampling
 from serving.usage.buffer import BUFFER
 from serving.usage.edges import stored_usage
 from serving.usage.noting import Answers, Read, Reading
@@ -210,6 +212,33 @@ def test_what_has_no_room_is_counted(
     kept = samples("acc_rate") + samples("avg_daily_trips")
     assert len(kept) + answer["samples_dropped"] == 2 * 5
     assert set(kept) <= {("PRESENT", None), ("PRESENT", 7)}  # "NaN" has more than two bytes
+
+
+def test_reads_are_not_dropped_for_samples(online_redis, monkeypatch):
+    monkeypatch.setattr(buffer, "MOST_SAMPLES", 5)
+    kept, stream = buffer.Buffer(), usage_stream()
+
+    def send(most_bytes: int) -> tuple[int, ...]:
+        """Two reads of two versions, three samples of each: what of it is in the stream."""
+        for version in ("v@1.0.0", "w@1.0.0") * 2:
+            answers = Answers()
+            answers.add(rows=1, seconds=0.1)
+            for _ in range(3):
+                answers.add_sample(version, Sample(factories.AT, "f", "PRESENT", "7" * MOST_BYTES))
+            reading = Reading("rides", "r", "", (Read(version, ("f",)),))
+            kept.add(answers.records(reading, Door.ONLINE, at=factories.AT))
+        before = stream.last()
+        assert kept.send(stream, most_bytes=most_bytes)
+        [entry] = stream.entries(after=before, until=stream.last(), count=9)
+        told = msgspec.msgpack.decode(entry.data, type=list[noting.UsageRecord])
+        return tuple(
+            map(sum, zip(*((r.reads, len(r.samples), r.unkept) for r in told), strict=True))
+        )
+
+    assert send(1 << 20) == (4, 5, 7)
+    assert send(1 << 20) == (4, 5, 7)  # what was sent waits no more
+    assert send(12 << 10) == (4, 0, 12)
+    assert stream.dropped() == 0
 
 
 def test_what_is_stored_says_not_which_values_were_of_one_row():
