@@ -20,13 +20,13 @@ SUMMING = VIEW | {
 }  # fmt: skip
 
 
-def test_it_is_one_of_two_words_and_of_aggregations():
+def test_it_is_one_of_three_words_and_of_aggregations():
     assert problems(SUMMING) == []
     assert problems(SUMMING | {"accuracy": "temporall"}) == [
         (
             "accuracy",
             "'temporall' is not one of the words. Did you mean 'temporal'?"
-            " Valid: snapshot, temporal.",
+            " Valid: snapshot, temporal, exact.",
         )
     ]
     ((key, message),) = problems(VIEW | {"accuracy": "temporal"})
@@ -48,7 +48,7 @@ def test_another_accuracy_is_other_data():
     assert change.reasons == ("accuracy of the aggregations changed",)
 
 
-@pytest.mark.parametrize("written", ["snapshot", "temporal"])
+@pytest.mark.parametrize("written", ["snapshot", "temporal", "exact"])
 def test_it_comes_back_as_written(written):
     (definition,) = parse_objects([SUMMING | {"accuracy": written}])
     spec = definition.spec
