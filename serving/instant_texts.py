@@ -10,11 +10,9 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.instants import INSTANT_TEXT
+from lib.instants import EARLIEST_US, INSTANT_TEXT, LATEST_US
 from materialization.stores.columns import INSTANT
 
-#: Years 1 to 9999, what ISO 8601 and every client can write; microseconds since 1970.
-EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 _DAY_US = 86_400_000_000
 
 Texts = TypeVar("Texts", pa.Array, pa.ChunkedArray)

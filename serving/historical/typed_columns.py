@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import Invalid
+from lib.instants import EARLIEST_US, LATEST_US
 from materialization.stores.columns import INSTANT
 from serving.historical.plain_columns import first_line, plain
-from serving.instant_texts import EARLIEST_US, LATEST_US, instants_at_once
+from serving.instant_texts import instants_at_once
 from serving.values import EXACT_FLOAT, KEY_FORMS, parse_instant, parse_key, shown
 
 if TYPE_CHECKING:

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
+from lib.instants import EARLIEST_US, LATEST_US
 from registry.spec.scalar import calendar
 from registry.spec.scalar.calendar import LENGTHS, WHOLE_MONTHS
 from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     DAY,
     INSTANT,
-    LEAST_INSTANT,
-    MOST_INSTANT,
     MOST_INT,
     NULL,
     NoResult,
@@ -101,7 +100,7 @@ def moved(part: Scalar, interval: Interval) -> Scalar:
 
     def later(instant: int) -> int:
         found = calendar.months_later(instant, amount) if interval.in_months else instant + amount
-        if not LEAST_INSTANT <= found <= MOST_INSTANT:
+        if not EARLIEST_US <= found <= LATEST_US:
             raise NoResult("there is no such time")
         return found
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.errors import Invalid
+from lib.instants import EARLIEST_US, LATEST_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,9 +53,7 @@ KIND_OF = {
 #: Digits that decimals are computed with; their kind says how many of them are after the point.
 DIGITS = 38
 LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
-#: The first and the last instant of the years 1 to 9999, beyond which none can be answered.
-LEAST_INSTANT, MOST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
-_IS_INSTANT = f"a BETWEEN {LEAST_INSTANT} AND {MOST_INSTANT}"
+_IS_INSTANT = f"a BETWEEN {EARLIEST_US} AND {LATEST_US}"
 _INSTANT = "CAST(make_timestamp(a) AS TIMESTAMP WITH TIME ZONE)"
 #: Operations that may have no result, as macros of the engine: name and arguments, what raises an
 #: error then, and what is null. The second is slower, so the first is tried before it.
