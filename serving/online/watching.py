@@ -22,7 +22,7 @@ from serving.online.sensitive_reads import note_reads
 from serving.usage.buffer import BUFFER
 from serving.usage.edges import is_noted, send
 from serving.usage.noting import BOUNDS, Answers
-from serving.usage.sampling import MOST_OF_SECOND, Taken, samples, take
+from serving.usage.sampling import Room, Taken, samples, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,21 +70,19 @@ class Watch:
 
     def __init__(self) -> None:
         self._notes = Notes[Note]()
-        #: Notes with values since the last flush.
-        self._taken = 0
+        #: For values of notes since the last flush.
+        self._room = Room()
         self._flusher = Flusher(self.flush, name="reads")
 
     def note(self, note: Note) -> None:
         if note.taken is not None:
-            self._taken += 1
-            if self._taken > MOST_OF_SECOND:
-                note = note._replace(taken=note.taken._replace(values=None))
+            note = note._replace(taken=self._room.fit(note.taken))
         self._notes.add(note)
         self._flusher.wake()
 
     def flush(self) -> None:
         """Add up what was noted, and send what of it is sent; several may do it at once."""
-        self._taken = 0
+        self._room.clear()
         answers: dict[tuple[int, Door], tuple[ReadPlan, Answers]] = {}
         seconds: dict[tuple[int, bool], list[float]] = {}
         notes, dropped = self._notes.take()

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import random
 from datetime import datetime  # noqa: TC003 - samples are read by their annotations
+from sys import getsizeof
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -29,6 +31,12 @@ MOST_OF_RECORD = 200
 MOST_OF_SECOND = 200
 #: Bytes of one value as JSON; of a longer one there is the status alone.
 MOST_BYTES = 256
+#: Bytes of memory that a value takes before it is written: none of more is so short as JSON.
+MOST_HELD_BYTES = 16 << 10
+#: Bytes of memory that values of one process and second take.
+MOST_HELD_OF_SECOND = 8 << 20
+#: In place of a value that is not held.
+TOO_LONG = object()
 
 _encode = msgspec.json.Encoder().encode
 
@@ -49,6 +57,30 @@ class Taken(NamedTuple):
     at: datetime
     is_stored: bool
     values: tuple[tuple[int, Any, str], ...] | None
+    #: Bytes of memory.
+    held: int = 0
+
+
+class Room:
+    """What a process holds of one second; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._reads = self._bytes = 0
+
+    def fit(self, taken: Taken) -> Taken:
+        """Return what was taken, without its values where there is no room for them."""
+        with self._lock:
+            if self._reads < MOST_OF_SECOND and self._bytes + taken.held <= MOST_HELD_OF_SECOND:
+                self._reads += 1
+                self._bytes += taken.held
+                return taken
+        return taken._replace(values=None, held=0)
+
+    def clear(self) -> None:
+        """Begin another second."""
+        with self._lock:
+            self._reads = self._bytes = 0
 
 
 class Sample(msgspec.Struct, array_like=True):
@@ -68,12 +100,27 @@ def take(
     if not rows or random.random() * sampling.one_in >= 1:  # noqa: S311 - not a secret
         return None
     row = random.randrange(rows)  # noqa: S311 - as above
-    found = ((place, columns[place]) for place in sampling.places)
-    return Taken(
-        at,
-        is_stored,
-        tuple((place, column.values[row], column.statuses[row]) for place, column in found),
-    )
+    values, held = [], 0
+    for place in sampling.places:
+        column = columns[place]
+        value: Any = column.values[row]
+        if (size := _held(value)) > MOST_HELD_BYTES:
+            value, size = TOO_LONG, 0
+        values.append((place, value, column.statuses[row]))
+        held += size
+    return Taken(at, is_stored, tuple(values), held)
+
+
+def _held(value: Any) -> int:
+    """Return the bytes of memory that a value takes; of more than it may, more than that."""
+    size, parts = 0, [value]
+    while parts and size <= MOST_HELD_BYTES:
+        part = parts.pop()
+        size += getsizeof(part)
+        if size <= MOST_HELD_BYTES and isinstance(part, (list, tuple, dict)):
+            parts += part
+            parts += part.values() if isinstance(part, dict) else ()
+    return size
 
 
 def samples(taken: Taken, plan: ReadPlan) -> Iterator[tuple[str, Sample | None]]:
@@ -85,6 +132,9 @@ def samples(taken: Taken, plan: ReadPlan) -> Iterator[tuple[str, Sample | None]]
     minute = taken.at.replace(second=0, microsecond=0)
     for place, value, status in taken.values:
         column = plan.columns[place]
+        if value is TOO_LONG:
+            yield column.version, Sample(minute, plan.references[place].feature, status, None)
+            continue
         try:
             if taken.is_stored and value is not None and column.to_json is not None:
                 value = column.to_json(value)  # noqa: PLW2901

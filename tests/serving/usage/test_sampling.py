@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -15,14 +16,21 @@ from materialization.edges.stores import usage_stream
 from registry.models import AuditEntry
 from registry.operations.people.projects import BadPolicy, change_project
 from serving.choices import Door
-from serving.online import watching
 from serving.online.rows import AnswerColumn
 from serving.usage import buffer, noting, sampling
 from serving.usage.buffer import BUFFER
 from serving.usage.edges import stored_usage
 from serving.usage.noting import Answers, Read, Reading
 from serving.usage.rows import rows_of
-from serving.usage.sampling import MOST_BYTES, Sample, Sampling, take
+from serving.usage.sampling import (
+    MOST_BYTES,
+    MOST_HELD_OF_SECOND,
+    TOO_LONG,
+    Room,
+    Sample,
+    Sampling,
+    take,
+)
 from tests import factories
 from tests.serving import online_world
 from tests.serving.on_demand.world import approve
@@ -200,7 +208,7 @@ def test_a_project_sets_it_by_its_owners_within_bounds(cast, sampled):
 def test_what_has_no_room_is_counted(
     client, token, version, stored, usage, sampled, samples, monkeypatch
 ):
-    monkeypatch.setattr(watching, "MOST_OF_SECOND", 3)
+    monkeypatch.setattr(sampling, "MOST_OF_SECOND", 3)
     monkeypatch.setattr(noting, "MOST_OF_RECORD", 2)
     monkeypatch.setattr(sampling, "MOST_BYTES", 2)
     sampled(1)
@@ -212,6 +220,12 @@ def test_what_has_no_room_is_counted(
     kept = samples("acc_rate") + samples("avg_daily_trips")
     assert len(kept) + answer["samples_dropped"] == 2 * 5
     assert set(kept) <= {("PRESENT", None), ("PRESENT", 7)}  # "NaN" has more than two bytes
+
+    monkeypatch.setattr(sampling, "MOST_HELD_OF_SECOND", 40)  # one value of the two
+    ask(client, token, BOTH)
+    stored()
+    again = usage(view="driver_hourly", feature="acc_rate", samples="9").json()
+    assert again["samples_dropped"] == answer["samples_dropped"] + 2
 
 
 def test_reads_are_not_dropped_for_samples(online_redis, monkeypatch):
@@ -262,3 +276,49 @@ def test_one_in_so_many_is_taken():
 
     assert 1_700 < sum(each is not None for each in taken) < 2_300
     assert take(Sampling(1, (0,)), [column], rows=0, **told) is None
+
+
+def test_values_of_a_second_take_so_much_memory_and_no_more():
+    def taken(*values):
+        columns = [AnswerColumn([value], ["PRESENT"], [""]) for value in values]
+        places = tuple(range(len(values)))
+        told = {"rows": 1, "is_stored": True, "at": factories.AT}
+        return take(Sampling(1, places), columns, **told)
+
+    long = ["x" * (1 << 20), ["y"] * 3_000, {"a": ["z" * 20_000]}, [[0.5] * 300] * 9]
+    *none, short = taken(*long, "7").values
+    assert [value for _, value, _ in none] == [TOO_LONG] * len(long)
+    assert short == (len(long), "7", "PRESENT")
+
+    room, count = Room(), 0
+    for number in range(400):
+        found = room.fit(taken(*(f"{number:015000}" for _ in range(50))))
+        count += 0 if found.values is None else sum(len(value) for _, value, _ in found.values)
+    assert MOST_HELD_OF_SECOND * 0.9 < count < MOST_HELD_OF_SECOND
+    assert room.fit(taken("7")).values is not None  # what is small has room still
+    room.clear()
+    assert room.fit(taken(*("x" * 15_000 for _ in range(50)))).values is not None
+
+
+def test_nothing_is_called_too_long_that_is_not():
+    chance = random.Random(9)
+
+    def value(depth: int = 0):
+        kind = chance.randrange(8 if depth < 6 else 5)
+        if kind < 5:
+            return (None, chance.randrange(-9, 10), 2**63 - 1, chance.random(), "é" * kind)[kind]
+        some = [value(depth + 1) for _ in range(chance.choice((0, 1, 1, 3, 40)))]
+        return dict(zip("abc", some, strict=False)) if kind == 7 else some
+
+    least = [[], *([{}] for _ in range(3))]
+    for _ in range(120):
+        least = [least]
+    seen = 0
+    for each in (least, [0] * 127, [[]] * 85, [{}] * 85, *(value() for _ in range(3_000))):
+        column = AnswerColumn([each], ["PRESENT"], [""])
+        told = {"rows": 1, "is_stored": True, "at": factories.AT}
+        [(_, kept, _)] = take(Sampling(1, (0,)), [column], **told).values
+        is_short = len(msgspec.json.encode(each)) <= MOST_BYTES
+        assert not (is_short and kept is TOO_LONG), each
+        seen += is_short
+    assert seen > 1_000
