@@ -103,7 +103,7 @@ def lacking_rows(spec: VersionSpec, feature: FeatureSpec) -> str:
 
 def is_fitted_on_arrived(spec: VersionSpec) -> bool:
     """Return whether a version is fitted on such rows; windows over them have no encodings."""
-    return spec.is_pushed and not spec.has_exact_windows and bool(spec.fitted_features)
+    return spec.is_pushed and not spec.stores_events_only and bool(spec.fitted_features)
 
 
 def _rank(version: FeatureViewVersion) -> tuple[object, ...]:

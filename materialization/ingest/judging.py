@@ -51,7 +51,7 @@ def stored_rows(
         created = sent.column(source.created_timestamp.column)
     else:
         created = pa.array(np.full(sent.num_rows, to_us(at))).cast(INSTANT)
-    if spec.has_exact_windows:
+    if spec.stores_events_only:
         return event_rows(sent, spec, event, created)
     columns = {key.name: sent.column(key.name) for key in spec.join_keys}
     columns |= {EVENT: event, CREATED: created}
@@ -67,7 +67,7 @@ def made_rows(
     if source.created_timestamp is None:
         known = pa.array(np.full(made.num_rows, to_us(at))).cast(INSTANT)
         made = made.set_column(made.schema.get_field_index(CREATED), CREATED, known)
-    schema = window_arguments(spec).logged if spec.has_exact_windows else computed_schema(spec)
+    schema = window_arguments(spec).logged if spec.stores_events_only else computed_schema(spec)
     batches = made.select(schema.names).cast(schema).combine_chunks().to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
 
@@ -109,10 +109,10 @@ def note_wrong(
             continue
         column = rows.column(name)
         note(name, time.column, column.is_null(), "every row has one.")
-        ahead = timedelta(0) if spec.has_exact_windows else AHEAD
+        ahead = timedelta(0) if spec.stores_events_only else AHEAD
         later = pc.greater(column, pa.scalar(at + ahead, INSTANT))
         note(name, time.column, later, (_FUTURE if ahead else _NOT_YET).format(at + ahead))
-    for feature in () if spec.has_exact_windows else spec.features:
+    for feature in () if spec.stores_events_only else spec.features:
         for failing, valid in _failing(
             rows.column(feature.name), feature.value_type, feature.checks
         ):

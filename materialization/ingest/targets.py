@@ -126,7 +126,7 @@ def _target(versions: list[FeatureViewVersion]) -> Target:
     ttls = [each.spec.ttl for each in versions]
     longest = None if None in ttls else max(ttl for ttl in ttls if ttl is not None)
     source = cast("ArrivingSource", newest.spec.source)
-    made = event_layout if newest.spec.has_exact_windows else layout_of
+    made = event_layout if newest.spec.stores_events_only else layout_of
     layout = made(newest.spec, uid=table.uid)
     return Target(table, newest.spec, source, layout, longest, tuple(map(str, versions)))
 

@@ -121,7 +121,7 @@ def _store(
     streams = {stream_mark(each.stretch.stream) for each in entries if each.stretch}
     came = store.committed(place, streams)
     rows = _rows(spec, entries, came)
-    is_events = spec.has_exact_windows
+    is_events = spec.stores_events_only
     with store.staging(place, f"{TRANSACTION}-{uuid.uuid4().hex}") as folder:
         path = Path(folder, "pushed.parquet")
         files = [str(path)] if rows.num_rows else []
@@ -156,7 +156,7 @@ def _marks(entries: Sequence[LogEntry], came: Mapping[str, int]) -> dict[str, in
 
 def _rows(spec: VersionSpec, entries: Sequence[LogEntry], came: Mapping[str, int]) -> pa.Table:
     """Return the rows of entries, but for those of a stream that are stored already."""
-    is_events = spec.has_exact_windows
+    is_events = spec.stores_events_only
     schema = window_arguments(spec).logged if is_events else computed_schema(spec)
     rows = pa.Table.from_batches([each.batch(schema) for each in entries], schema)
     numbers = np.concatenate([np.arange(each.first, each.last + 1) for each in entries])

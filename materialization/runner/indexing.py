@@ -123,7 +123,7 @@ def _spec(table: FeatureTable) -> VersionSpec | None:
     """Return what a served version of the table says that is online; None: none is."""
     served = table.versions.filter(state__in=SERVED_STATES).defer("packet").order_by("pk")
     specs = [version.spec for version in served]
-    is_stored = (each for each in specs if each.view.online and not each.has_exact_windows)
+    is_stored = (each for each in specs if each.view.online and not each.stores_events_only)
     return next(is_stored, None)
 
 

@@ -110,7 +110,7 @@ class _Transforming:
             f"CAST({identifier(name)} AS {types[name]}) AS {identifier(name)}" for name in types
         ]
         reader = f"(SELECT {', '.join([*columns, identifier(self._place)])} FROM {_BATCH})"
-        if spec.has_exact_windows:
+        if spec.stores_events_only:
             made = events_made_sql(
                 spec, opened.columns, relation=relation_of(spec, reader), place=self._place
             )

@@ -15,12 +15,12 @@ from materialization.transforms.columns import ColumnsKind
 from materialization.transforms.python.kind import PythonKind
 from materialization.transforms.row_sql import RowSqlKind, refuse_other_than_expression
 from materialization.transforms.rows import Check, declared
-from materialization.transforms.windows.kind import ExactWindowsKind, LoadedWindowsKind
+from materialization.transforms.windows.kind import LoadedWindowsKind, PushedWindowsKind
 from registry.spec.transforms import (
     Aggregations,
     Columns,
-    ExactWindows,
     LoadedWindows,
+    PushedWindows,
     Python,
     RowSql,
     Transform,
@@ -95,7 +95,7 @@ KINDS: dict[type[Transform], TransformKind] = {
     RowSql: RowSqlKind(),
     Python: PythonKind(),
     Aggregations: AggregationsKind(),
-    ExactWindows: ExactWindowsKind(),
+    PushedWindows: PushedWindowsKind(),
     LoadedWindows: LoadedWindowsKind(),
 }
 

@@ -73,7 +73,7 @@ def not_pushed(spec: VersionSpec) -> list[Found]:
     if isinstance(spec.source, ArrivingSource):
         found += _of_view(spec, spec.source)
         found += window_problems(spec, spec.source)
-    elif spec.has_exact_windows:
+    elif spec.stores_events_only:
         found.append((("schedule",), NEEDS_TICKS))
     else:
         found += loaded_window_problems(spec)

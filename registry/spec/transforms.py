@@ -35,6 +35,8 @@ class Transform(Spec, frozen=True):
     #: Its rows are the ticks of the schedule. Each continues from the stored one before it, so its
     #: windows follow each other without a gap, and schedule and TTL decide which rows there are.
     makes_ticks: ClassVar[bool] = False
+    #: Online are events, and each read makes its windows of them.
+    has_windows_online: ClassVar[bool] = False
     #: Keys and times are columns of the source, under the names the definition has for them.
     reads_keys: ClassVar[bool] = True
     #: Its rows come from a source and lie in a table; else its values are made at the request.
@@ -133,7 +135,7 @@ class Aggregations(Transform, frozen=True):
         if view.accuracy is Accuracy.EXACT:
             kind = LoadedWindows
         elif view.accuracy is Accuracy.TEMPORAL and view.schedule is None:
-            kind = ExactWindows
+            kind = PushedWindows
         return kind(view.aggregations)
 
     def source_columns(self, view: FeatureViewSpec) -> tuple[str, ...]:
@@ -162,10 +164,11 @@ class Aggregations(Transform, frozen=True):
         return decided
 
 
-class ExactWindows(Aggregations, frozen=True):
+class PushedWindows(Aggregations, frozen=True):
     """Rolling windows as of any instant: events are kept, in both stores, and no ticks."""
 
     makes_ticks = False
+    has_windows_online = True
 
     def decides(self, view: FeatureViewSpec) -> dict[str, Any]:
         """Nothing makes ticks, or says how sparsely they lie."""
@@ -175,6 +178,8 @@ class ExactWindows(Aggregations, frozen=True):
 
 class LoadedWindows(Aggregations, frozen=True):
     """Rolling windows as of any instant: runs store events and ticks, and events are online."""
+
+    has_windows_online = True
 
 
 class OnDemand(Transform, frozen=True):

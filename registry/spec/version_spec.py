@@ -229,7 +229,7 @@ class VersionSpec(Spec, frozen=True):
         Of windows that are computed at each read the columns are what is stored, unless conditions
         say which rows count.
         """
-        if self.has_exact_windows:
+        if self.stores_events_only:
             return any(each.where is not None for each in self.view.aggregations)
         return bool(self.makers) or self.has_masks or self.has_encodings
 
@@ -241,21 +241,19 @@ class VersionSpec(Spec, frozen=True):
     @property
     def event_id(self) -> str | None:
         """The column that tells the events of its windows apart; None: keys and time do."""
-        if not self.has_exact_windows or not isinstance(self.source, ArrivingSource):
+        if not self.stores_events_only or not isinstance(self.source, ArrivingSource):
             return None
         return self.source.event_id
 
     @property
-    def has_exact_windows(self) -> bool:
-        """Whether events are all that is stored, and online reads compute of them too."""
+    def stores_events_only(self) -> bool:
+        """Whether events are all that is stored: no ticks are made of them."""
         return self.keeps_events and not self.transform.makes_ticks
 
     @property
     def has_windows_online(self) -> bool:
         """Whether online reads make its windows of events, whatever is stored offline."""
-        return self.has_exact_windows or (
-            self.keeps_events and self.view.accuracy is Accuracy.EXACT
-        )
+        return self.transform.has_windows_online
 
     @property
     def has_masks(self) -> bool:

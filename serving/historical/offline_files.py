@@ -82,7 +82,7 @@ def list_offline_files(
     )
     access.require(actor, Right.READ_OFFLINE, version.feature_view)
     Grants(actor, at=at).require_all(version)  # the files hold all of its features
-    if version.spec.has_exact_windows:
+    if version.spec.stores_events_only:
         raise WindowsNotStored(
             f"{version} has windows as of each instant that is asked about: no file has its values."
             " Ask get-historical-features, or a dataset, for the instants that are wanted.",

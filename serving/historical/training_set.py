@@ -186,7 +186,7 @@ def late_events(parts: Iterable[ViewPart], timing: Timing) -> list[str]:
 
 
 def _keeps_what_runs_saw(spec: VersionSpec) -> bool:
-    return spec.keeps_events and not (spec.view.is_unbounded or spec.has_exact_windows)
+    return spec.keeps_events and not (spec.view.is_unbounded or spec.stores_events_only)
 
 
 def _back(spec: VersionSpec) -> str:

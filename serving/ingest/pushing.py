@@ -187,7 +187,7 @@ def _sent(
 def _refuse_windows(targets: Sequence[Target]) -> None:
     """:raises WindowsNotWritten: a version's values are made of rows, at each read."""
     for target in targets:
-        if target.spec.has_exact_windows:
+        if target.spec.stores_events_only:
             raise WindowsNotWritten(
                 f"{target.versions[0]} has windows over the rows of {target.source.name!r}, which"
                 " are computed at each read: nothing can be written to them. Push rows to the"

@@ -119,7 +119,7 @@ class Taker(NamedTuple):
         A clock that is a little ahead is waited for; what lies further is refused as it comes.
         """
         count: int = rows.num_rows
-        if not self.target.spec.has_exact_windows:
+        if not self.target.spec.stores_events_only:
             return count
         soon = at + AHEAD
         for time in (self.source.event_timestamp, self.source.created_timestamp):

@@ -22,8 +22,8 @@ from registry.spec.python_code import PythonCall
 from registry.spec.transforms import (
     Aggregations,
     Columns,
-    ExactWindows,
     LoadedWindows,
+    PushedWindows,
     Python,
     RowSql,
 )
@@ -78,7 +78,7 @@ def limits(tmp_path_factory):
 
 def test_the_definition_says_which_kind_it_is(spec):
     assert kind_of(spec) is KINDS[type(spec.transform)]
-    assert {*VIEWS, ExactWindows} == set(KINDS)
+    assert {*VIEWS, PushedWindows} == set(KINDS)
 
 
 def test_rows_have_the_columns_of_the_table(spec, folder, limits):

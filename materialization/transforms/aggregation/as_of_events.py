@@ -37,7 +37,7 @@ def create_raw(
     now was never there. Returns whether any event was found to be gone.
     """
     spec, values = question.spec, numbered("a", every.arguments)
-    if spec.has_exact_windows:
+    if spec.stores_events_only:
         within = _within(question, every)
         create(connection, "corrected", corrected_sql(question, every, within, END_OF_TIME))
         connection.execute("CREATE OR REPLACE TEMP VIEW raw AS SELECT * FROM corrected")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from registry.spec.version_spec import VersionSpec
 
 
-class ExactWindowsKind(AggregationsKind):
+class PushedWindowsKind(AggregationsKind):
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
         yield from super().checks(spec, columns)
         source, outputs = spec.rows_from, spec.view.aggregate_outputs()
