@@ -60,7 +60,7 @@ def merge_events(
 
 
 def _too_many(layout: EventLayout, key: bytes) -> TooManyEventsLoaded:
-    entity = _named(layout, key[len(layout.keys([b""])[0]) - 1 :])
+    entity = _named(layout, layout.tag_of(key))
     return TooManyEventsLoaded(
         f"{entity} has more than {MOST_BYTES >> 10} KB of events within the"
         f" {timedelta(microseconds=layout.hop)} of one hop, which is what windows online take"

@@ -129,10 +129,17 @@ class EventLayout:
     def marker_key(self) -> bytes:
         return self.row.marker_key
 
+    @cached_property
+    def key_prefix(self) -> bytes:
+        return EVENTS + self.uid.encode()
+
     def keys(self, tags: Sequence[bytes | None]) -> list[bytes]:
         """Return the key of each entity; one that none has where the tag is None."""
-        prefix = EVENTS + self.uid.encode()
-        return [prefix + (tag or b"-") for tag in tags]
+        return [self.key_prefix + (tag or b"-") for tag in tags]
+
+    def tag_of(self, key: bytes) -> bytes:
+        """Return the tag of the entity that lies under ``key``."""
+        return key.removeprefix(self.key_prefix)
 
     def oldest_hop(self, now: int) -> int:
         return (now - self.longest) // self.hop
