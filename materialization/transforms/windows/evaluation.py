@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from decimal import Decimal
+from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,10 +30,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class _Run(NamedTuple):
-    """Rows of hops that follow each other, oldest first; by argument, what is made of them."""
+    """Rows of hops that follow each other, oldest first.
+
+    ``made``: by argument, the events of the rows that have it, and their values, cut where windows
+    begin: each by the place of its first.
+    """
 
     rows: list[Sequence[Any]]
-    made: dict[int, tuple[list[int], Values]]
+    made: dict[int, tuple[list[int], list[tuple[int, Values]]]]
 
 
 class EntityWindows:
@@ -108,14 +113,19 @@ class EntityWindows:
         for part in self._parts:
             if isinstance(part, _Run):
                 if argument not in part.made:
-                    part.made[argument] = self._values(part.rows, argument)
-                events, values = part.made[argument]
+                    part.made[argument] = self._cut(*self._values(part.rows, argument))
+                events, cut = part.made[argument]
                 first = bisect_right(events, after)
-                if first < len(events):
-                    pieces.append(values.since(first) if first else values)
+                pieces += [values for place, values in cut if place >= first]
             elif part[0] * hop > after:
                 pieces.append(part[1][argument])
         return Inside(pieces, kind)
+
+    def _cut(self, events: list[int], values: Values) -> tuple[list[int], list[tuple[int, Values]]]:
+        """Cut values where windows begin: what is made of a piece is made once for all of them."""
+        begins = {bisect_right(events, self._now - window) for window in self._made_of.windows}
+        places = sorted({0, *begins, len(events)})
+        return events, [(first, values.within(first, end)) for first, end in pairwise(places)]
 
     def _values(self, rows: Sequence[Sequence[Any]], argument: int) -> tuple[list[int], Values]:
         """Return events and their values where there is one; those of one time in their order."""

@@ -40,7 +40,7 @@ def _sum(inside: Inside, given: Parameters) -> Any:
     kind, values = inside.kind, inside.values
     if kind.kind == "float64":
         return _nearest_sum(inside, values) if values is not None else _nearest(inside, 1)
-    whole = inside.total().whole
+    whole = inside.total.whole
     if kind.kind != "decimal":
         return whole
     return Decimal((int(whole < 0), tuple(map(int, str(abs(whole)))), -kind.scale))
@@ -63,7 +63,7 @@ def _nearest(inside: Inside, count: int) -> float:
     """Return the double nearest to the sum by ``count``."""
     if (special := inside.special()) is not None:
         return special / count
-    whole, power = inside.total()
+    whole, power = inside.total
     return exactly([whole], [power], inside.kind.scale, count)
 
 
@@ -72,7 +72,7 @@ def _spread(inside: Inside, *, is_root: bool) -> float | None:
         return None
     if inside.special() is not None:
         return math.nan
-    total, squares = inside.total(), inside.squares()
+    total, squares = inside.total, inside.squares
     low = min(total.power, squares.power // 2)
     wholes, of_squares = total.whole << total.power - low, squares.whole << squares.power - 2 * low
     scale, count = inside.kind.scale, inside.count
@@ -104,11 +104,11 @@ def _last(inside: Inside, given: Parameters) -> Any:
 
 
 def _any(inside: Inside, given: Parameters) -> bool:
-    return inside.total().whole > 0
+    return inside.total.whole > 0
 
 
 def _all(inside: Inside, given: Parameters) -> bool:
-    whole, power = inside.total()
+    whole, power = inside.total
     return whole << power == inside.count
 
 

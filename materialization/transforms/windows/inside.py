@@ -6,7 +6,8 @@ Not for what a function makes of them (``functions``), nor for which are inside 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property, reduce
 from itertools import chain, islice, repeat
@@ -40,6 +41,9 @@ class Exact(NamedTuple):
 
 
 ZERO = Exact(0, 0)
+#: The digits of a double: as many bits make its part of a power of two a whole number.
+_DIGITS_BITS = 53
+_DIGITS = 2.0**_DIGITS_BITS
 
 
 class Partial(msgspec.Struct, frozen=True, array_like=True):
@@ -59,22 +63,42 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     counts: list[tuple[Any, int]] | None = None
 
 
-class Values(NamedTuple):
+@dataclass(eq=False)
+class Values:
     """Values of one argument, oldest first, and how often each is there; None: each is once.
 
-    However many copies there are, they are counted and never made.
+    However many copies there are, they are counted and never made. Its sums are made once, however
+    many windows they are inside of.
     """
 
     each: Sequence[Any]
     copies: Sequence[int] | None = None
+    _sums: dict[bool, Exact] = field(default_factory=dict)
 
-    def since(self, first: int) -> Values:
+    def within(self, first: int, end: int) -> Values:
         copies = self.copies
-        return Values(self.each[first:], None if copies is None else copies[first:])
+        return Values(self.each[first:end], None if copies is None else copies[first:end])
 
     @property
-    def total(self) -> int:
+    def count(self) -> int:
         return len(self.each) if self.copies is None else sum(self.copies)
+
+    @cached_property
+    def special(self) -> float | None:
+        """The sum of what is not finite; None where nothing is."""
+        found = [each for each in self.each if not math.isfinite(each)]
+        return sum(found) if found else None
+
+    @cached_property
+    def extremes(self) -> tuple[Any, Any]:
+        """The least value and the greatest."""
+        return min(self.each, key=order), max(self.each, key=order)
+
+    def summed(self, kind: ValueType, *, is_squared: bool) -> Exact:
+        found = self._sums.get(is_squared)
+        if found is None:
+            found = self._sums[is_squared] = exact_sum(self, kind, is_squared=is_squared)
+        return found
 
     def oldest(self, k: int) -> list[Any]:
         if self.copies is None:
@@ -99,7 +123,7 @@ class Inside:
 
     @cached_property
     def count(self) -> int:
-        return sum(each.total if isinstance(each, Values) else each.count for each in self._pieces)
+        return sum(each.count for each in self._pieces)
 
     @cached_property
     def values(self) -> list[Any] | None:
@@ -115,18 +139,15 @@ class Inside:
         """Return the sum of what is not finite; None where nothing is."""
         if self.kind.kind != "float64":
             return None
-        found = [
-            each
-            for piece in self._pieces
-            for each in ((piece.special,) if isinstance(piece, Partial) else special_of(piece.each))
-            if each is not None
-        ]
+        found = [each.special for each in self._pieces if each.special is not None]
         return sum(found) if found else None
 
+    @cached_property
     def total(self) -> Exact:
-        """Return the sum of the finite values; of decimals, of their digits."""
+        """The sum of the finite values; of decimals, of their digits."""
         return self._summed("total", is_squared=False)
 
+    @cached_property
     def squares(self) -> Exact:
         return self._summed("squares", is_squared=True)
 
@@ -134,7 +155,7 @@ class Inside:
         parts = (
             unpacked(getattr(each, name))
             if isinstance(each, Partial)
-            else exact_sum(each, self.kind, is_squared=is_squared)
+            else each.summed(self.kind, is_squared=is_squared)
             for each in self._pieces
         )
         return reduce(Exact.plus, parts, ZERO)
@@ -144,7 +165,7 @@ class Inside:
         found: list[Any] = []
         for each in self._pieces:
             if not isinstance(each, Partial):
-                found += each.each
+                found.append(each.extremes[place])
             elif each.extremes is not None:
                 found.append(self._read(each.extremes[place]))
         return (max if place else min)(found, key=order)
@@ -200,8 +221,8 @@ def partial_of(values: Values, kind: ValueType, asked: Collection[tuple[str, int
     many = dict(sorted(asked, key=lambda each: each[1]))
     return Partial(
         inside.count,
-        packed(inside.total()) if names & TOTAL else None,
-        packed(inside.squares()) if names & SQUARES else None,
+        packed(inside.total) if names & TOTAL else None,
+        packed(inside.squares) if names & SQUARES else None,
         inside.special() if names & TOTAL else None,
         (inside.extreme(0), inside.extreme(1)) if names & EXTREMES and values.each else None,
         inside.oldest(max(many[each] for each in names & OLDEST)) if names & OLDEST else None,
@@ -228,25 +249,35 @@ def unpacked(number: tuple[bytes, int] | None) -> Exact:
 
 def exact_sum(values: Values, kind: ValueType, *, is_squared: bool = False) -> Exact:
     """Return the sum of the finite values, or of their squares, without a loss."""
+    if kind.kind == "float64":
+        return _sum_of_doubles(values, is_squared=is_squared)
     if kind.kind == "decimal":
-        wholes, power = [digits_of(each, kind.scale) for each in values.each], 0
-    elif kind.kind != "float64":
-        wholes, power = list(map(int, values.each)), 0
+        wholes = [digits_of(each, kind.scale) for each in values.each]
     else:
-        finite = (each if math.isfinite(each) else 0.0 for each in values.each)
-        parts = [each.as_integer_ratio() for each in finite]
-        low = max((below.bit_length() - 1 for _, below in parts), default=0)
-        wholes = [above << low - (below.bit_length() - 1) for above, below in parts]
-        power = -low
+        wholes = list(map(int, values.each))
     if is_squared:
-        wholes, power = [each * each for each in wholes], 2 * power
+        wholes = [each * each for each in wholes]
     copies = values.copies
-    return Exact(sum(wholes if copies is None else map(mul, wholes, copies)), power)
+    return Exact(sum(wholes if copies is None else map(mul, wholes, copies)), 0)
 
 
-def special_of(values: Sequence[Any]) -> tuple[float | None]:
-    found = [each for each in values if not math.isfinite(each)]
-    return (sum(found) if found else None,)
+def _sum_of_doubles(values: Values, *, is_squared: bool) -> Exact:
+    """Add those of one power of two up before the others.
+
+    A number that has both the greatest and the least double in it has thousands of bits: it is
+    made once for each power, of which there are some 2,000, and not once for each value.
+    """
+    sums = defaultdict[int, int](int)
+    for value, often in zip(values.each, values.copies or repeat(1), strict=False):
+        if value and math.isfinite(value):
+            part, power = math.frexp(value)
+            whole = int(part * _DIGITS)
+            sums[power] += often * (whole * whole if is_squared else whole)
+    if not sums:
+        return ZERO
+    low, times = min(sums), 1 + is_squared
+    whole = sum(each << times * (power - low) for power, each in sums.items())
+    return Exact(whole, times * (low - _DIGITS_BITS))
 
 
 def digits_of(value: Decimal, scale: int) -> int:
