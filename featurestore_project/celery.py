@@ -73,7 +73,10 @@ def say_that_the_worker_lives(sender: Any, **_: object) -> None:
     from materialization.clocks import keep_noting
     from materialization.requests.watch import watch_processes
 
-    keep_noting(str(sender.hostname), then=watch_processes)
+    def queues() -> list[str]:  # others from when an operator tells a running worker so
+        return list(sender.app.amqp.queues.consume_from)
+
+    keep_noting(str(sender.hostname), then=watch_processes, queues=queues)
 
 
 @beat_init.connect

@@ -19,7 +19,7 @@ from materialization.choices import Severity
 from materialization.edges.engines import installed_otherwise, python_walls
 from materialization.models import Alert
 from materialization.quality.freshness import freshness_of, promising
-from materialization.stalls import silent_kinds, waiting_queues
+from materialization.stalls import silent_kinds, untaken_queues, waiting_queues
 from registry.models import AuditHead, AuditSeal
 from registry.queries import served_versions
 from registry.trail.verifying import START, recent_findings
@@ -42,9 +42,11 @@ def check_processes() -> str:
 
 
 def check_queues() -> str:
-    """Say where runs wait for long, and whether others run meanwhile."""
+    """Say which queues none takes from, where runs wait for long, and if others run meanwhile."""
     try:
-        late = [words for _, words in waiting_queues(at=database_now()).values()]
+        now = database_now()
+        untaken = untaken_queues(at=now).values()
+        late = [*untaken, *(words for _, words in waiting_queues(at=now).values())]
     except DatabaseFailed as error:
         return f"unknown: {type(error).__name__}"
     return f"{OK}, but {'; '.join(late)}" if late else OK

@@ -27,8 +27,8 @@ from lib.clock import database_now
 from lib.errors import AssayError, Forbidden, Unauthenticated
 from lib.metrics import counted
 from lib.pools import Pool, answered_in
-from materialization.choices import RunQueue
 from materialization.edges.stores import usage_stream
+from materialization.stalls import QUEUES
 from materialization.standing import MEANS, figures
 from registry.authentication import bearer_token
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 STARTED = time.time()
-QUEUES = (*RunQueue, "sweep", "alerts", "certificates", "evidence", "datasets")
 #: Seconds for which the broker is waited for.
 BROKER_SECONDS = 2
 

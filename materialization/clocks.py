@@ -21,7 +21,7 @@ from lib.clock import database_now, measure_skew
 from materialization.models import ProcessClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -54,12 +54,20 @@ def _let_go() -> None:
 os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
 
 
-def note_clock(process: str) -> Skew:
-    """Measure, keep and return how far this process's clock and that of Redis are off."""
+def note_clock(process: str, queues: Iterable[str] = ()) -> Skew:
+    """Measure, keep and return how far this process's clock and that of Redis are off.
+
+    ``queues`` are those that it takes from.
+    """
     skew, at = measure_skew(), database_now()
     ProcessClock.objects.update_or_create(
         process=process[:200],
-        defaults={"measured_at": at, "ahead": skew.process, "redis_ahead": skew.redis},
+        defaults={
+            "measured_at": at,
+            "ahead": skew.process,
+            "redis_ahead": skew.redis,
+            "queues": sorted(queues),
+        },
     )
     ProcessClock.objects.filter(measured_at__lt=at - KEPT).delete()
     if words := skew_in_words(skew):
@@ -67,36 +75,42 @@ def note_clock(process: str) -> Skew:
     return skew
 
 
-def keep_noting(process: str, *, then: Callable[..., None]) -> None:
+def keep_noting(
+    process: str, *, then: Callable[..., None], queues: Callable[[], Iterable[str]] = tuple
+) -> None:
     """Note the clock of this process from now on, until it ends; asked twice, it is done once.
 
-    ``then(at=…)`` is called after each time that is later than others would have been silent for:
-    by then whoever was started beside this process has been heard of.
+    ``queues`` gives those that it takes from. ``then(at=…)`` is called after each time that is
+    later than others would have been silent for: by then whoever was started beside this process
+    has been heard of.
     """
     if process not in _started:
         _started.add(process)
-        threading.Thread(target=_note, args=(process, then), name="clock", daemon=True).start()
+        parts = (process, then, queues)
+        threading.Thread(target=_note, args=parts, name="clock", daemon=True).start()
 
 
-def _note(process: str, then: Callable[..., None]) -> None:
+def _note(process: str, then: Callable[..., None], queues: Callable[[], Iterable[str]]) -> None:
     never, began = threading.Event(), time.monotonic()
     while True:
         is_settled = time.monotonic() - began > 2 * SILENT_AFTER.total_seconds()
-        note_unforked(process, then if is_settled else None)
+        note_unforked(process, then if is_settled else None, queues())
         never.wait(NOTED_EVERY_SECONDS)
 
 
-def note_unforked(process: str, then: Callable[..., None] | None) -> None:
+def note_unforked(
+    process: str, then: Callable[..., None] | None, queues: Iterable[str] = ()
+) -> None:
     """Note the clock by a thread of its own: whoever forks this process waits until it is done."""
     with _noting:
-        note_and(process, then)
+        note_and(process, then, queues)
         connection.close()
 
 
-def note_and(process: str, then: Callable[..., None] | None) -> None:
+def note_and(process: str, then: Callable[..., None] | None, queues: Iterable[str] = ()) -> None:
     """Note the clock once, and do ``then``; what goes wrong is logged, and tried again later."""
     try:
-        note_clock(process)
+        note_clock(process, queues)
         if then is not None:
             then(at=database_now())
     except DatabaseFailed as error:

@@ -1,10 +1,11 @@
-"""What stands still: kinds of processes that nobody hears of, queues that nobody takes from.
+"""What stands still: kinds of processes that nobody hears of, queues without a worker or a turn.
 
 Not for telling of it: ``requests.watch`` opens alerts, the deep readiness check has words.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from django.db.models.functions import Coalesce
 
 from materialization.choices import LIVE_STATUSES, RunStatus
 from materialization.clocks import SILENT_AFTER, last_heard
-from materialization.models import MaterializationRun
+from materialization.models import MaterializationRun, ProcessClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -27,7 +29,17 @@ KINDS = {
     "beat": "no sweep is asked for",
     "sweep": "nothing due is started, and nothing that died taken up",
     "worker": "nothing is computed",
-    "reload": "what Redis loses is not filled again",
+    "reload": "what Redis loses is not filled again, nor stored what is pushed or noted of reads",
+}
+#: The queues there are, the kind of process that takes from each, and what waits without one.
+QUEUES = {
+    "runs": ("worker", "nothing is computed"),
+    "reloads": ("reload", "what Redis loses is not filled again"),
+    "sweep": ("sweep", "nothing due is started, and nothing that died taken up"),
+    "alerts": ("reload", "no pushed row or note of a read is stored, no message or mail sent"),
+    "certificates": ("worker", "no store is compared, no table cared for, no vector indexed"),
+    "evidence": ("worker", "nothing is looked at for reviewers"),
+    "datasets": ("worker", "no dataset and no historical job is made"),
 }
 
 
@@ -39,6 +51,35 @@ def silent_kinds(*, at: datetime) -> dict[str, str]:
         for kind, what in KINDS.items()
         if kind not in heard or heard[kind] < at - SILENT_AFTER
     }
+
+
+def takers(*, at: datetime) -> dict[str, int]:
+    """Return of each queue how many processes that live take from it."""
+    return _takers(_living(at))
+
+
+def untaken_queues(*, at: datetime) -> dict[str, str]:
+    """Return of each queue that no process takes from what that means, in words.
+
+    Not where none of the kind is heard of that is to: ``silent_kinds`` says that.
+    """
+    living = _living(at)
+    kinds = {process.partition("@")[0] for process, _ in living}
+    return {
+        queue: f"no process takes from the queue {queue}: {QUEUES[queue][1]}"
+        for queue, count in _takers(living).items()
+        if not count and QUEUES[queue][0] in kinds
+    }
+
+
+def _living(at: datetime) -> list[tuple[str, list[str]]]:
+    heard = ProcessClock.objects.filter(measured_at__gte=at - SILENT_AFTER)
+    return list(heard.values_list("process", "queues"))
+
+
+def _takers(living: Iterable[tuple[str, list[str]]]) -> dict[str, int]:
+    counts = Counter(queue for _, queues in living for queue in queues)
+    return {queue: counts[queue] for queue in QUEUES}
 
 
 def waiting_queues(*, at: datetime) -> dict[str, tuple[int, str]]:

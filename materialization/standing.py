@@ -35,6 +35,7 @@ from materialization.models import (
 )
 from materialization.quality.freshness import MAY_PROMISE, ends_of
 from materialization.queries import recorded_tables, table_at
+from materialization.stalls import takers
 from registry.models import FeatureTable, FeatureView
 from registry.newest import newest_by_table
 from registry.queries import served_versions
@@ -71,6 +72,7 @@ MEANS = {
     "assay_quarantine_rows": "How many rows those are.",
     "assay_runs_live": "Runs that wait or are under way.",
     "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
+    "assay_queue_takers": "Processes that were heard of within a minute and take from a queue.",
     "assay_stream_lag": "Records of a stream that a table has not read yet.",
     "assay_stream_dead_letters": "Records of a stream that could not be taken and wait.",
     "assay_store_used_bytes": "What a store has taken of what it may take.",
@@ -235,6 +237,8 @@ def _processes(at: datetime) -> Iterator[Figure]:
     for kind, heard in last_heard().items():
         silence = max((at - heard).total_seconds(), 0.0)
         yield Figure("assay_process_silence_seconds", {"kind": kind}, silence)
+    for queue, count in takers(at=at).items():
+        yield Figure("assay_queue_takers", {"queue": queue}, count)
 
 
 def _streams() -> Iterator[Figure]:

@@ -26,6 +26,8 @@ class ProcessClock(models.Model):
     ahead = models.DurationField()
     #: How far the clock of Redis was ahead of the database's; null: Redis did not answer.
     redis_ahead = models.DurationField(null=True, blank=True)
+    #: The queues that it takes from.
+    queues = models.JSONField(default=list, blank=True)
 
     class Meta:
         ordering = ("process",)

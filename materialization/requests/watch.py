@@ -33,7 +33,7 @@ from materialization.quality.alerts.opening import (
 from materialization.quality.freshness import freshness_of, promising
 from materialization.readers import waiting_of
 from materialization.requests.turns import STEPPED_BACK
-from materialization.stalls import silent_kinds, waiting_queues
+from materialization.stalls import silent_kinds, untaken_queues, waiting_queues
 from materialization.tasks import deliver_notice
 from registry.breakage import broken_services
 from registry.choices import SERVED_STATES
@@ -167,16 +167,15 @@ def _budgets(is_open: set[tuple[int | None, str]], at: datetime) -> dict[About, 
 
 
 def watch_processes(*, at: datetime) -> None:
-    """Tell of processes that are silent, and of queues in which runs wait and none runs.
+    """Tell of processes that are silent, and of queues that none takes from or no run goes on in.
 
     Not by the sweep, which is asked for by one of them: each process that lives asks.
     """
     silent = silent_kinds(at=at)
-    stuck = {
-        f"queue {queue}": words
-        for queue, (running, words) in waiting_queues(at=at).items()
-        if not running
+    idle = {
+        queue: words for queue, (running, words) in waiting_queues(at=at).items() if not running
     }
+    stuck = {f"queue {queue}": words for queue, words in (idle | untaken_queues(at=at)).items()}
     troubles = {
         About(subject): Trouble(f"{words}.", "stalled")
         for subject, words in (silent | stuck).items()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.utils import timezone
 
 from featurestore_project import deep_checks, health, startup
-from materialization.choices import AlertKind
+from materialization.choices import AlertKind, RunQueue
 from materialization.clocks import note_clock
 from materialization.models import ProcessClock
 from materialization.quality.alerts.opening import Trouble, about_version, raise_alert
 from materialization.requests.turns import take_turn
+from materialization.stalls import QUEUES
 from tests.buckets import Bucket, storage_that_answers
 from tests.factories import AT, DEFINITIONS, make_cast, make_version
 from tests.materialization.histories import past_runs
@@ -148,7 +150,11 @@ def heard(at, **ago: float) -> None:
     for kind, seconds in ago.items():
         measured = at - timedelta(seconds=seconds)
         ProcessClock.objects.create(
-            process=f"{kind}@a", measured_at=measured, ahead=timedelta(0), redis_ahead=None
+            process=f"{kind}@a",
+            measured_at=measured,
+            ahead=timedelta(0),
+            redis_ahead=None,
+            queues=[*QUEUES],
         )
 
 
@@ -165,7 +171,8 @@ ALL = {"beat": 1, "sweep": 1, "worker": 1, "reload": 1}
         (
             {"sweep": 1, "worker": 1, "reload": 7200},
             "ok, but no beat has been heard of yet: no sweep is asked for; no reload has been heard"
-            " of for 120 min: what Redis loses is not filled again",
+            " of for 120 min: what Redis loses is not filled again,"
+            " nor stored what is pushed or noted of reads",
         ),
     ],
 )
@@ -187,6 +194,18 @@ def test_one_of_a_kind_is_enough(client):
     note_clock("worker@b")
 
     assert client.get("/readyz?deep=1").json()["checks"]["processes"] == "ok"
+
+
+@pytest.mark.django_db
+def test_a_queue_that_no_process_takes_from_is_said(client):
+    heard(timezone.now(), **ALL)
+    assert client.get("/readyz?deep=1").json()["checks"]["queues"] == "ok"
+    ProcessClock.objects.update(queues=sorted(QUEUES.keys() - {"evidence"}))
+
+    said = "no process takes from the queue evidence: nothing is looked at for reviewers"
+    assert client.get("/readyz?deep=1").json()["checks"]["queues"] == f"ok, but {said}"
+    routes = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+    assert routes | {*RunQueue} == QUEUES.keys()
 
 
 @pytest.mark.django_db

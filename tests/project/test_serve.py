@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from celery import Celery
 
 from featurestore_project import embedded
 from tests import servers
@@ -88,6 +89,21 @@ def test_every_process_says_that_it_lives(server):
         time.sleep(0.2)
 
     assert set(said["checks"].values()) == {"ok"}, said
+
+
+def test_a_queue_that_the_workers_do_not_take_from_is_said(server):
+    with Celery(broker=embedded.broker_url(embedded.redis_url(server.state_dir))) as workers:
+        told = {"reply": True, "timeout": 20, "limit": 1}
+        workers.control.cancel_consumer("alerts", pattern="reload@*", matcher="glob", **told)
+        left = "no pushed row or note of a read is stored, no message or mail sent"
+        deadline, said = time.monotonic() + 30, "ok"
+        while said == "ok" and time.monotonic() < deadline:
+            with urllib.request.urlopen(f"{server.url}/readyz?deep=1", timeout=10) as answer:
+                said = json.load(answer)["checks"]["queues"]
+            time.sleep(0.2)
+        workers.control.add_consumer("alerts", pattern="reload@*", matcher="glob", **told)
+
+    assert said == f"ok, but no process takes from the queue alerts: {left}"
 
 
 def part(server: servers.Server, word: str) -> psutil.Process:

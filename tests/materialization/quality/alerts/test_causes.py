@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,6 +30,7 @@ from materialization.runner import ending
 from materialization.runner import run as runner
 from materialization.runner.ending import Ending
 from materialization.runner.judging import ChecksFailed, NoRows
+from materialization.stalls import QUEUES
 from registry.choices import State
 from registry.models import FeatureViewVersion
 from registry.operations.lifecycle.after_glass import confirm_glass
@@ -50,6 +52,9 @@ from tests.materialization.run_world import (
     table_of,
     write_rows,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 pytestmark = pytest.mark.django_db
 PROMISING = DEFINITIONS.replace("ttl: 2d", "ttl: 2d\nfreshness: 2h")
@@ -273,12 +278,11 @@ def stalled() -> list[tuple[str, str, int]]:
     return [(alert.subject, alert.state, alert.count) for alert in rows]
 
 
-def heard(**ago: int) -> None:
+def heard(queues: Iterable[str] = QUEUES, **ago: int) -> None:
     for kind, seconds in ago.items():
-        ProcessClock.objects.update_or_create(
-            process=f"{kind}@a",
-            defaults={"measured_at": AT - timedelta(seconds=seconds), "ahead": timedelta(0)},
-        )
+        measured = AT - timedelta(seconds=seconds)
+        told = {"measured_at": measured, "ahead": timedelta(0), "queues": [*queues]}
+        ProcessClock.objects.update_or_create(process=f"{kind}@a", defaults=told)
 
 
 def test_a_silent_process_is_told_of_once_by_any_that_lives_until_it_is_heard_of(cast):
@@ -294,6 +298,29 @@ def test_a_silent_process_is_told_of_once_by_any_that_lives_until_it_is_heard_of
     heard(beat=1, reload=1)
     watch.watch_processes(at=AT)
     assert stalled() == [("beat", "closed", 1), ("reload", "closed", 1)]
+
+
+def test_a_queue_that_nobody_takes_from_is_told_of_until_somebody_does(version):
+    heard(beat=0, sweep=0, worker=0, reload=0, queues=QUEUES.keys() - {"alerts", "runs"})
+    waits = {"sequences": False, "finished_at": None}
+    past_runs(version, 1, **waits, status="queued", requested_at=AT - timedelta(minutes=6))
+    watch.watch_processes(at=AT)
+    assert stalled() == [("queue alerts", "open", 1), ("queue runs", "open", 1)]
+    assert [alert.words for alert in Alert.objects.filter(kind="stalled").order_by("subject")] == [
+        "no process takes from the queue alerts: no pushed row or note of a read is stored, no"
+        " message or mail sent.",
+        "no process takes from the queue runs: nothing is computed.",
+    ]
+
+    heard(["alerts"], reload=61)  # whoever takes it is not heard of: that is said, once
+    watch.watch_processes(at=AT)
+    assert [subject for subject, state, _ in stalled() if state == "open"] == [
+        "queue runs", "reload",
+    ]  # fmt: skip
+
+    heard(worker=0, reload=0)  # now runs alone wait, as before
+    watch.watch_processes(at=AT)
+    assert [subject for subject, state, _ in stalled() if state == "open"] == ["queue runs"]
 
 
 def test_a_queue_in_which_runs_wait_and_none_runs_is_told_of_until_one_does(version):
@@ -332,7 +359,7 @@ def test_whoever_notes_that_it_lives_looks_after_the_others_whatever_happens_the
 
     note_and("worker@a", None)
     note_and("worker@a", fails)
-    note_and("worker@a", watch.watch_processes)
+    note_and("worker@a", watch.watch_processes, QUEUES)
 
     assert len(calls) == 1
     assert "cannot look after the others" in caplog.text
