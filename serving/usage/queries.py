@@ -104,14 +104,11 @@ class Question(NamedTuple):
     versions: tuple[str, ...] | None = None
 
 
-def used(table: UsageTable, asked: Asked, by: Sequence[str]) -> list[Used]:
-    """Return what was read, the most reads first, apart as ``by`` says (of ``BY``)."""
-    [found] = answers(table, asked, [Question(by)])
-    return found
-
-
 def answers(table: UsageTable, asked: Asked, questions: Sequence[Question]) -> Iterator[list[Used]]:
-    """Answer several questions of the reads that fit, which are looked through once."""
+    """Answer several questions of the reads that fit, which are looked through once.
+
+    Each answer has the most reads first.
+    """
     sums = []
     for by, versions in questions:
         told = asked if versions is None else asked._replace(versions=versions)

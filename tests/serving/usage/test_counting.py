@@ -14,7 +14,7 @@ from serving.choices import Door
 from serving.usage import buffer as buffers
 from serving.usage.buffer import Buffer
 from serving.usage.noting import Answers, Read, Reading, merged
-from serving.usage.queries import Asked, Question, answers, used
+from serving.usage.queries import Asked, Question, answers
 from serving.usage.rows import SCHEMA, rows_of
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -66,16 +66,17 @@ def test_a_call_counts_once_for_each_of_what_is_told_apart(table, by, seed):
             of[1] += rows
     table.append(rows_of(merged(noted)), transaction="t", number=1, after=None)
 
-    found = used(table, ASKED, by.split(","))
+    asked = ASKED._replace(versions=VERSIONS[:1])
+    [of_version] = answers(table, asked, [Question(["view"])])
+    questions = [Question(by.split(",")), Question(["view"], VERSIONS[:1])]
+    found, narrowed = answers(table, ASKED, questions)
 
     assert sorted((each.reads, each.rows) for each in found) == sorted(
         map(tuple, expected.values())
     )
     assert {each.percentile(0.99) for each in found} == {0.005}
     assert {sum(each.within) - each.reads for each in found} == {0}
-    questions = [Question(by.split(",")), Question(["view"], VERSIONS[:1])]
-    of_version = used(table, ASKED._replace(versions=VERSIONS[:1]), ["view"])
-    assert list(answers(table, ASKED, questions)) == [found, of_version]
+    assert narrowed == of_version
 
 
 def test_of_one_view_or_version_a_call_counts_that_reads_it_beside_others(table):
@@ -96,7 +97,7 @@ def test_of_one_view_or_version_a_call_counts_that_reads_it_beside_others(table)
         ASKED._replace(views=("b",), own="q"),
         ASKED._replace(within=("b",)),
     ):
-        [row] = used(table, asked, ["service"])
+        [[row]] = answers(table, asked, [Question(["service"])])
         assert (row.reads, row.rows) == (1, 2), asked
 
 
@@ -121,7 +122,7 @@ def test_an_answer_takes_the_memory_of_what_it_says(table, by, feature):
     del many
     before = pa.default_memory_pool().max_memory()
 
-    found = used(table, ASKED._replace(view="a", feature=feature), by)
+    [found] = answers(table, ASKED._replace(view="a", feature=feature), [Question(by)])
 
     assert {each.reads for each in found} == {20_000}
     assert len(found) == (150 if by == ["feature"] and not feature else 1)
