@@ -4,8 +4,8 @@ Not for calls themselves; FeatureStore is put together from those groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 from assay.errors import Invalid
@@ -13,6 +13,10 @@ from assay.shapes import JSON
 from assay.transport import LOOK_TIMEOUT_SECONDS, Query, Transport
 
 PAGE_SIZE = 100
+
+
+def rows_of(pages: Iterable[JSON]) -> Iterator[JSON]:
+    return chain.from_iterable(page["results"] for page in pages)
 
 
 class Calls:
@@ -53,9 +57,7 @@ class Calls:
         self, path: str, *, query: Query | None = None, limit: int | None = None
     ) -> list[JSON]:
         """Read pages of whatever is at a path, as ``_list`` does."""
-        if limit is not None and limit < 1:
-            raise Invalid(f"limit is {limit}; it must be 1 or more", limit=limit)
-        return list(islice(self._pages(path, dict(query or {}), limit or PAGE_SIZE), limit))
+        return list(islice(rows_of(self._pages(path, query, limit)), limit))
 
     def _list_of(
         self, what: str, feature_view: str | None, status: str | None, limit: int | None
@@ -63,14 +65,17 @@ class Calls:
         """Read what there is of one view, or of all, in one status or in any."""
         return self._list(what, query={"feature_view": feature_view, "status": status}, limit=limit)
 
-    def _pages(self, path: str, query: dict[str, Any], size: int) -> Iterator[JSON]:
+    def _pages(self, path: str, query: Query | None, limit: int | None) -> Iterator[JSON]:
+        """Read pages, at least one, each as it is asked for; until they end."""
+        if limit is not None and limit < 1:
+            raise Invalid(f"limit is {limit}; it must be 1 or more", limit=limit)
         # Pages are counted here, not followed by their `next` link: behind a proxy that link can
         # name a host this client does not know, and the token must not go there.
         offset = 0
         while True:
-            asked = {**query, "limit": min(size, PAGE_SIZE), "offset": offset}
+            asked = {**(query or {}), "limit": min(limit or PAGE_SIZE, PAGE_SIZE), "offset": offset}
             page = self._transport.get(path, asked)
-            yield from page["results"]
+            yield page
             offset += len(page["results"])
             if not page.get("next") or not page["results"]:
                 return

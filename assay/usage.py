@@ -4,14 +4,38 @@ Not for who did what else; the trail says that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
-from assay.calls import Calls
+from assay.calls import Calls, rows_of
 from assay.references import view_of
 from assay.shapes import JSON
 
 #: What can be told apart.
 BY = ("view", "version", "feature", "through", "service", "reader", "door", "day")
+
+
+class Usage(list[JSON]):
+    """Rows of who read what, and what they are rows of.
+
+    ``sees``: ``all`` reads that there were, or your ``own``. ``since`` and ``counted_until``: reads
+    of between are here; None where the server cannot say until when. ``kept_days``: how long reads
+    are kept. ``dropped``: reads of all projects that had no room; None where nobody can say now.
+    ``total``: how many rows there are, of which ``limit`` may have left some out.
+    """
+
+    def __init__(self, rows: Iterable[JSON], answer: JSON) -> None:
+        super().__init__(rows)
+        self.sees: str = answer["sees"]
+        self.since: str = answer["since"]
+        self.counted_until: str | None = answer["counted_until"]
+        self.kept_days: int = answer["kept_days"]
+        self.dropped: int | None = answer["dropped"]
+        self.total: int = answer["count"]
+
+    def to_dict(self) -> JSON:
+        """Give the rows as ``results``, beside what is said of them."""
+        return {**vars(self), "results": list(self)}
 
 
 class UsageCalls(Calls):
@@ -29,12 +53,12 @@ class UsageCalls(Calls):
         days: int | None = None,
         by: Sequence[str] | None = None,
         limit: int | None = None,
-    ) -> list[JSON]:
+    ) -> Usage:
         """Add up the reads of ``days`` (30), the most first, apart by what ``by`` names.
 
         ``reference`` is a view, ``view@1.2.0`` or ``view:feature``; ``state`` is what versions are
         now, as ``deprecated``. Without the right to see the trail or to change the view it is your
-        own reads. A read is here about a minute later.
+        own reads (``sees`` of the answer says which). A read is here about a minute later.
         """
         query = {
             **_named(reference, version, feature),
@@ -44,7 +68,9 @@ class UsageCalls(Calls):
             "days": days,
             "by": ",".join(by) if by is not None else None,
         }
-        return self._list("usage", query=query, limit=limit)
+        pages = self._pages(self._transport.project_path("usage"), query, limit)
+        first = next(pages)
+        return Usage(islice(rows_of(chain([first], pages)), limit), first)
 
     def usage_samples(
         self,

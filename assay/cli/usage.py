@@ -8,7 +8,7 @@ import argparse
 
 from assay.cli.arguments import Commands, Context
 from assay.shapes import JSON
-from assay.usage import BY
+from assay.usage import BY, Usage
 
 _SHOWN = ("reads", "rows", "missing", "p99_within", "last_at")
 _NAMES = {"view": "feature_view", "service": "feature_service"}
@@ -42,7 +42,7 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
         _show_samples(context, args)
         return
     by = [word.strip() for word in args.by.split(",")] if args.by else list(_DEFAULT)
-    rows = context.store.usage(
+    found = context.store.usage(
         args.view,
         state=args.state,
         service=args.service,
@@ -52,10 +52,25 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
         limit=_LINES if args.limit is None else args.limit,
     )
     if context.out.as_json:
-        context.out.json(rows)
+        context.out.json(found.to_dict())
         return
     columns = [*(_NAMES.get(each, each) for each in by), *_SHOWN]
-    context.out.table([_line(row) for row in rows], columns)
+    context.out.table([_line(row) for row in found], columns)
+    context.out.note(_about(found))
+
+
+def _about(found: Usage) -> str:
+    """Say what the lines are lines of, and what is not among them."""
+    whose = "all reads" if found.sees == "all" else "your own reads"
+    until = found.counted_until or "an instant that cannot be told now"
+    said = [f"{whose} from {found.since} to {until}, kept for {found.kept_days} days"]
+    if found.total > len(found):
+        said.append(f"{len(found):,} of {found.total:,} lines; --limit shows more")
+    if found.dropped is None:
+        said.append("whether reads had no room cannot be told now")
+    elif found.dropped:
+        said.append(f"{found.dropped:,} reads of the server had no room and are missing")
+    return "; ".join(said) + "."
 
 
 def _show_samples(context: Context, args: argparse.Namespace) -> None:

@@ -56,8 +56,8 @@ def write_answer(
 
 
 def _write(answer: TrainingSet, media_type: str, sink: IO[bytes], *, int64_as_text: bool) -> None:
-    if int64_as_text:
-        write_json(answer, sink, int64_as_text=True)
+    if media_type == JSON:
+        write_json(answer, sink, int64_as_text=int64_as_text)
     else:
         _WRITERS[media_type](answer, sink)
 

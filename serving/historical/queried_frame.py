@@ -37,7 +37,7 @@ class Asker:
         *,
         at: datetime,
     ) -> None:
-        self._actor, self._project, self._engine, self._at = actor, project, engine, at
+        self.actor, self.project, self._engine, self.at = actor, project, engine, at
         #: The query that gave the frame; None: none did.
         self.spec: VersionSpec | None = None
         #: What they may have overlooked in the frame that they sent.
@@ -68,11 +68,11 @@ class Asker:
         :raises TooManyRows: over ``limits``.
         :raises EngineLimitExceeded, EngineStopped, Unavailable: as ``Engine.query``.
         """
-        require_may_query(self._actor, self._project)
-        spec = query_spec(self._project, asked.source, asked.sql)
-        require_shown(self._actor, self._project, spec, at=self._at)
+        require_may_query(self.actor, self.project)
+        spec = query_spec(self.project, asked.source, asked.sql)
+        require_shown(self.actor, self.project, spec, at=self.at)
         self.spec = spec
-        where = whereabouts(spec, self._project)
+        where = whereabouts(spec, self.project)
         try:
             found = find_rows(spec, where)
             rows = self._engine.query(

@@ -23,7 +23,6 @@ from serving.historical.forms import numbers_left_as_text, read_columns, read_up
 from serving.historical.found_frame import common_keys, find_entities
 from serving.historical.plan import plan_training_set
 from serving.historical.queried_frame import Asker
-from serving.historical.request import ReadRequest
 from serving.historical.training_set import join_features
 from serving.names import FeatureNameCollision
 from serving.request_body import BadRequest
@@ -73,9 +72,9 @@ def read_training_set(
     began = perf_counter()
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
     asker = Asker(actor, project, engine, at=at)
+    rest = None
     if request.all_entities is None:
         frame = asked_frame(body, media_type, asker, plan=plan, request=request, limits=limits)
-        rest = None
         parts = plan.parts(store)
     else:
         keys = asked_entities(plan, request)
@@ -87,17 +86,12 @@ def read_training_set(
     answer = join_features(
         frame, parts, plan.columns, engine=engine, timing=request.timing, explain=request.explain
     )
-    _record(answer, asker, plan=plan, project=project, actor=actor, request=request, at=at)
+    _record(answer, asker, plan=plan, request=request)
     note_read(
-        asked_by(plan),
-        Door.HISTORICAL,
-        project=project,
-        actor=actor,
-        at=at,
-        service=request.feature_service,
-        rows=answer.table.num_rows,
+        asked_by(plan), Door.HISTORICAL, project=project, actor=actor, at=at,
+        service=request.feature_service, rows=answer.table.num_rows,
         seconds=perf_counter() - began,
-    )
+    )  # fmt: skip
     warnings = (*warnings_of(plan.versions, at), *asker.warnings, *answer.warnings)
     return answer._replace(warnings=warnings, next=rest, deprecation=deprecation_of(plan.versions))
 
@@ -133,8 +127,7 @@ def asked_frame(
     """
     sent: SentFrame
     if request.entities is not None:
-        is_text = isinstance(request, ReadRequest) and request.int64_as_text
-        sent = read_columns(request.entities, limits=limits, int64_as_text=is_text)
+        sent = read_columns(request.entities, limits=limits, int64_as_text=request.has_text_keys)
     elif request.entity_query is not None:
         sent = asker.frame(request.entity_query, limits)
     else:
@@ -177,21 +170,14 @@ def _refuse_names(names: Sequence[str], plan: TrainingPlan, *, full: bool) -> No
 
 @transaction.atomic
 def _record(
-    answer: TrainingSet,
-    asker: Asker,
-    *,
-    plan: TrainingPlan,
-    project: Project,
-    actor: User | AnonymousUser,
-    request: HistoricalRequest,
-    at: datetime,
+    answer: TrainingSet, asker: Asker, *, plan: TrainingPlan, request: HistoricalRequest
 ) -> None:
     named = {name: msgspec.to_builtins(each) for name, each in request.views.items()}
     every = request.all_entities
     audit.record(
-        actor=actor,
+        actor=asker.actor,
         verb="training_set.read",
-        subject=project,
+        subject=asker.project,
         data={
             "features": [*dict.fromkeys(map(str, plan.references))],
             "feature_service": request.feature_service,
@@ -203,8 +189,8 @@ def _record(
             "rows": answer.table.num_rows,
             "matched": {part.label: part.matched for part in answer.parts},
         },
-        project=project,
-        at=at,
+        project=asker.project,
+        at=asker.at,
     )
 
 

@@ -48,6 +48,11 @@ class HistoricalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         """The ways of saying whom it is about, of which one is there."""
         return self.entities, self.all_entities, self.entity_query
 
+    @property
+    def has_text_keys(self) -> bool:
+        """Whether keys of int64 may be text."""
+        return False
+
 
 class ReadRequest(HistoricalRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One that is answered at once, as JSON too."""
@@ -55,6 +60,10 @@ class ReadRequest(HistoricalRequest, frozen=True, forbid_unknown_fields=True, kw
     #: Write 64-bit whole numbers as text, and read keys of int64 so too: JavaScript's do not hold
     #: them.
     int64_as_text: bool = False
+
+    @property
+    def has_text_keys(self) -> bool:
+        return self.int64_as_text
 
     def require_form(self, form: str) -> None:
         """:raises BadRequest: the answer is to have a form that has whole numbers itself."""

@@ -110,6 +110,16 @@ ANSWERS = {
     },
     "GET runs/7": {**OBJECT, "status": "succeeded"},
     "GET datasets/churn/3": {**OBJECT, "name": "churn", "version": 3},
+    "GET usage": {
+        "results": [],
+        "count": 0,
+        "sees": "own",
+        "since": "2026-01-01T00:00:00Z",
+        "counted_until": None,
+        "kept_days": 90,
+        "dropped": None,
+        "next": None,
+    },
     "POST materialize": {"runs": [OBJECT]},
     "POST materialize-incremental": {"runs": [OBJECT]},
 }

@@ -15,6 +15,13 @@ ROW = {
     "first_at": "2026-11-01T00:00:00+00:00", "last_at": "2026-11-27T00:00:00+00:00",
 }  # fmt: skip
 
+ABOUT = {"sees": "own", "since": "2026-10-28T12:00:00+00:00", "kept_days": 90, "dropped": 0,
+         "counted_until": "2026-11-27T12:00:00+00:00"}  # fmt: skip
+
+
+def used(*rows, **about):
+    return {"results": list(rows), "next": None, "count": len(rows), **ABOUT, **about}
+
 
 @pytest.fixture
 def assay(peer):
@@ -32,9 +39,12 @@ def assay(peer):
     ],
 )
 def test_a_reference_says_what_of(peer, store, reference, sent):
-    peer.answers_with("GET usage", {"results": [ROW], "next": None})
+    peer.answers_with("GET usage", used(ROW))
 
-    assert store.usage(reference, days=7, by=["reader"]) == [ROW]
+    found = store.usage(reference, days=7, by=["reader"])
+
+    assert found == [ROW]
+    assert found.to_dict() == {"results": [ROW], "total": 1, **ABOUT}
 
     query = {name: value for name, value in peer.requests[0].query.items() if name != "offset"}
     query.pop("limit")
@@ -48,7 +58,7 @@ def test_a_version_that_is_said_twice_is_refused(store):
 
 def test_lines_that_the_server_tells_apart_look_different(assay, peer, capsys):
     rows = [ROW, ROW | {"through": "offer@1.0.0"}]
-    peer.answers_with("GET usage", {"results": rows, "next": None})
+    peer.answers_with("GET usage", used(*rows))
 
     assert assay("usage", "spend") == 0
 
@@ -60,7 +70,7 @@ def test_lines_that_the_server_tells_apart_look_different(assay, peer, capsys):
 
 
 def test_the_command_shows_a_line_each(assay, peer, capsys):
-    peer.answers_with("GET usage", {"results": [ROW], "next": None})
+    peer.answers_with("GET usage", used(ROW))
 
     assert assay("usage", "spend@1.2.0", "--reader", "scorer") == 0
 
@@ -70,9 +80,32 @@ def test_the_command_shows_a_line_each(assay, peer, capsys):
     assert [word for word in out.splitlines()[1].split() if word == "10"] == ["10"]
 
 
+def test_the_command_says_what_the_lines_are_lines_of(assay, peer, capsys):
+    lacks = {"count": 213, "dropped": 1500, "counted_until": None}
+    for answer in (used(ROW), used(ROW, ROW, sees="all", **lacks), used(dropped=None)):
+        peer.answers_with("GET usage", answer)
+
+    for _ in range(3):
+        assert assay("usage") == 0
+
+    captured = capsys.readouterr()
+    about = "from 2026-10-28T12:00:00+00:00 to {}, kept for 90 days"
+    until, unknown = (
+        about.format(ABOUT["counted_until"]),
+        about.format("an instant that cannot be told now"),
+    )
+    assert captured.err.splitlines() == [
+        f"your own reads {until}.",
+        f"all reads {unknown}; 2 of 213 lines; --limit shows more;"
+        " 1,500 reads of the server had no room and are missing.",
+        f"your own reads {until}; whether reads had no room cannot be told now.",
+    ]
+    assert "(none)" in captured.out
+
+
 def test_the_command_says_that_nobody_took_the_time(assay, peer, capsys):
     seconds = dict.fromkeys(ROW["seconds"])
-    peer.answers_with("GET usage", {"results": [{**ROW, "seconds": seconds}], "next": None})
+    peer.answers_with("GET usage", used({**ROW, "seconds": seconds}))
 
     assert assay("usage", "--by", "door") == 0
 
