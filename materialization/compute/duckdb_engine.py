@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from lib.readers_gone import while_somebody_waits
 from materialization.compute.as_of_answers import as_of_answer
+from materialization.compute.crowded_sql import crowded_sql
 from materialization.compute.entity_answers import entity_rows
 from materialization.compute.expressions import evaluate, refused
 from materialization.compute.fitted import spec_with_fitted
@@ -51,7 +52,7 @@ from materialization.transforms.aggregation.events import events_schema, renumbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from materialization.compute.limits import EngineLimits
     from materialization.compute.questions import (
@@ -159,6 +160,7 @@ class DuckDBEngine(Sandboxed):
         *,
         as_of: datetime,
         sequence: int | None = None,
+        among: pa.Table | None = None,
     ) -> Iterator[pa.RecordBatchReader]:
         schema = events_schema(spec) if spec.is_pushed else counted_schema(spec)
         if not files:
@@ -168,11 +170,32 @@ class DuckDBEngine(Sandboxed):
         if spec.is_pushed:
             sql = kept_events_sql(files, spec, schema, as_of)
         else:
-            sql = counted_events_sql(files, spec, as_of, sequence=sequence)
+            some = among is not None
+            sql = counted_events_sql(files, spec, as_of, sequence=sequence, some=some)
         with self._session() as session, own_failures("finding the events of windows", MORE):
+            if among is not None:
+                session.register(ASKED, among)
             reader = session.sql(sql).to_arrow_reader(self._limits.batch_rows)
             batches = (batch.cast(schema) for batch in reader)
             yield pa.RecordBatchReader.from_batches(schema, batches)
+
+    def crowded_entities(
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        hop: timedelta,
+        since: datetime,
+        most: int,
+        sequence: int | None = None,
+    ) -> pa.Table:
+        fields = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+        if not files:
+            return pa.schema(fields).empty_table()
+        self._bring(files)
+        sql = crowded_sql(files, spec, hop=hop, since=since, most=most, sequence=sequence)
+        with self._session() as session, own_failures("adding events up", MORE):
+            return session.sql(sql).to_arrow_table().cast(pa.schema(fields))
 
     @contextlib.contextmanager
     def later_rows(
@@ -186,7 +209,7 @@ class DuckDBEngine(Sandboxed):
             batches = (batch.cast(schema) for batch in reader)
             yield pa.RecordBatchReader.from_batches(schema, batches)
 
-    def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
+    def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int | None) -> pa.Table:
         fields = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
         if not files:
             return pa.schema(fields).empty_table()

@@ -19,7 +19,7 @@ from materialization.finding.fetching import no_fetch
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     import pyarrow as pa
 
@@ -187,15 +187,36 @@ class Engine(Protocol):
         *,
         as_of: datetime,
         sequence: int | None = None,
+        among: pa.Table | None = None,
     ) -> AbstractContextManager[pa.RecordBatchReader]:
         """Give the stored events that windows reach at ``as_of`` or later.
 
         Those that runs stored are given with how often each is there, which may be never; with
-        ``sequence`` only those of which that run has changed anything.
+        ``sequence`` only those of which that run has changed anything. ``among``, where runs
+        stored them, has the join keys of entities: no others are looked for.
 
         Input:  Parquet files of one snapshot, those of events.
         Output: batches of the events' own columns, in no order; of keys whose events are all older,
                 one event that says that they were there; memory bounded.
+        :raises OfflineStoreUnavailable: a stored file is not there or not readable.
+        """
+        ...
+
+    def crowded_entities(
+        self,
+        files: Sequence[str],
+        spec: VersionSpec,
+        *,
+        hop: timedelta,
+        since: datetime,
+        most: int,
+        sequence: int | None = None,
+    ) -> pa.Table:
+        """Return the join keys of entities of which a hop may take more than ``most`` bytes online.
+
+        Of no others it does. Only events from ``since`` on count, and with ``sequence`` only hops
+        to which that run has added something.
+
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
         ...
@@ -209,8 +230,8 @@ class Engine(Protocol):
         """
         ...
 
-    def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
-        """Return the join keys of up to ``count`` entities, each as likely as any other.
+    def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int | None) -> pa.Table:
+        """Return the join keys of up to ``count`` entities, each as likely as any other; None: all.
 
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lib.instants import MICROSECOND, to_us
 from lib.sql_text import identifier
-from materialization.compute.stored_rows_sql import stored_rows
+from materialization.compute.stored_rows_sql import ASKED, stored_rows
 from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
 from materialization.transforms.aggregation.events import COUNT
 from materialization.transforms.windows.arguments import window_arguments
@@ -60,12 +60,14 @@ def counted_events_sql(
     as_of: datetime,
     *,
     sequence: int | None,
+    some: bool = False,
 ) -> str:
     """Return the events of a bag, with how often each is there now: keys, stamps, arguments, count.
 
     An event is told by since when it is known, too. Of those of which some were found to be gone
     all that are left are known since the last of them was (``as_of_events`` has the same rule); the
-    others are there no time. ``sequence``: only what that run has changed anything of.
+    others are there no time. ``sequence``: only what that run has changed anything of; ``some``:
+    only those of the keys of ``ASKED``.
     """
     arguments = window_arguments(spec).arguments
     keys = ", ".join(identifier(key.name) for key in spec.join_keys)
@@ -74,7 +76,8 @@ def counted_events_sql(
     longest = spec.view.longest_window // MICROSECOND
     since = f"make_timestamptz({to_us(as_of) - longest})"
     in_time = f"epoch_us(greatest({EVENT}, {CREATED})) < epoch_us({EVENT}) + {longest}"
-    stored = f"SELECT {same}, {CREATED}, {SEQUENCE}, {COUNT} FROM {stored_rows(files)}"
+    among = f" SEMI JOIN {ASKED} USING ({keys})" if some else ""
+    stored = f"SELECT {same}, {CREATED}, {SEQUENCE}, {COUNT} FROM {stored_rows(files)}{among}"
     touched = of_run = ""
     if sequence is not None:
         found = f"SELECT {keys}, {EVENT} FROM {stored_rows(files)} WHERE {SEQUENCE} = {sequence:d}"

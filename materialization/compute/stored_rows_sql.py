@@ -124,9 +124,11 @@ def later_rows_sql(files: Sequence[str], spec: VersionSpec, *, after: datetime) 
     return f"SELECT {_columns(spec)} FROM {stored_rows(files)} WHERE {later}"
 
 
-def sample_sql(files: Sequence[str], spec: VersionSpec, count: int) -> str:
-    """Return SQL for the keys of ``count`` entities that chance chooses."""
+def sample_sql(files: Sequence[str], spec: VersionSpec, count: int | None) -> str:
+    """Return SQL for the keys of ``count`` entities that chance chooses; None: of all."""
     entities = f"SELECT DISTINCT {_keys(spec)} FROM {stored_rows(files)}"
+    if count is None:
+        return entities
     return f"SELECT * FROM ({entities}) USING SAMPLE reservoir({count:d} ROWS)"
 
 

@@ -5,31 +5,37 @@ The offline store is the source, so online answers equal point-in-time answers b
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 
 from lib.errors import Unavailable
+from lib.instants import from_us, to_us
 from materialization.choices import RunKind, RunStep
 from materialization.edges.engines import engine
 from materialization.edges.stores import later_rows, offline_store, online_store, push_log
 from materialization.ingest.events import event_layout
 from materialization.queries import covered_until, newest_sequence, stored_since, table_at
 from materialization.runner.adopting import adopt_windows
+from materialization.stores.event_bounds import HOP_HEADER, MOST_BYTES
+from materialization.stores.event_merging import refuse_crowded
 from materialization.stores.layout import layout_of
 from registry.choices import SERVED_STATES
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime, timedelta
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
     from materialization.models import MaterializationRun
     from materialization.runner.heartbeat import Heartbeat
+    from materialization.stores.events import EventLayout
     from materialization.stores.online_protocol import Marker, OnlineStore
     from registry.models import FeatureViewVersion
+    from registry.spec.version_spec import VersionSpec
 
 
 class StoreEmptied(Unavailable):
@@ -110,6 +116,7 @@ def _merge(
         # What a run has changed may be how often an event of an earlier one is there.
         snapshot = offline_store().snapshot(table_at(run.table))
         own = event_layout(spec, uid=run.table.uid)
+        _refuse_crowded(snapshot.events, spec, own, heartbeat, only=only, at=at)
         with engine().kept_events(snapshot.events, spec, as_of=at, sequence=only) as reader:
             done = store.write(own, _watched(reader, heartbeat), ttl=ttl, at=at)
         return done.written + done.skipped
@@ -125,6 +132,32 @@ def _merge(
         with engine().later_rows(snapshot.files, spec, after=as_of) as reader:
             later_rows().keep(layout, _watched(reader, heartbeat), at=as_of)
     return result.written + result.skipped
+
+
+def _refuse_crowded(
+    files: Sequence[str],
+    spec: VersionSpec,
+    own: EventLayout,
+    heartbeat: Heartbeat,
+    *,
+    only: int | None,
+    at: datetime,
+) -> None:
+    """Refuse a load before it begins: readers have what they had, and not the half of it.
+
+    All that is stored of an entity is judged: what is online of it was stored before.
+
+    :raises TooManyEventsLoaded: a hop would have more than it takes.
+    """
+    if spec.is_pushed:  # each push was judged
+        return
+    hop, longest = timedelta(microseconds=own.hop), timedelta(microseconds=own.longest)
+    since = from_us(own.oldest_hop(to_us(at)) * own.hop)  # the whole of the oldest hop is there
+    most = MOST_BYTES - HOP_HEADER
+    among = engine().crowded_entities(files, spec, hop=hop, since=since, most=most, sequence=only)
+    if among.num_rows:
+        with engine().kept_events(files, spec, as_of=since + longest, among=among) as reader:
+            refuse_crowded(own, _watched(reader, heartbeat), at=at)
 
 
 def _watched(reader: Iterator[pa.RecordBatch], heartbeat: Heartbeat) -> Iterator[pa.RecordBatch]:

@@ -5,6 +5,7 @@ Not for events that are pushed (``push_log``) or for which of them a load writes
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -12,8 +13,9 @@ import redis
 
 from lib.errors import Invalid
 from materialization.stores.columns import SEQUENCE
-from materialization.stores.event_bounds import MOST_BYTES
+from materialization.stores.event_bounds import HOP_HEADER, MOST_BYTES
 from materialization.stores.event_scripts import PUT_ALL, PUT_ALL_SHA
+from materialization.stores.events import is_hop
 from materialization.stores.layout import header_numbers
 from materialization.stores.online_protocol import WriteResult
 
@@ -43,7 +45,11 @@ def merge_events(
     at: datetime,
     grace: timedelta,
 ) -> WriteResult:
-    """Keep events with their sequences; of those that are there already nothing changes."""
+    """Keep events with their sequences; of those that are there already nothing changes.
+
+    :raises TooManyEventsLoaded: a hop is beyond what it takes, and is left as it was. Whoever
+        loads asks before (``refuse_crowded``), so that nothing else is written then either.
+    """
     rows = written = 0
     for batch in batches:
         step = EVENTS_PER_CALL * CALLS_PER_PIPELINE
@@ -57,6 +63,23 @@ def merge_events(
             if beyond := [key for _, key in kept if key]:
                 raise _too_many(layout, beyond[0])
     return WriteResult(written, rows - written)
+
+
+def refuse_crowded(layout: EventLayout, batches: Iterable[pa.RecordBatch], *, at: datetime) -> None:
+    """Refuse events of which a hop of one entity would have more than it takes.
+
+    The batches have all events of the entities they have any of.
+
+    :raises TooManyEventsLoaded: names the entity.
+    """
+    sizes = Counter[tuple[bytes, bytes]]()
+    for batch in batches:
+        packed = layout.packed(batch, at=at, ttl=None, grace=timedelta())
+        for place, size in enumerate(packed.sizes()):
+            sizes[packed.keys[place], packed.hops[place]] += size
+    for (key, hop), size in sizes.items():
+        if is_hop(hop) and size > MOST_BYTES - HOP_HEADER:
+            raise _too_many(layout, key)
 
 
 def _too_many(layout: EventLayout, key: bytes) -> TooManyEventsLoaded:

@@ -43,6 +43,8 @@ _GONE, _NEVER = b"", b"-"
 #: Bytes of an event's id; a hash has as many.
 _LONGEST_ID = 32
 _CONTENT_BYTES = 16
+#: Bytes of since when an event is known, of its sequence, and around what tells it and its row.
+_KNOWN, _SEQUENCE, _AROUND = 8, 9, 7
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes])
 
@@ -63,6 +65,12 @@ class PackedEvents(NamedTuple):
     after: list[bytes]
     left: list[bytes]
     oldest: int
+
+    def sizes(self) -> Iterator[int]:
+        """Yield the bytes that each takes of its hop."""
+        for stamp, before, after in zip(self.stamps, self.before, self.after, strict=True):
+            # Of a stamp the time since when it was known is no part of what tells the event.
+            yield len(stamp) - _KNOWN + _AROUND + len(before) + _SEQUENCE + len(after)
 
 
 class KeptHop(NamedTuple):
@@ -183,6 +191,11 @@ class EventLayout:
             left = [b"%d" % each for each in (-(-over // 1000)).tolist()]
         keys = self.keys(self.entity.arrow_tags(batch).to_pylist())
         return PackedEvents(keys, hops, list(stamps), before, after, left, oldest)
+
+
+def is_hop(name: bytes) -> bool:
+    """Tell whether an event lies in a hop, or is in no window any more."""
+    return name not in (_GONE, _NEVER)
 
 
 def _ids(column: pa.Array, kind: ValueType) -> Iterator[bytes]:
