@@ -60,7 +60,7 @@ class Certificate(models.Model):
     expired = models.PositiveBigIntegerField(default=0)
     repaired = models.PositiveBigIntegerField(default=0)
     #: Of the source's rows those that are in files which the next run reads; of ticks those that
-    #: rows which arrived since would change.
+    #: rows which arrived since would change; of windows entities with what is not loaded yet.
     late = models.PositiveBigIntegerField(default=0)
     #: Stored rows of which the source has none any more: no difference, sources are trimmed.
     gone = models.PositiveBigIntegerField(default=0)
@@ -103,6 +103,12 @@ class Certificate(models.Model):
     @property
     def is_whole(self) -> bool:
         return self.sample is None and self.since is None
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether what it compares is made at reads: both stores are as of one instant."""
+        is_online = self.kind == CertificateKind.ONLINE
+        return is_online and self.version.spec.has_windows_online
 
     @property
     def differences(self) -> int:

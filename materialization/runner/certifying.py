@@ -31,6 +31,7 @@ from materialization.quality.alerts.opening import (
 from materialization.quality.consistency.findings import Findings, read_examples
 from materialization.quality.consistency.online import compare_online
 from materialization.quality.consistency.subject import Stores, Subject
+from materialization.quality.consistency.windows import compare_windows
 from materialization.queries import table_at
 from materialization.runner.comparing_source import compare_source
 from materialization.runner.heartbeat import Lease, LeaseLost, put_down, take
@@ -116,9 +117,15 @@ def _compare(claimed: Certificate, watch: _Watch, clock: Callable[[], datetime])
     table = FeatureTable.objects.select_related("feature_view__project").get(pk=claimed.table_id)
     spec = claimed.version.spec
     layout = layout_of(spec, uid=table.uid)
+    subject = Subject(spec, layout, table_at(table), table.generation)
+    stores = Stores(offline_store(), online_store(), engine())
+    if spec.has_windows_online:
+        return compare_windows(
+            subject, stores, sample=claimed.sample, clock=clock, watch=watch.note
+        )
     return compare_online(
-        Subject(spec, layout, table_at(table), table.generation),
-        Stores(offline_store(), online_store(), engine()),
+        subject,
+        stores,
         sample=claimed.sample,
         repair=claimed.repair,
         clock=clock,
@@ -214,10 +221,12 @@ def words_of(done: Certificate) -> str:
     """Say what was found, without a value of the data."""
     if done.status == CertificateStatus.FAILED:
         return f"nothing can be said: {done.error}{_put_right(done)}"
-    scope = "all rows" if done.sample is None else f"a sample of {done.compared:,} rows"
+    what, rows = "online against offline", "rows"
+    if done.has_windows:
+        what, rows = f"{what} as of {done.as_of:%Y-%m-%d %H:%M:%S} UTC", "entities"
+    scope = f"all {rows}" if done.sample is None else f"a sample of {done.compared:,} {rows}"
     if done.since is not None:
         scope = f"rows since {done.since:%Y-%m-%d %H:%M} UTC"
-    what = "online against offline"
     if done.kind == CertificateKind.SOURCE:
         what = "stored against source"
     kinds = ("missing", "extra", "different")
@@ -231,7 +240,9 @@ def _aside(done: Certificate) -> str:
     late = "late, which the next run takes"
     if done.version.spec.has_beside:
         late = "late, or beside other rows by now: the next run takes the former, recompute both"
-    if done.version.spec.transform.makes_ticks:
+    if done.has_windows:
+        late = "with what is stored and not loaded yet"
+    elif done.version.spec.transform.makes_ticks:
         late = "as they were served, though rows that arrived since would change them"
     said = [f"; {done.late:,} {late}"] if done.late else []
     return "".join([*said, f"; {done.gone:,} gone from the source" if done.gone else ""])
@@ -251,13 +262,18 @@ def _settle_alert(done: Certificate, at: datetime) -> None:
             words = f"certificate {done.pk}: {words_of(done)}."
             trouble = Trouble(words, DIFFERS[CertificateKind(done.kind)])
             raise_alert(AlertKind.INCONSISTENT, _about(done), trouble, at=at)
-    elif done.status == CertificateStatus.EQUAL and done.is_whole:
+    elif done.status == CertificateStatus.EQUAL and done.is_whole and not _is_in_doubt(done):
         about = Alert.objects.filter(
             kind=AlertKind.INCONSISTENT,
             version__table=done.table_id,
             code=DIFFERS[CertificateKind(done.kind)],
         )
         close_alerts(about, at=at)
+
+
+def _is_in_doubt(done: Certificate) -> bool:
+    """Tell whether some windows were not compared: what they are made of was not all loaded."""
+    return done.has_windows and done.late > 0
 
 
 def _about(done: Certificate) -> About:

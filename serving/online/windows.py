@@ -14,13 +14,14 @@ from materialization.edges.stores import online_store
 from materialization.ingest.events import event_layout
 from materialization.stores.events import KnownHop
 from materialization.transforms.windows.arguments import window_arguments
-from materialization.transforms.windows.evaluation import EntityWindows
+from materialization.transforms.windows.entity_rows import entity_windows, is_over, left_at
 from serving.online.plans import ReadWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from materialization.stores.events import EntityEvents
+    from materialization.transforms.windows.evaluation import EntityWindows
     from registry.spec.version_spec import VersionSpec
     from serving.online.plans import TableRead
 
@@ -60,9 +61,8 @@ def window_rows(
         if entity.tag in done:
             rows.append(done[entity.tag])
             continue
-        of_hops = {hop: kept.rows for hop, kept in entity.hops.items()}
         at = max(now, entity.seen)
-        made = EntityWindows(windows.made_of, of_hops, entity.known, now=at)
+        made = entity_windows(windows.made_of, entity, at)
         done[entity.tag] = _row(table, windows, entity, made, at)
         rows.append(done[entity.tag])
         if looks and at == now:
@@ -78,10 +78,9 @@ def window_rows(
 def _row(
     table: TableRead, windows: ReadWindows, entity: EntityEvents, made: EntityWindows, now: int
 ) -> list[Any]:
-    left = entity.newest + windows.layout.longest
-    is_over = table.ttl_micros is not None and left + table.ttl_micros < now
+    over = is_over(entity, windows.layout, now, table.ttl_micros)
     return [
-        left if is_over else now,
+        left_at(entity, windows.layout) if over else now,
         0,
         0,
         *made.features(hop=windows.layout.hop, where=table.version),

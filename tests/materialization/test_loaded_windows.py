@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lib.errors import AssayError
-from materialization.choices import CertificateKind, RunKind
+from materialization.choices import RunKind
 from materialization.edges.looks import look_at_sources
 from materialization.requests.certificates import NotComparable, request_certificate
-from materialization.stores.event_bounds import MOST_BYTES
+from materialization.runner.certifying import certify, words_of
 from serving.online import windows as online_windows
 from tests.factories import ENTITY, SOURCE, apply, make_version
 from tests.materialization.aggregation_cases import same
@@ -171,23 +171,31 @@ def test_what_the_source_loses_is_gone_online_from_the_run_that_found_it_gone(ca
     ]
 
 
-def test_an_entity_with_too_many_events_fails_the_run_and_is_named(cast, sources, online_redis):
-    write_rows(sources, [(7, AT - n * US, AT - n * US, 0.5, n) for n in range(1200)])
+def events_in(client: Any) -> dict[bytes, dict[bytes, bytes]]:
+    return {key: client.hgetall(key) for key in client.scan_iter(match="w*")}
+
+
+def test_an_entity_with_too_many_events_fails_the_run_which_loads_nothing(
+    cast, sources, online_redis
+):
+    """What it has stored of others is no difference of a certificate: it is said to be late."""
+    rows = [(driver, AT - HOUR, AT - HOUR, 0.5, 1) for driver in (1, 2, 7)]
+    write_rows(sources, rows)
     with committed():
         version = exact(cast)
+        assert materialize(version, end=AT - HOUR).status == "succeeded"
+    before = events_in(online_redis)
+    rows += [(1, AT - HOUR / 2, AT - HOUR / 2, 0.5, 2)]
+    write_rows(sources, rows + [(7, AT - n * US, AT - n * US, 0.5, n) for n in range(1200)])
     for hours in range(3):  # trying again changes nothing
         with committed():
             run = materialize(fresh(version), end=AT + hours * HOUR)
         assert run.status == "failed"
         assert "driver_id 7 has more than 64 KB of events within the 0:01:48 of one" in run.error
-    sizes = [
-        len(blob)
-        for key in online_redis.scan_iter(match="w*")
-        for hop, blob in online_redis.hgetall(key).items()
-        if hop != b"n"
-    ]
-    assert sizes
-    assert max(sizes) <= MOST_BYTES
+        assert events_in(online_redis) == before
+    done = certified(version, at=AT)
+    assert (done.status, done.compared, done.late) == ("equal", 3, 2)
+    assert "1 equal, none differ; 2 with what is stored and not loaded yet" in words_of(done)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +230,40 @@ def test_the_plan_says_who_gets_what_and_how_much_memory_it_takes(cast, sources)
     assert "the source has 10 rows now; were they spread evenly, some 4 would be within" in said
 
 
-def test_there_is_no_certificate_of_values_that_are_not_stored(cast, sources):
-    write_rows(sources, [(1, AT, AT, 0.5, 1)])
+def certified(version: FeatureViewVersion, *, at: Any, sample: int | None = None) -> Any:
+    asked = request_certificate(version=fresh(version), sample=sample, at=at, actor=None)
+    certify(certificate_id=asked.pk, worker="worker-1", clock=lambda: at)
+    asked.refresh_from_db()
+    return asked
+
+
+def test_a_certificate_compares_windows_as_of_one_instant(cast, sources, online_redis):
+    chance = random.Random(7)
+    rows = changed([], chance, AT)
+    rows += [(driver, AT - HOUR, AT - HOUR, 0.1, 2) for driver in (1, 2, 3)]
+    write_rows(sources, rows)
     with committed():
         version = exact(cast)
         materialize(version)
+    drivers = len({row[0] for row in rows})
+    for at in (AT, AT + HOUR / 2, AT + 9 * HOUR):
+        done = certified(version, at=at)
+        assert (done.status, done.compared, done.as_of) == ("equal", drivers, at), words_of(done)
+    assert certified(version, at=AT, sample=10).status == "equal"
 
-    with pytest.raises(NotComparable, match="accuracy exact"):
-        request_certificate(
-            version=fresh(version), kind=CertificateKind.ONLINE, sample=7, at=AT, actor=None
-        )
+    stem = b"w" + table_of(version).uid.encode()
+    online_redis.delete(stem + b"{1}")
+    hops = [name for name in online_redis.hkeys(stem + b"{2}") if name != b"n"]
+    online_redis.hdel(stem + b"{2}", *hops)
+    online_redis.copy(stem + b"{3}", stem + b"{4711}")
+    online_redis.copy(stem + b"{3}", stem + b"nobody")
+    done = certified(version, at=AT)
+    assert (done.missing, done.different, done.extra) == (1, 1, 2), words_of(done)
+    assert done.compared == drivers + 2
+    found = {each["key"]: each for each in done.examples}
+    assert found["driver_id=1"]["kind"] == "missing"
+    assert "sum_3h" in found["driver_id=2"]["features"]
+    assert found["driver_id=4711"]["kind"] == "extra"
+    assert f"as of {AT:%Y-%m-%d %H:%M:%S} UTC, all entities: " in words_of(done)
+    with pytest.raises(NotComparable, match="made of events at each read"):
+        request_certificate(version=fresh(version), sample=7, at=AT, actor=None, repair=True)

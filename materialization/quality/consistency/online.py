@@ -31,8 +31,8 @@ from materialization.quality.consistency.rows import (
 )
 from materialization.quality.consistency.sample import chosen_of
 from materialization.quality.consistency.subject import (
-    NotLoaded,
     entities_of,
+    not_loaded,
     shown_key,
     values_of,
 )
@@ -86,14 +86,14 @@ def compare_online(
 
     :raises NotLoaded: the table is not loaded, or ceased to be meanwhile: nothing can be said.
     """
-    before = _marker(subject, stores)
+    before = marker_of(subject, stores)
     snapshot = stores.offline.snapshot(subject.place)
     chosen = None if sample is None else chosen_of(subject, stores, snapshot, sample)
     found = earlier or Findings()
     for _ in range(TRIES):
         comparison = _Comparison(subject, stores, before, repair, clock, watch, found)
         comparison.run(snapshot, chosen)
-        after = _marker(subject, stores, at_least=before.generation)
+        after = marker_of(subject, stores, at_least=before.generation)
         found = comparison.findings
         if found.differences == 0 or after == before:
             break
@@ -101,13 +101,11 @@ def compare_online(
     return Compared(found, comparison.marker.as_of, snapshot.version)
 
 
-def _marker(subject: Subject, stores: Stores, *, at_least: int = 0) -> Marker:
+def marker_of(subject: Subject, stores: Stores, *, at_least: int = 0) -> Marker:
+    """:raises NotLoaded: the table is not loaded, or not as the database says."""
     marker = stores.online.marker(subject.layout.uid)
     if marker is None or marker.generation < max(subject.generation, at_least):
-        raise NotLoaded(
-            f"table {subject.layout.uid} is not loaded, and readers are told so;"
-            " the next sweep loads it. Compare again then."
-        )
+        raise not_loaded(subject.layout.uid)
     return marker
 
 
@@ -151,7 +149,7 @@ class _Comparison:
         keys = self._layout.arrow_keys(batch).to_pylist()
         rows = self._layout.arrow_rows(batch).to_pylist()
         found = self._stores.online.rows_at(keys)
-        self._known.append(_hashes(keys))
+        self._known.append(hashes(keys))
         self.findings.compared += len(keys)
         unlike = [place for place, row in enumerate(rows) if row != found[place]]
         if unlike:
@@ -220,7 +218,7 @@ class _Comparison:
         known = np.sort(np.concatenate([np.empty(0, np.int64), *self._known]))
         strangers: dict[bytes, None] = {}
         for keys in pieces:
-            strangers |= dict.fromkeys(_absent(keys, known))
+            strangers |= dict.fromkeys(absent(keys, known))
             if len(strangers) >= DOUBTFUL_AT_ONCE:
                 self._examine_extras(list(strangers))
                 strangers = {}
@@ -285,14 +283,15 @@ def _still_kept(batch: pa.RecordBatch, marker: Marker, at: datetime) -> np.ndarr
     return kept
 
 
-def _hashes(keys: Sequence[bytes]) -> np.ndarray:
+def hashes(keys: Sequence[bytes]) -> np.ndarray:
+    """Return eight bytes a key, by which one is told from others."""
     return np.fromiter(map(hash, keys), np.int64, len(keys))
 
 
-def _absent(keys: list[bytes], known: np.ndarray) -> list[bytes]:
+def absent(keys: list[bytes], known: np.ndarray) -> list[bytes]:
     """Return the keys whose hash is not among the sorted ``known``."""
     if not len(known):
         return keys
-    hashes = _hashes(keys)
-    places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return [key for key, there in zip(keys, known[places] == hashes, strict=True) if not there]
+    own = hashes(keys)
+    places = np.minimum(np.searchsorted(known, own), len(known) - 1)
+    return [key for key, there in zip(keys, known[places] == own, strict=True) if not there]

@@ -25,6 +25,13 @@ class NotLoaded(Unavailable):
     code = "not_loaded"
 
 
+def not_loaded(uid: str) -> NotLoaded:
+    return NotLoaded(
+        f"table {uid} is not loaded, and readers are told so; the next sweep loads it. Compare"
+        " again then."
+    )
+
+
 class Subject(NamedTuple):
     """One table: what its rows are, where they lie, and which load readers take for its last."""
 

@@ -1,0 +1,225 @@
+"""Windows that online reads make of events against those of training sets, entity by entity.
+
+Both are as of one instant, so what there is to compare is what readers get. An entity that
+differs is looked at again with what is stored by then: runs store first and load after. One of
+which something is stored and not loaded yet is ``late`` and no difference. Not for rows that are
+stored as they are read (``online``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.errors import TooLarge
+from lib.instants import MICROSECOND, to_us
+from materialization.compute.questions import FOUND_EVENT, JoinQuestion
+from materialization.ingest.events import event_layout
+from materialization.quality.consistency.findings import (
+    DIFFERENT,
+    EXTRA,
+    MISSING,
+    Example,
+    Findings,
+)
+from materialization.quality.consistency.online import (
+    TRIES,
+    Compared,
+    absent,
+    hashes,
+    marker_of,
+)
+from materialization.quality.consistency.rows import differing, is_same, shown_stamps
+from materialization.quality.consistency.subject import entities_of, not_loaded, shown_key
+from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
+from materialization.transforms.windows.arguments import window_arguments
+from materialization.transforms.windows.entity_rows import entity_windows, is_over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from materialization.quality.consistency.subject import Stores, Subject
+    from materialization.stores.events import EntityEvents
+
+#: Entities that one question about training sets is asked of, and one read of the online store.
+AT_ONCE, READ_AT_ONCE = 5_000, 200
+
+
+def compare_windows(
+    subject: Subject,
+    stores: Stores,
+    *,
+    sample: int | None,
+    clock: Callable[[], datetime],
+    watch: Callable[[Findings, float], None],
+) -> Compared:
+    """Compare all entities of a table, or a ``sample`` of each store's; as ``compare_online``.
+
+    :raises NotLoaded: the table is not loaded, or ceased to be meanwhile: nothing can be said.
+    """
+    began = clock()
+    comparison = _Comparison(subject, stores, clock)
+    for entities in comparison.entities(sample):
+        comparison.look_at(entities)
+        watch(comparison.findings, len(entities))
+    return Compared(comparison.findings, began, comparison.version)
+
+
+def _pieces(tags: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    return (tags[first : first + size] for first in range(0, len(tags), size))
+
+
+class _Differs(NamedTuple):
+    """An entity's row in either store, of which one is None where it has none."""
+
+    tag: bytes
+    stored: bytes | None
+    online: bytes | None
+
+
+class _Comparison:
+    def __init__(self, subject: Subject, stores: Stores, clock: Callable[[], datetime]) -> None:
+        self.findings = Findings()
+        self._subject, self._stores, self._clock = subject, stores, clock
+        self._layout = event_layout(subject.spec, uid=subject.layout.uid)
+        self._made_of = window_arguments(subject.spec)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Take what is loaded by now, then what is stored."""
+        self._marker = marker_of(self._subject, self._stores)
+        snapshot = self._stores.offline.snapshot(self._subject.place)
+        self._files, self.version = snapshot.read_by(self._subject.spec), snapshot.version
+
+    def entities(self, sample: int | None) -> Iterator[Sequence[bytes]]:
+        """Yield the tags of entities of the offline store, then of those that only the other has.
+
+        What in the online store is no entity's is extra.
+        """
+        some = self._stores.engine.some_entities(self._files, self._subject.spec, sample)
+        known = [np.empty(0, np.int64)]
+        for batch in some.to_batches(AT_ONCE):
+            tags = self._layout.entity.arrow_tags(batch).to_pylist()
+            known.append(hashes(tags))
+            yield tags
+        stored = np.sort(np.concatenate(known))
+        for keys in self._online_keys(sample):
+            only_online = absent(list(map(self._layout.tag_of, keys)), stored)
+            yield from _pieces(list(self._readable(dict.fromkeys(only_online))), AT_ONCE)
+
+    def _online_keys(self, sample: int | None) -> Iterator[list[bytes]]:
+        online, uid = self._stores.online, self._layout.uid
+        if sample is None:
+            yield from online.keys_of(uid)
+        else:
+            yield online.some_keys_of(uid, sample)
+
+    def _readable(self, tags: Iterable[bytes]) -> Iterator[bytes]:
+        for tag in tags:
+            if self._layout.entity.values(tag) is not None:
+                yield tag
+                continue
+            self.findings.compared += 1
+            self.findings.note(Example(EXTRA, shown_key(self._subject, self._key(tag))))
+
+    def look_at(self, tags: Sequence[bytes]) -> None:
+        self.findings.compared += len(tags)
+        differ = self._differing(tags)
+        for _ in range(TRIES - 1):
+            if not differ:
+                return
+            self._look_again()
+            differ = self._differing([each.tag for each in differ])
+        loading = self._being_loaded([each.tag for each in differ])
+        for each in differ:
+            if each.tag in loading:
+                self.findings.late += 1
+            else:
+                self._note(each)
+
+    def _differing(self, tags: Sequence[bytes]) -> list[_Differs]:
+        if not tags:
+            return []
+        now = to_us(self._clock())
+        online = [row for some in _pieces(tags, READ_AT_ONCE) for row in self._online(some, now)]
+        instants = [at for at, _ in online]
+        stored = self._stored(tags, instants)
+        return [
+            _Differs(tag, row, seen)
+            for tag, row, (_, seen) in zip(tags, stored, online, strict=True)
+            if not (row == seen or (row and seen and is_same(row, seen)))
+        ]
+
+    def _online(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
+        """Return the instant that a read at ``now`` is as of, and what it gives, of each entity."""
+        try:
+            rows = self._stores.online.read(0, (), [(self._layout, tags)], now=now).tables[0]
+        except TooLarge:
+            half = len(tags) // 2
+            if not half:
+                raise
+            return self._online(tags[:half], now) + self._online(tags[half:], now)
+        if rows is None or rows.generation < self._subject.generation:
+            raise not_loaded(self._layout.uid)
+        return [self._row(each, now) for each in rows.rows]
+
+    def _row(self, entity: EntityEvents | None, now: int) -> tuple[int, bytes | None]:
+        if entity is None:
+            return now, None
+        ttl, at = self._subject.spec.ttl, max(now, entity.seen)
+        if is_over(entity, self._layout, at, None if ttl is None else ttl // MICROSECOND):
+            return at, None
+        made = entity_windows(self._made_of, entity, at)
+        features = made.features(hop=self._layout.hop, where=self._subject.spec.view.name)
+        return at, msgspec.msgpack.encode([at, 0, 0, *features])
+
+    def _stored(self, tags: Sequence[bytes], instants: Sequence[int]) -> list[bytes | None]:
+        """Return what a training set has of each entity at its instant."""
+        layout, spec = self._subject.layout, self._subject.spec
+        times = pa.array(instants, pa.int64()).cast(INSTANT)
+        asked = self._entities(tags).append_column(EVENT, times)
+        question = JoinQuestion(spec, (), layout.features, asked, events=tuple(self._files))
+        (answer,) = self._stores.engine.point_in_time_joins([question])
+        nothing = pa.array(np.zeros(len(tags), np.int64))
+        values = answer.rows.select(layout.features)
+        for name, column in ((EVENT, times), (CREATED, times), (SEQUENCE, nothing)):
+            values = values.append_column(name, column)
+        (batch,) = values.combine_chunks().to_batches()
+        rows = pc.if_else(
+            answer.rows[FOUND_EVENT].combine_chunks().is_valid(),
+            layout.arrow_rows(batch),
+            None,
+        )
+        return cast("list[bytes | None]", rows.to_pylist())
+
+    def _being_loaded(self, tags: Sequence[bytes]) -> set[bytes]:
+        """Return the entities of which something is stored that no load has ended with yet."""
+        if not tags:
+            return set()
+        found: set[bytes] = set()
+        with self._stores.engine.kept_events(
+            self._files, self._subject.spec, as_of=self._clock(), among=self._entities(tags)
+        ) as reader:
+            for batch in reader:
+                new = batch.filter(pc.greater(batch.column(SEQUENCE), self._marker.sequence))
+                found |= set(self._layout.entity.arrow_tags(new).to_pylist())
+        return found
+
+    def _entities(self, tags: Sequence[bytes]) -> pa.Table:
+        return entities_of(self._subject, [self._key(tag) for tag in tags])
+
+    def _key(self, tag: bytes) -> bytes:
+        return self._subject.layout.key_prefix + tag
+
+    def _note(self, differs: _Differs) -> None:
+        row, seen = differs.stored, differs.online
+        kind = MISSING if seen is None else EXTRA if row is None else DIFFERENT
+        features = differing(self._subject.layout, row, seen) if row and seen else ()
+        shown = shown_key(self._subject, self._key(differs.tag))
+        stored, online = shown_stamps(row), shown_stamps(seen)
+        self.findings.note(Example(kind, shown, stored=stored, online=online, features=features))
