@@ -1,4 +1,7 @@
-"""A front whose requests take as long as their query string says: what granian serves in a test.
+"""A front whose requests take what their query string says: what granian serves in a test.
+
+So many seconds; until somebody has gone, ``stoppable``; or until there is a file, ``until=PATH``,
+beside which lies ``PATH.log`` with a ``+`` for each request that was begun and a ``-`` for its end.
 
 ``python -m tests.project.slow_application PORT``; ``… PORT door SOCKET`` hands on to the one that
 was started by ``… 0 desk SOCKET``.
@@ -35,6 +38,8 @@ def slow(environ, start_response):
         stopped = threading.Event()
         with while_somebody_waits(stopped.set):
             stopped.wait(20)
+    elif environ["QUERY_STRING"].startswith("until="):
+        wait_for(Path(environ["QUERY_STRING"].removeprefix("until=")))
     elif environ["PATH_INFO"] != "/who":
         time.sleep(float(environ["QUERY_STRING"] or 0))
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -52,6 +57,17 @@ def slow(environ, start_response):
         asked = {name: environ.get(name, "") for name in ASKED}
         return [json.dumps(asked | {"id": str(environ[KEY])}).encode()]
     return [f"{len(body)}".encode()]
+
+
+def wait_for(gate: Path) -> None:
+    log = gate.with_name(f"{gate.name}.log")
+    with log.open("a") as said:  # one write each: others write there too
+        said.write("+")
+    while not gate.exists():
+        time.sleep(0.01)
+    time.sleep(0.05)  # so that those which run side by side are seen to
+    with log.open("a") as said:
+        said.write("-")
 
 
 def load(_module):
