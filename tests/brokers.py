@@ -41,10 +41,10 @@ class Broker:
         made = self._admin.create_topics(
             [NewTopic(topic, num_partitions=partitions, replication_factor=1)]
         )
-        made[topic].result(20)
+        made[topic].result(60)
 
     def delete(self, topic: str) -> None:
-        self._admin.delete_topics([topic])[topic].result(20)
+        self._admin.delete_topics([topic])[topic].result(60)
 
     def send(self, topic: str, *values: Any, partition: int = 0, **more: Any) -> None:
         """Send values, as JSON but for bytes and None, and wait until all are kept."""
@@ -73,7 +73,7 @@ def running_broker(folder: Path, *, port: int = 0, door: int = 0) -> Iterator[Br
 
 
 def _await(broker: Broker, child: processes.Child) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             broker._admin.list_topics(timeout=2)

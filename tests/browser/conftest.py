@@ -10,7 +10,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests import factories
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
+
+expect.set_options(timeout=60_000)  # for a busy machine
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -63,7 +65,7 @@ def page(chromium: str, served: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS])
         page = browser.new_page(base_url=served, viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)  # for a busy machine
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda said: errors.append(said.text) if is_refused(said.text) else None)
         yield page

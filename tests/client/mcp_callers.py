@@ -56,7 +56,7 @@ def http_server(url: str) -> Iterator[str]:
             pytest.fail("it did not start")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @asynccontextmanager

@@ -302,7 +302,7 @@ def test_files_are_sent_and_written(peer, run, tmp_path):
 
 def python(code):
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
 
 
 @pytest.mark.parametrize("lacking", ["greenlet", "httpx2"])
@@ -317,7 +317,7 @@ except assay.MissingExtra as exc:
     print(exc)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT
     )
 
     assert "pip install 'assay[async]'" in done.stdout, done.stderr
@@ -326,7 +326,7 @@ except assay.MissingExtra as exc:
 def test_the_other_client_loads_none_of_its_libraries():
     code = "import sys, assay; print({'greenlet', 'httpx2', 'asyncio'} & set(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT
     )
 
     assert done.stdout.strip() == "set()", done.stdout + done.stderr

@@ -47,7 +47,7 @@ def script(capsys, tmp_path):
 
 
 def shell(*command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.split()
 

@@ -143,7 +143,7 @@ def served(peer: Peer, *, is_away: bool = False, **version: Any) -> Iterator[Tes
     if is_away:
         peer.answers_with(f"GET {VERSION}", AWAY, 503)
     peer.answers_with(f"GET {VERSION}", SERVED | version)
-    store = AsyncFeatureStore(peer.url, "assay_t", "rides", timeout=5, retries=0)
+    store = AsyncFeatureStore(peer.url, "assay_t", "rides", timeout=60, retries=0)
     with TestClient(service.application(model(), store)) as running:
         yield running
 

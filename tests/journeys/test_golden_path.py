@@ -269,7 +269,7 @@ def test_a_worker_killed_in_the_middle_leaves_nothing_half_published(
         seen.add((run["status"], view["versions"][0]["ready"]))
         return run if run["status"] not in ("queued", "running") else None
 
-    run = until(ended, seconds=60)
+    run = until(ended)
 
     assert (run["status"], run["attempt"], run["rows_offline"]) == ("succeeded", 2, 500_000)
     assert ("running", True) not in seen

@@ -250,7 +250,7 @@ def equals(shop: Shop, *given: Rows) -> None:
     offline = shop.ana.get_historical_features(frame, [name]).to_arrow()
     assert offline["avg_daily_trips"].to_pylist() == list(right.values())
     compared = shop.ana.compare(VIEW, full=True)
-    certificate = shop.ana.wait_for_certificate(compared["id"], timeout_seconds=60)
+    certificate = shop.ana.wait_for_certificate(compared["id"], timeout_seconds=240)
     assert (certificate["status"], certificate["compared"]) == ("equal", DRIVERS)
 
 

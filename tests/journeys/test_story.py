@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 #: Machines are busy.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 pytestmark = [pytest.mark.journey, pytest.mark.browser]
 
 #: Each has set their own password and may look at the admin, but the consumer is no staff. Stella

@@ -97,14 +97,14 @@ def test_of_many_who_draw_at_once_no_two_get_the_same(shared_database, version, 
     shared_database()
 
     def draw() -> list[int]:
-        together.wait(10)
+        together.wait(60)
         try:
             return [draw_sequence(table) for _ in range(each)]
         finally:
             connection.close()
 
     with ThreadPoolExecutor(4) as pool:
-        drawn = [future.result(30) for future in [pool.submit(draw) for _ in range(4)]]
+        drawn = [future.result(60) for future in [pool.submit(draw) for _ in range(4)]]
 
     start = 1 if first else 2
     assert sorted(sum(drawn, [])) == list(range(start, start + 4 * each))

@@ -67,7 +67,7 @@ def test_many_threads_read_their_first_version_at_once(tmp_path):
             capture_output=True,
             text=True,
             cwd=ROOT,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert (outcome.returncode, outcome.stdout) == (0, "read\n"), outcome.stderr[-2000:]

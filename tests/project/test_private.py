@@ -104,7 +104,7 @@ def start(*command, state_dir, **extra):
         cwd=servers.ROOT,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         umask=0o000,
     )
 
@@ -139,7 +139,7 @@ def test_a_mask_that_is_none_is_named(mask):
         cwd=servers.ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
     assert f"FILE_UMASK='{mask}' is no mask" in ended.stderr

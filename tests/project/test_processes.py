@@ -46,7 +46,7 @@ def test_a_process_ends_with_its_parent(start):
 
     parent.kill()
 
-    child.wait(10)
+    child.wait(60)
     assert not child.is_running()
 
 

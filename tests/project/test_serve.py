@@ -64,7 +64,7 @@ def family(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
-def still_running(processes: list[psutil.Process], *, seconds: float = 15) -> list[psutil.Process]:
+def still_running(processes: list[psutil.Process], *, seconds: float = 60) -> list[psutil.Process]:
     """Return those that have not ended within the time."""
     return psutil.wait_procs(processes, timeout=seconds)[1]
 
@@ -81,8 +81,8 @@ def swept_within(server: servers.Server, seconds: float) -> bool:
 
 
 def test_every_process_says_that_it_lives(server):
-    assert swept_within(server, 30)
-    deadline, said = time.monotonic() + 30, {}
+    assert swept_within(server, 120)
+    deadline, said = time.monotonic() + 120, {}
     while said.get("status") != "ok" and time.monotonic() < deadline:
         with urllib.request.urlopen(f"{server.url}/readyz?deep=1", timeout=10) as answer:
             said = json.load(answer)
@@ -114,7 +114,7 @@ def part(server: servers.Server, word: str) -> psutil.Process:
 
 def restarted(server: servers.Server, word: str, dead: psutil.Process) -> psutil.Process:
     """Return the process that took the place of one that died; wait until there is one."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with contextlib.suppress(StopIteration, psutil.Error):
             found = part(server, word)
@@ -130,7 +130,7 @@ def test_workers_that_do_not_get_on_hold_up_no_sweep(server):
     for each in stopped:
         each.suspend()
 
-    assert swept_within(server, 30)
+    assert swept_within(server, 120)
     assert "ended by itself" not in said_since(server, before)
     for each in stopped:
         each.resume()
@@ -180,7 +180,7 @@ def test_redis_that_dies_comes_back_with_what_it_had_saved(server):
 
 def slots_of(worker: psutil.Process) -> list[psutil.Process]:
     """Return the processes in which a worker performs its tasks; wait until it has started them."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (found := worker.children()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert found
@@ -200,7 +200,7 @@ def test_a_broker_that_restarts_under_a_task_ends_nothing(server):
         each.suspend()  # so that the task is taken and not acknowledged
     subprocess.run([sys.executable, "-c", SEND], env=server.env, cwd=servers.ROOT, check=True)
     log = server.state_dir / "logs" / "worker.log"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "materialization.run[" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.1)
     redis = next(p for p in family(server.child.process.pid) if p.name() == "redis-server")
@@ -212,7 +212,7 @@ def test_a_broker_that_restarts_under_a_task_ends_nothing(server):
     for each in worker.children() if worker.is_running() else []:
         each.resume()
     assert server.child.process.poll() is None
-    assert swept_within(server, 30)
+    assert swept_within(server, 120)
     assert restarted(server, "worker@", psutil.Process()).is_running()
 
 
@@ -229,7 +229,7 @@ def test_a_broker_that_restarts_again_and_again_ends_nothing(server):
         time.sleep(1)
 
     servers.await_ready(server.child, f"{server.url}/readyz")
-    assert swept_within(server, 60)
+    assert swept_within(server, 120)
     for word in ("worker@", "reload@", "sweep@", "beat"):
         assert restarted(server, word, psutil.Process()).is_running()
 
@@ -250,7 +250,7 @@ def test_it_starts_every_part_and_ends_them_all(server):
     with urllib.request.urlopen(f"{server.url}/admin/login/") as page:
         assert page.status == 200
     server.child.process.send_signal(signal.SIGINT)
-    assert server.child.process.wait(30) == 0
+    assert server.child.process.wait(60) == 0
 
     assert not still_running(parts)
 
@@ -268,14 +268,14 @@ def test_a_broker_of_its_own_may_be_away_for_long(tmp_path):
         url = stack.enter_context(servers.redis_server(broker))
         env = {"BROKER_URL": embedded.broker_url(url)}
         with servers.assay_server(tmp_path / "state", **env) as server:
-            assert swept_within(server, 30)
+            assert swept_within(server, 120)
             stack.pop_all().close()
             time.sleep(8)
             assert server.child.process.poll() is None, server.child.tail(lines=60)
             servers.await_ready(server.child, f"{server.url}/readyz")
 
             with servers.redis_server(broker):
-                assert swept_within(server, 90)
+                assert swept_within(server, 120)
 
 
 def test_a_part_that_refuses_to_start_ends_the_rest_and_shows_why(tmp_path):
@@ -308,13 +308,13 @@ def test_being_asked_to_end_while_it_starts_is_never_lost(tmp_path, stage):
     env, began = servers.server_env(tmp_path / "state"), time.monotonic()
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, cwd=os.sep) as process:
         while not STAGES[stage](tmp_path / "state", time.monotonic() - began):
-            assert time.monotonic() - began < 60, "it did not get there"
+            assert time.monotonic() - began < 120, "it did not get there"
             time.sleep(0.01)
         started = family(process.pid)
         process.send_signal(signal.SIGTERM)
 
         # Before it has handlers the signal ends it outright; nothing has been started by then.
-        assert process.wait(40) in {0, -signal.SIGTERM}
+        assert process.wait(60) in {0, -signal.SIGTERM}
         assert not still_running(started)
 
 
@@ -340,4 +340,4 @@ def test_a_folder_of_sources_that_is_not_there_is_said(tmp_path):
 
 def serve(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(servers.ROOT / "manage.py"), "serve", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=90, cwd=os.sep)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, cwd=os.sep)

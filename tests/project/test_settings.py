@@ -21,7 +21,7 @@ def settings_with(answer: str, **variables: str) -> subprocess.CompletedProcess[
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
 
 

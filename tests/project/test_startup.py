@@ -28,7 +28,7 @@ def test_a_part_does_not_start_on_a_redis_that_evicts(part, tmp_path):
         redis.Redis.from_url(url).config_set("maxmemory-policy", "allkeys-lru")
         env = servers.server_env(tmp_path / "state", REDIS_URL=url)
         ended = subprocess.run(
-            command, env=env, cwd=servers.ROOT, capture_output=True, text=True, timeout=90
+            command, env=env, cwd=servers.ROOT, capture_output=True, text=True, timeout=240
         )
 
     assert ended.returncode == processes.REFUSED
@@ -44,7 +44,7 @@ def test_a_command_before_the_first_migration_says_which_command_is_lacking(comm
         cwd=servers.ROOT,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
     )
 
     assert ended.returncode == 1
@@ -68,7 +68,7 @@ def test_a_setting_that_cannot_be_used_is_said_in_one_line(command, setting, val
         cwd=servers.ROOT,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
     )
 
     assert ended.returncode != 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from django.test import Client
 
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 class Provider(NamedTuple):

@@ -73,7 +73,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(
 def test_a_process_that_ends_leaves_nothing(temp):
     process, folder = started()
 
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert not folder.exists()
 
 

@@ -56,7 +56,7 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
     barrier = Barrier(len(calls))
 
     def run(call: Callable[[], Any]) -> Any:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             return call()
         except Conflict as exc:

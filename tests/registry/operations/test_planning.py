@@ -63,7 +63,7 @@ def test_others_write_while_a_plan_is_made(committed_cast):
 
     def looking(*, specs, project, unseen=()):
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(write).result(5)
+            pool.submit(write).result(60)
         return look(specs=specs, project=project)
 
     changes = apply(many(250), committed_cast, look=looking, dry_run=True)

@@ -71,7 +71,7 @@ def consumer() -> Iterator[Consumer]:
         one.close()
 
 
-def turn_until(one: Consumer, is_so: Callable[[], bool], *, seconds: float = 20) -> None:
+def turn_until(one: Consumer, is_so: Callable[[], bool], *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not come to be"

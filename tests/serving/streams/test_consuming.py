@@ -162,7 +162,7 @@ def test_a_topic_that_is_not_there_is_said_and_read_once_it_is(broker, topic, ca
         assert later in words()
         broker.create(later)
         broker.send(later, trip(1001, 1))
-        turn_until(one, lambda: fares(version) == [1.0, None], seconds=60)
+        turn_until(one, lambda: fares(version) == [1.0, None])
 
 
 def test_brokers_that_do_not_answer_are_said(cast, settings):
