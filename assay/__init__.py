@@ -7,65 +7,65 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from assay.all_entities import AllEntities
-from assay.client import FeatureStore
-from assay.context import ContextResponse, FeatureContext
-from assay.dataset import Dataset
-from assay.entity_query import EntityQuery
-from assay.errors import (
-    AssayError,
-    Conflict,
-    ConnectionFailed,
-    DatasetDiffers,
-    DatasetFailed,
-    Forbidden,
-    Gone,
-    HistoricalJobFailed,
-    Invalid,
-    InvalidDefinition,
-    MissingExtra,
-    NotConfigured,
-    NotFound,
-    QualityRejected,
-    RunFailed,
-    ServerError,
-    ServerUnreachable,
-    StoresDiffer,
-    TooLarge,
-    TooManyRequests,
-    Unauthenticated,
-    Unavailable,
-    WaitTimedOut,
-)
-from assay.historical import RetrievalJob
-from assay.historical_job import HistoricalJob
-from assay.objects import (
-    DataSource,
-    Definition,
-    Entity,
-    FeatureService,
-    FeatureView,
-    OnDemandFeatureView,
-    definition_of,
-)
-from assay.offline import OfflinePaths
-from assay.online import OnlineResponse
-from assay.parts import (
-    Aggregation,
-    Feature,
-    Inputs,
-    JoinKey,
-    Python,
-    Schedule,
-    SourceJoin,
-    TimeColumn,
-    ViewRead,
-    Write,
-)
 from assay.version import __version__
 
 if TYPE_CHECKING:
     from assay.aio import AsyncDataset, AsyncFeatureStore, AsyncHistoricalJob
+    from assay.all_entities import AllEntities
+    from assay.client import FeatureStore
+    from assay.context import ContextResponse, FeatureContext
+    from assay.dataset import Dataset
+    from assay.entity_query import EntityQuery
+    from assay.errors import (
+        AssayError,
+        Conflict,
+        ConnectionFailed,
+        DatasetDiffers,
+        DatasetFailed,
+        Forbidden,
+        Gone,
+        HistoricalJobFailed,
+        Invalid,
+        InvalidDefinition,
+        MissingExtra,
+        NotConfigured,
+        NotFound,
+        QualityRejected,
+        RunFailed,
+        ServerError,
+        ServerUnreachable,
+        StoresDiffer,
+        TooLarge,
+        TooManyRequests,
+        Unauthenticated,
+        Unavailable,
+        WaitTimedOut,
+    )
+    from assay.historical import RetrievalJob
+    from assay.historical_job import HistoricalJob
+    from assay.objects import (
+        DataSource,
+        Definition,
+        Entity,
+        FeatureService,
+        FeatureView,
+        OnDemandFeatureView,
+        definition_of,
+    )
+    from assay.offline import OfflinePaths
+    from assay.online import OnlineResponse
+    from assay.parts import (
+        Aggregation,
+        Feature,
+        Inputs,
+        JoinKey,
+        Python,
+        Schedule,
+        SourceJoin,
+        TimeColumn,
+        ViewRead,
+        Write,
+    )
 
 __all__ = [
     "Aggregation",
@@ -124,9 +124,81 @@ __all__ = [
     "definition_of",
 ]
 
+#: Module → what is imported from it when it is asked for first: a command has use for few of them.
+_HOMES = {
+    "assay.aio": (
+        "AsyncDataset",
+        "AsyncFeatureStore",
+        "AsyncHistoricalJob",
+    ),
+    "assay.all_entities": ("AllEntities",),
+    "assay.client": ("FeatureStore",),
+    "assay.context": (
+        "ContextResponse",
+        "FeatureContext",
+    ),
+    "assay.dataset": ("Dataset",),
+    "assay.entity_query": ("EntityQuery",),
+    "assay.errors": (
+        "AssayError",
+        "Conflict",
+        "ConnectionFailed",
+        "DatasetDiffers",
+        "DatasetFailed",
+        "Forbidden",
+        "Gone",
+        "HistoricalJobFailed",
+        "Invalid",
+        "InvalidDefinition",
+        "MissingExtra",
+        "NotConfigured",
+        "NotFound",
+        "QualityRejected",
+        "RunFailed",
+        "ServerError",
+        "ServerUnreachable",
+        "StoresDiffer",
+        "TooLarge",
+        "TooManyRequests",
+        "Unauthenticated",
+        "Unavailable",
+        "WaitTimedOut",
+    ),
+    "assay.historical": ("RetrievalJob",),
+    "assay.historical_job": ("HistoricalJob",),
+    "assay.objects": (
+        "DataSource",
+        "Definition",
+        "Entity",
+        "FeatureService",
+        "FeatureView",
+        "OnDemandFeatureView",
+        "definition_of",
+    ),
+    "assay.offline": ("OfflinePaths",),
+    "assay.online": ("OnlineResponse",),
+    "assay.parts": (
+        "Aggregation",
+        "Feature",
+        "Inputs",
+        "JoinKey",
+        "Python",
+        "Schedule",
+        "SourceJoin",
+        "TimeColumn",
+        "ViewRead",
+        "Write",
+    ),
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Import what runs on an event loop when it is asked for: others need not wait for asyncio."""
-    if not name.startswith("Async") or name not in __all__:
+    home = next((home for home, names in _HOMES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("assay.aio"), name)
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -66,15 +66,20 @@ class Calls:
         return self._list(what, query={"feature_view": feature_view, "status": status}, limit=limit)
 
     def _pages(self, path: str, query: Query | None, limit: int | None) -> Iterator[JSON]:
-        """Read pages, at least one, each as it is asked for; until they end."""
+        """Read pages, each when it is asked for: the first, and those that follow until they end.
+
+        :raises Invalid: at once, where ``limit`` is less than one row.
+        """
         if limit is not None and limit < 1:
             raise Invalid(f"limit is {limit}; it must be 1 or more", limit=limit)
+        return self._following(path, {**(query or {}), "limit": min(limit or PAGE_SIZE, PAGE_SIZE)})
+
+    def _following(self, path: str, query: dict[str, Any]) -> Iterator[JSON]:
         # Pages are counted here, not followed by their `next` link: behind a proxy that link can
         # name a host this client does not know, and the token must not go there.
         offset = 0
         while True:
-            asked = {**(query or {}), "limit": min(limit or PAGE_SIZE, PAGE_SIZE), "offset": offset}
-            page = self._transport.get(path, asked)
+            page = self._transport.get(path, {**query, "offset": offset})
             yield page
             offset += len(page["results"])
             if not page.get("next") or not page["results"]:

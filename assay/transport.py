@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -16,7 +17,7 @@ from assay import errors
 from assay.answers import Answer, raise_for_status
 from assay.config import WHERE_TOKENS_ARE_MADE, Config
 from assay.encoding import to_json
-from assay.sending import PooledSender, Reply, Sender
+from assay.sending import Reply, Sender
 from assay.version import __version__
 
 READ_TIMEOUT_SECONDS = 60.0
@@ -67,7 +68,7 @@ class Transport:
     ) -> None:
         self.config = config
         self.patience = patience or Patience()
-        self._sender = sender or PooledSender(config.url)
+        self._sender = sender or _pooled(config.url)
         self.pause = self._sender.pause
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -267,6 +268,12 @@ class Transport:
             "such as a proxy, answered; is the server behind it running?"
         )
         raise errors.from_problem(status, {"detail": detail})
+
+
+def _pooled(url: str) -> Sender:
+    """Give what sends from threads; urllib3 is imported by the first that may send something."""
+    made: Sender = import_module("assay.pooled").PooledSender(url)
+    return made
 
 
 def api_path(*parts: str) -> str:

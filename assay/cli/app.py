@@ -8,76 +8,56 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from assay.cli import (
-    accounts,
-    alerts,
-    authoring,
-    budgets,
-    catalogue,
-    certificates,
-    completion,
-    datasets,
-    definitions,
-    drift,
-    exports,
-    grants,
-    jobs,
-    lifecycle,
-    mcp,
-    news,
-    plans,
-    profiles,
-    proposals,
-    pushing,
-    questions,
-    reads,
-    reviews,
-    runs,
-    searching,
-    streams,
-    tokens,
-    trail,
-    usage,
-)
 from assay.cli.arguments import Commands, Context
 from assay.cli.output import Output
 from assay.cli.parser import Parser, parsed
 from assay.errors import AssayError, Differs, NotConfigured, PlanRefused, ServerUnreachable
 from assay.version import __version__
 
-#: In the order in which help lists them.
-GROUPS = (
-    authoring,
-    definitions,
-    plans,
-    exports,
-    drift,
-    lifecycle,
-    reviews,
-    news,
-    runs,
-    alerts,
-    streams,
-    profiles,
-    certificates,
-    budgets,
-    searching,
-    questions,
-    grants,
-    trail,
-    usage,
-    proposals,
-    accounts,
-    catalogue,
-    tokens,
-    reads,
-    pushing,
-    jobs,
-    datasets,
-    mcp,
-    completion,
-)
+#: Module → its commands, in the order in which help lists them. A line needs the module of its own
+#: command alone: the others are imported for help, and for a word that is none.
+GROUPS = {
+    "authoring": ("init", "import"),
+    "definitions": ("apply",),
+    "plans": ("plan",),
+    "exports": ("export",),
+    "drift": ("diff", "drift"),
+    "lifecycle": (
+        "submit", "withdraw", "approve", "reject", "break-glass", "confirm", "object", "promote",
+        "deprecate", "restore", "retire", "review",
+    ),
+    "reviews": ("reviews", "ask", "comments", "comment", "resolve", "approve-together"),
+    "news": ("notifications",),
+    "runs": ("materialize", "materialize-incremental", "backfill", "runs"),
+    "alerts": ("alerts",),
+    "streams": ("streams",),
+    "profiles": ("profile", "set-baseline"),
+    "certificates": ("compare", "certificates"),
+    "budgets": ("budget", "set-budget"),
+    "searching": ("search", "feature", "lineage"),
+    "questions": ("questions",),
+    "grants": ("grants",),
+    "trail": ("audit",),
+    "usage": ("usage",),
+    "proposals": ("proposals",),
+    "accounts": ("login", "accounts"),
+    "catalogue": (
+        "entities", "data-sources", "feature-views", "feature-services", "projects", "roots",
+        "connections", "whoami",
+    ),
+    "tokens": ("service-accounts", "tokens"),
+    "reads": (
+        "get-online-features", "get-feature-context", "search-vectors", "get-historical-features",
+        "offline-files",
+    ),
+    "pushing": ("push", "compute"),
+    "jobs": ("historical-jobs",),
+    "datasets": ("datasets",),
+    "mcp": ("mcp",),
+    "completion": ("completion",),
+}  # fmt: skip
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
@@ -100,7 +80,7 @@ exit codes: 0 done, 1 refused or invalid, 2 wrong usage, 3 server unreachable,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and give its exit code."""
-    args = parsed(make_parser(), argv)
+    args = parsed(make_parser(groups_of(argv)), argv)
     out = Output(as_json=getattr(args, "json", False))
     url, token, project = (getattr(args, name, None) for name in ("url", "token", "project"))
     context = Context((url, token, project), out)
@@ -126,7 +106,21 @@ def exit_code(error: AssayError) -> int:
     )
 
 
-def make_parser() -> argparse.ArgumentParser:
+def groups_of(argv: Sequence[str] | None) -> Sequence[str]:
+    """Give the modules that a line needs: its command's; none for ``--version``; else all."""
+    try:
+        _, words = _global_options().parse_known_args(argv)
+    except argparse.ArgumentError:
+        words = []  # a value lacks: the whole parser says so
+    if words == ["--version"]:
+        return ()
+    if not words or words[0] == "completion":  # which writes of them all
+        return tuple(GROUPS)
+    return [group for group, names in GROUPS.items() if words[0] in names] or tuple(GROUPS)
+
+
+def make_parser(groups: Sequence[str] = tuple(GROUPS)) -> argparse.ArgumentParser:
+    """Make the parser of all commands, or of those of some modules."""
     options = _global_options()
     parser = Parser(
         prog="assay",
@@ -138,8 +132,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"assay {__version__}")
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True), options)
-    for group in GROUPS:
-        group.add(commands)
+    for group in groups:
+        import_module(f"assay.cli.{group}").add(commands)
     return parser
 
 
@@ -148,7 +142,9 @@ def _global_options() -> argparse.ArgumentParser:
 
     No defaults: a subcommand's default would overwrite what stood before the subcommand.
     """
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options = argparse.ArgumentParser(
+        add_help=False, argument_default=argparse.SUPPRESS, exit_on_error=False
+    )
     options.add_argument("--url", help="address of the server")
     options.add_argument("--token", help="bearer token; the environment is the safer place")
     options.add_argument("--project", help="name of the project")

@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import assay
 from assay.all_entities import AllEntities
 from assay.cli.output import Output
-from assay.client import FeatureStore
 from assay.encoding import parse_instant
 from assay.entity_query import EntityQuery
 from assay.errors import Invalid
@@ -35,15 +35,15 @@ class Context:
     out: Output
 
     @cached_property
-    def store(self) -> FeatureStore:
+    def store(self) -> assay.FeatureStore:
         """:raises NotConfigured: what the environment or a file says of it cannot be used."""
-        return FeatureStore(*self.given)
+        return assay.FeatureStore(*self.given)
 
     @cached_property
-    def without_token(self) -> FeatureStore:
+    def without_token(self) -> assay.FeatureStore:
         """The store for calls that send none: the file of one may be what they are made for."""
         url, _, project = self.given
-        return FeatureStore(url, "none", project)
+        return assay.FeatureStore(url, "none", project)
 
     def close(self) -> None:
         for made in vars(self).keys() & {"store", "without_token"}:

@@ -64,11 +64,13 @@ def answer_stream(answer: OnlineAnswer) -> bytes:
 
 
 def _status_column(name: str, column: AnswerColumn) -> tuple[pa.Field, pa.Array]:
-    if column.statuses.count(PRESENT) == len(column.statuses):
-        places = pa.array(bytes(len(column.statuses)), pa.int8())
+    count = len(column.statuses)
+    if column.statuses.count(PRESENT) == count:
+        places = bytes(count)
     else:
-        places = pa.array([_PLACES[status] for status in column.statuses], pa.int8())
-    array = pa.DictionaryArray.from_arrays(places, _NAMES)
+        places = bytes(map(_PLACES.__getitem__, column.statuses))
+    indices = pa.Array.from_buffers(pa.int8(), count, [None, pa.py_buffer(places)])
+    array = pa.DictionaryArray.from_arrays(indices, _NAMES)
     return pa.field(name, array.type, nullable=False), array
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from argparse import SUPPRESS
 
 import pytest
 
 from assay.cli import main
-from assay.cli.app import make_parser
+from assay.cli.app import GROUPS, groups_of, make_parser
 from assay.cli.completion import SCRIPTS
+from tests.servers import ROOT
 
 
 @pytest.mark.parametrize(
@@ -106,3 +108,42 @@ def test_a_script_is_json_for_programs(capsys):
     assert main(["--json", "completion", "fish"]) == 0
 
     assert json.loads(capsys.readouterr().out)["shell"] == "fish"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_module_has_the_commands_that_it_is_imported_for(group):
+    inner = [each for each in make_parser([group])._actions if each.dest == "==SUPPRESS=="]
+    [commands] = [each.choices for each in inner if each.nargs == "A..."]
+
+    assert tuple(commands) == GROUPS[group]
+
+
+@pytest.mark.parametrize(
+    ("line", "needs"),
+    [
+        ("runs list --status failed", ("runs",)),
+        ("--json --project usage apply .", ("definitions",)),
+        ("--version", ()),
+        ("--url", tuple(GROUPS)),
+        ("", tuple(GROUPS)),
+        ("aply", tuple(GROUPS)),
+        ("completion bash", tuple(GROUPS)),
+        ("--help", tuple(GROUPS)),
+    ],
+)
+def test_a_line_needs_the_module_of_its_command_alone(line, needs):
+    assert tuple(groups_of(line.split())) == needs
+
+
+def test_a_command_begins_without_what_it_has_no_use_for():
+    code = """
+import sys
+from assay.cli import main
+assert main(["profile", "v@1.0.0", "--url", "ftp://x"]) == 2
+print({"urllib3", "assay.cli.runs", "pyarrow", "pandas"} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+
+    assert (done.stdout, "url" in done.stderr) == ("set()\n", True)

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import assay
-from assay import FeatureStore, sending, transport
+from assay import FeatureStore, pooled, transport
 from assay.transport import Patience
 
 READS, CHILDREN, THREADS = 60, 3, 4
@@ -92,7 +92,7 @@ def test_a_forked_process_reads_its_own_values_while_the_parent_reads_on(echo):
 
 
 def test_threads_share_a_store_and_keep_a_connection_each(echo):
-    many = sending.MOST_IDLE_CONNECTIONS // 16
+    many = pooled.MOST_IDLE_CONNECTIONS // 16
     with FeatureStore(url=echo, token="t", project="rides") as store:
         together = threading.Barrier(many)
 

@@ -93,7 +93,11 @@ def test_names_cannot_write_to_the_terminal(terminal, capsys):
 
 
 def test_who_has_no_terminal_does_not_load_what_draws_on_one():
-    code = "import assay, sys; assay.FeatureStore; print('rich' in sys.modules)"
+    code = """
+import assay, sys
+assay.FeatureStore("http://127.0.0.1:9", "t", "p")
+print("rich" in sys.modules)
+"""
 
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=servers.ROOT
