@@ -5,14 +5,15 @@ Not for sending.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Number
 from typing import Any, NamedTuple, cast
 
 from assay.encoding import described, is_null, parse_instant
 from assay.errors import Invalid
 from assay.extras import OTHER_TYPES, has_arrow, require
-from assay.shapes import Columns, EntityFrame, EntityRows
+from assay.shapes import Columns, EntityFrame, EntityRows, SentRows
 
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -34,6 +35,37 @@ def sent_columns(rows: EntityFrame) -> Columns:
         name: [None if is_missing(value) else value for value in values]
         for name, values in columns.items()
     }
+
+
+def sent_pieces(rows: SentRows, at_once: int) -> Iterator[Columns]:
+    """Turn rows in any form into columns of ``at_once`` rows each time.
+
+    What streams Arrow, as a ``RecordBatchReader``, is read as its rows are asked for.
+    """
+    if hasattr(rows, "__arrow_c_stream__") and not _is_instance(rows, "pandas", "DataFrame"):
+        yield from batches_cut(_batches(rows), at_once)
+        return
+    columns = sent_columns(rows)
+    count = len(next(iter(columns.values()), []))
+    for start in range(0, count, at_once):
+        yield {name: values[start : start + at_once] for name, values in columns.items()}
+
+
+def batches_cut(batches: Iterable[Any], at_once: int) -> Iterator[Columns]:
+    """Give as many rows each time, however many the record batches have."""
+    pa = require("pyarrow", "sending Arrow")
+    kept: list[Any] = []
+    room = at_once
+    for batch in batches:
+        rest = batch
+        while rest.num_rows:
+            kept.append(rest.slice(0, room))
+            rest, room = rest.slice(room), room - kept[-1].num_rows
+            if not room:
+                yield sent_columns(pa.Table.from_batches(kept))
+                kept, room = [], at_once
+    if kept:
+        yield sent_columns(pa.Table.from_batches(kept))
 
 
 def _is_no_number(value: Any) -> bool:
@@ -149,8 +181,30 @@ def _gives_arrow(frame: object) -> bool:
 
 def _from_arrow(frame: object) -> Any:
     pa = require("pyarrow", f"sending {described(frame)}")
-    try:
+    with _told(frame, pa):
         return pa.table(frame)
+
+
+def _batches(frame: object) -> Iterator[Any]:
+    pa = require("pyarrow", f"sending {described(frame)}")
+    with _told(frame, pa):
+        reader = pa.RecordBatchReader.from_stream(frame)
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError) as exc:
+            said = str(exc).partition(". Detail: Python exception")[0]
+            raise Invalid(f"{described(frame)} breaks off: {said}") from exc
+        yield batch
+
+
+@contextmanager
+def _told(frame: object, pa: Any) -> Iterator[None]:
+    """:raises Invalid: a column does not become Arrow."""
+    try:
+        yield
     except (pa.ArrowException, TypeError, ValueError) as exc:
         if name := _unread_column(frame, pa):
             message = f"column {name!r} of {described(frame)} cannot be sent: {exc}. {OTHER_TYPES}"

@@ -5,18 +5,17 @@ Not for files that runs load; a data source says where those are.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from os import fspath
 from typing import Any
 
 from assay import shapes
 from assay.calls import Calls
 from assay.errors import AssayError, Invalid
-from assay.frames import sent_columns
+from assay.frames import sent_columns, sent_pieces
 from assay.online import OnlineResponse
 from assay.progress import looking
 from assay.row_files import Pieces, rows_in
-from assay.shapes import JSON, EntityFrame
+from assay.shapes import JSON, EntityFrame, SentRows
 from assay.waiting import OnProgress
 
 #: Rows of one request: the server takes each in one step.
@@ -31,7 +30,7 @@ class PushCalls(Calls):
     def push(
         self,
         push_source_name: str,
-        df: EntityFrame,
+        df: SentRows,
         *,
         partial: bool = False,
         idempotency_key: str | None = None,
@@ -39,7 +38,8 @@ class PushCalls(Calls):
     ) -> JSON:
         """Send rows with the columns of a push source, ``batch_rows`` in a request.
 
-        ``df`` is a dict of lists, a list of dicts, a pandas frame or whatever gives Arrow. Of a
+        ``df`` is a dict of lists, a list of dicts, a pandas frame or whatever gives Arrow; a
+        ``RecordBatchReader`` is read as its rows are sent, and never held whole. Of a
         request all rows are taken or none; with ``partial`` the others are, and ``refused`` of the
         answer lists ``{"row", "column", "value", "valid"}`` of the first 100 that were not. What
         breaks off is sent again, and counts once; with an ``idempotency_key`` of yours a whole call
@@ -48,7 +48,7 @@ class PushCalls(Calls):
         :raises QualityRejected: rows cannot be taken. ``data`` lists them as ``refused``, and says
             how many rows of earlier requests were ``taken``.
         """
-        pieces = _pieces(df, batch_rows)
+        pieces = sent_pieces(df, _checked(batch_rows))
         return self._sent("push", _about(push_source_name), pieces, partial, idempotency_key)
 
     def push_file(
@@ -78,7 +78,7 @@ class PushCalls(Calls):
     def write_to_online_store(
         self,
         feature_view_name: str,
-        df: EntityFrame,
+        df: SentRows,
         *,
         partial: bool = False,
         idempotency_key: str | None = None,
@@ -86,9 +86,13 @@ class PushCalls(Calls):
     ) -> JSON:
         """Send join keys, features and ``event_timestamp`` of a view; else like :meth:`push`.
 
-        ``feature_view_name`` is ``view`` for every served version, or ``view@1.2.0``.
+        ``feature_view_name`` is ``view`` for every served version, ``view@v1`` for those of a
+        major, or ``view@1.2.0``.
         """
-        about, pieces = {"feature_view_name": feature_view_name}, _pieces(df, batch_rows)
+        about, pieces = (
+            {"feature_view_name": feature_view_name},
+            sent_pieces(df, _checked(batch_rows)),
+        )
         return self._sent("write-to-online-store", about, pieces, partial, idempotency_key)
 
     def _types(self, name: str) -> dict[str, str]:
@@ -152,13 +156,6 @@ def _checked(batch_rows: int) -> int:
     if batch_rows < 1:
         raise Invalid(f"batch_rows is {batch_rows}; send at least one row in a request")
     return batch_rows
-
-
-def _pieces(df: EntityFrame, batch_rows: int) -> Iterator[shapes.Columns]:
-    columns, at_once = sent_columns(df), _checked(batch_rows)
-    rows = len(next(iter(columns.values()), []))
-    for start in range(0, rows, at_once):
-        yield {name: values[start : start + at_once] for name, values in columns.items()}
 
 
 def _add(total: JSON, answer: JSON, start: int) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from assay.errors import Invalid, why_unreadable
 from assay.extras import require
-from assay.frames import sent_columns
+from assay.frames import batches_cut, sent_columns
 from assay.shapes import Columns
 
 STANDARD_INPUT = "-"
@@ -122,7 +122,7 @@ def _of_arrow(path: str, at_once: int, _: Types) -> Pieces:
             batches = iter(reader)
         else:
             batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
-        yield from _cut(batches, at_once, pa)
+        yield from batches_cut(batches, at_once)
 
 
 def _of_csv(path: str, at_once: int, types: Types) -> Pieces:
@@ -145,28 +145,12 @@ def _of_csv(path: str, at_once: int, types: Types) -> Pieces:
             convert_options=options,
         ) as file,
     ):
-        for piece in _cut(iter(file), at_once, pa):
+        for piece in batches_cut(iter(file), at_once):
             yield {
                 name: _typed(path, name, values, declared.get(name, ""), row)
                 for name, values in piece.items()
             }
             row += len(next(iter(piece.values()), []))
-
-
-def _cut(batches: Iterator[Any], at_once: int, pa: Any) -> Pieces:
-    """Give as many rows each time, however many the batches have."""
-    kept: list[Any] = []
-    room = at_once
-    for batch in batches:
-        rest = batch
-        while rest.num_rows:
-            kept.append(rest.slice(0, room))
-            rest, room = rest.slice(room), room - kept[-1].num_rows
-            if not room:
-                yield sent_columns(pa.Table.from_batches(kept))
-                kept, room = [], at_once
-    if kept:
-        yield sent_columns(pa.Table.from_batches(kept))
 
 
 @contextmanager

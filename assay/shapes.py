@@ -24,6 +24,8 @@ DataFrame: TypeAlias = "pd.DataFrame"
 PolarsFrame: TypeAlias = "pl.DataFrame"
 ArrowTable: TypeAlias = "pa.Table"
 EntityFrame: TypeAlias = "pd.DataFrame | pl.DataFrame | pa.Table | EntityRows"
+#: What rows that are sent may be, too: batches that are read as they are sent.
+SentRows: TypeAlias = "EntityFrame | pa.RecordBatchReader"
 Path: TypeAlias = "str | PathLike[str]"
 Document: TypeAlias = "Mapping[str, Any] | Definition"
 Definitions: TypeAlias = "Path | Document | Sequence[Path | Document]"

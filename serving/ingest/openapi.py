@@ -60,7 +60,7 @@ _PROBLEMS = problems(
         401: "no live token.",
         403: "the token's user lacks push_featureview.",
         404: "no such project, push source or view, or no served version reads it.",
-        409: "the Idempotency-Key was used for other rows.",
+        409: "the Idempotency-Key was used for other rows, or what is written to has windows.",
         413: "too many rows, or too large a body.",
         422: "an invalid request, or rows that cannot be taken; `refused` lists them.",
         503: "nothing was taken: the log is full, or Redis does not answer; send it again.",
@@ -112,7 +112,10 @@ documented_write = extend_schema(
             "feature_view_name": "last_trip",
             "df": {**_ROW, "event_timestamp": ["2026-03-01T12:00:00Z"]},
         },
-        feature_view_name={"type": "string", "description": "view, or view@1.2.0 for one version."},
+        feature_view_name={
+            "type": "string",
+            "description": "view, view@1.2.0 for one version or view@v1 for a major's.",
+        },
     )
 )
 

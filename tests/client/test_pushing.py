@@ -50,6 +50,34 @@ def test_rows_go_in_batches_each_with_a_key_of_its_own(peer, store):
     assert keys == ["k/0", "k/2"]
 
 
+def test_a_reader_is_read_as_its_rows_are_sent(peer, store):
+    given = []
+
+    def batches():
+        for start in range(0, 7, 3):
+            given.append(len(peer.requests))
+            if start == 6:
+                raise pa.ArrowInvalid("the file ends")
+            yield pa.record_batch({"driver_id": list(range(start, start + 3))})
+
+    schema = pa.schema({"driver_id": pa.int64()})
+    for _ in range(3):
+        peer.answers_with("POST push", answer(2))
+    reader = pa.RecordBatchReader.from_batches(schema, batches())
+
+    with pytest.raises(Invalid, match="breaks off: Invalid: the file ends$") as caught:
+        store.push("trips", reader, idempotency_key="k", batch_rows=2)
+
+    sent = [each.json()["df"]["driver_id"] for each in peer.requests]
+    assert sent == [[0, 1], [2, 3], [4, 5]]
+    assert [each.headers["Idempotency-Key"] for each in peer.requests] == ["k/0", "k/2", "k/4"]
+    assert given == [0, 1, 3]  # nothing is read before what was read is sent
+    assert caught.value.data["taken"] == 6
+    whole = pa.RecordBatchReader.from_batches(schema, [pa.record_batch({"driver_id": [1, 2, 3]})])
+    store.push("trips", whole)
+    assert peer.requests[-1].json()["df"] == {"driver_id": [1, 2, 3]}
+
+
 def test_nan_of_a_pandas_frame_is_a_null(peer, store):
     peer.answers_with("POST write-to-online-store", answer(2))
 
