@@ -135,14 +135,14 @@ def _pushes(at: datetime) -> Iterator[Figure]:
         yield Figure("assay_push_later_rows", {}, waiting)
         tables = FeatureTable.objects.filter(uid__in=pushed.logged())
         for table in tables.select_related("feature_view__project"):
-            entries, since = pushed.standing(table.uid)
+            stands = pushed.standing(table.uid)
             labels = {
                 "project": table.feature_view.project.name,
                 "feature_view": table.feature_view.name,
                 "table": table.uid,
             }
-            yield Figure("assay_push_log_entries", labels, entries)
-            age = (at - since).total_seconds() if since is not None else 0.0
+            yield Figure("assay_push_log_entries", labels, stands.entries)
+            age = (at - stands.since).total_seconds() if stands.since is not None else 0.0
             yield Figure("assay_push_log_age_seconds", labels, max(age, 0.0))
 
 

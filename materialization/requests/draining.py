@@ -46,9 +46,9 @@ def watch_logs(*, at: datetime) -> None:
     pushed = push_log()
     late = {}
     for uid in pushed.logged():
-        entries, since = pushed.standing(uid)
-        if since is not None and at - since > DRAINED_WITHIN:
-            late[uid] = entries, since
+        stands = pushed.standing(uid)
+        if stands.since is not None and at - stands.since > DRAINED_WITHIN:
+            late[uid] = stands.entries, stands.since
     troubles = {}
     tables = FeatureTable.objects.filter(uid__in=late).select_related("feature_view__project")
     for table in tables:

@@ -69,7 +69,9 @@ def drain(table: FeatureTable) -> int:
         if version is None:
             pushed.trim(table.uid, until=until)
             return 0
-        return _drain(table, version.spec, until)
+        if rows := _drain(table, version.spec, until):
+            pushed.note_drained(table.uid, rows)
+        return rows
 
 
 def _drain(table: FeatureTable, spec: VersionSpec, until: int) -> int:

@@ -23,7 +23,16 @@ from lib.instants import from_us
 from materialization.stores.inspection import GRACE
 from materialization.stores.layout import counter_key, log_key
 from materialization.stores.push_command import LOGGED, PushCommand
-from materialization.stores.push_scripts import MOVE, PUSH, PUSH_SHA, RELEASE, SEED, STANDING, TRIM
+from materialization.stores.push_scripts import (
+    DRAINED,
+    MOVE,
+    PUSH,
+    PUSH_SHA,
+    RELEASE,
+    SEED,
+    STANDING,
+    TRIM,
+)
 from materialization.stores.stretches import Stretch, place_field, read_stretch
 
 if TYPE_CHECKING:
@@ -106,6 +115,19 @@ class LogEntry(NamedTuple):
     def batch(self, schema: pa.Schema) -> pa.RecordBatch:
         """Return the rows; ``schema`` is that of what was pushed."""
         return pa.ipc.read_record_batch(pa.py_buffer(self.data), schema)
+
+
+class LogStanding(NamedTuple):
+    """How many entries, and rows, of a log wait; since when the first does; what was stored last.
+
+    ``drained_at`` None: nothing was since Redis lost its state.
+    """
+
+    entries: int
+    rows: int
+    since: datetime | None
+    drained_at: datetime | None
+    drained_rows: int
 
 
 class RedisPushLog:
@@ -273,11 +295,24 @@ class RedisPushLog:
         with translated():
             return int(self._redis.xlen(log_key(uid)))
 
-    def standing(self, uid: str) -> tuple[int, datetime | None]:
-        """Return how many entries wait, and since when the first of them does."""
+    def standing(self, uid: str) -> LogStanding:
+        """Return what of a table's log waits, and what was stored of it last."""
+        keys = log_key(uid), counter_key(uid)
         with translated():
-            entries, since = cast("list[Any]", self._redis.eval(STANDING, 1, log_key(uid)))
-        return int(entries), from_us(int(since)) if entries else None
+            found = cast("list[Any]", self._redis.eval(STANDING, 2, *keys))
+        entries, since, rows, drained_at, drained = found
+        return LogStanding(
+            int(entries),
+            int(rows),
+            from_us(int(since)) if entries else None,
+            from_us(int(drained_at)) if drained_at else None,
+            int(drained),
+        )
+
+    def note_drained(self, uid: str, rows: int) -> None:
+        """Note that rows were stored now, for those who look."""
+        with translated():
+            self._redis.eval(DRAINED, 1, counter_key(uid), rows)
 
 
 def _refused(said: int, most: MostWaiting) -> AssayError | None:

@@ -28,10 +28,10 @@ local known = KEYS[2] ~= '' and call('GET', KEYS[2])
 if known then return {2, known} end
 local tables, own, base = tonumber(ARGV[2]), 2 + epochs, 10 + epochs
 local keys_end, args_end = #KEYS - tables, #ARGV - tables
-local at, lasts = base, {}
+local at, lasts, sums = base, {}, {}
 for t = 1, tables do
   local counter, log = KEYS[own + 2 * t], KEYS[own + 1 + 2 * t]
-  local has = call('HMGET', counter, 'server', 'last', 'limit')
+  local has = call('HMGET', counter, 'server', 'last', 'limit', 'rows')
   local rows = tonumber(ARGV[at + 1])
   if has[1] ~= ARGV[1] or tonumber(has[2]) + rows > tonumber(has[3]) then return {1, t} end
   if ARGV[at + 4] ~= '' and call('HGET', counter, ARGV[at + 4]) ~= ARGV[at + 5] then
@@ -43,7 +43,7 @@ for t = 1, tables do
   local aside, waiting = KEYS[keys_end + t], tonumber(ARGV[args_end + t])
   if waiting > 0 and (call('ZCARD', aside) + waiting > tonumber(ARGV[7])
       or (call('MEMORY', 'USAGE', aside) or 0) > tonumber(ARGV[6])) then return {7, t} end
-  lasts[t], at = tonumber(has[2]), at + 8
+  lasts[t], sums[t], at = tonumber(has[2]), tonumber(has[4] or 0), at + 8
 end
 local key, row = own + 2 + 2 * tables, base + 8 * tables
 for t = 1, tables do
@@ -66,11 +66,12 @@ at = base
 for t = 1, tables do
   local rows, log = tonumber(ARGV[at + 1]), KEYS[own + 1 + 2 * t]
   local id = string.format('%.0f-0', lasts[t] + rows)
+  local before = string.format('%.0f', sums[t])
   local done
   if ARGV[at + 4] == '' then
-    done = redis.pcall('XADD', log, id, 't', ARGV[8], 'n', rows, 'd', ARGV[at + 2])
+    done = redis.pcall('XADD', log, id, 't', ARGV[8], 'c', before, 'n', rows, 'd', ARGV[at + 2])
   else
-    done = redis.pcall('XADD', log, id, 't', ARGV[8], 'n', rows, 'd', ARGV[at + 2],
+    done = redis.pcall('XADD', log, id, 't', ARGV[8], 'c', before, 'n', rows, 'd', ARGV[at + 2],
       's', ARGV[at + 4], 'b', ARGV[at + 5], 'p', ARGV[at + 6], 'o', ARGV[at + 7])
   end
   if type(done) == 'table' and done.err then
@@ -108,7 +109,8 @@ for t = 1, tables do
     end
     key = key + 1
   end
-  call('HSET', KEYS[own + 2 * t], 'last', string.format('%.0f', last + rows))
+  call('HSET', KEYS[own + 2 * t], 'last', string.format('%.0f', last + rows),
+    'rows', string.format('%.0f', sums[t] + rows))
   if ARGV[at + 4] ~= '' then call('HSET', KEYS[own + 2 * t], ARGV[at + 4], ARGV[at + 6]) end
   call('SADD', KEYS[1], ARGV[at])
   at = at + 8
@@ -142,11 +144,21 @@ if redis.call('XLEN', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) en
 return gone
 """
 
-#: Tells how many entries a log has, and when the first of them came, in microseconds.
+#: Tells how many entries a log has, when the first of them came, in microseconds, and how many rows
+#: all of them have; then when rows were stored last, and how many.
 STANDING = """
+local had = redis.call('HMGET', KEYS[2], 'rows', 'drained_at', 'drained_rows')
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-if not first then return {0, '0'} end
-return {redis.call('XLEN', KEYS[1]), first[2][2]}
+if not first then return {0, '0', 0, had[2] or '', had[3] or '0'} end
+local rows = tonumber(had[1] or 0) - tonumber(first[2][4])
+return {redis.call('XLEN', KEYS[1]), first[2][2], rows, had[2] or '', had[3] or '0'}
+"""
+
+#: Notes that so many rows were stored, by Redis's own clock.
+DRAINED = """
+local now = redis.call('TIME')
+local at = now[1] .. string.format('%06d', now[2])
+return redis.call('HSET', KEYS[1], 'drained_at', at, 'drained_rows', ARGV[1])
 """
 
 #: Ends a claim that is still one's own.

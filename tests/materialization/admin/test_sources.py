@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
+from materialization.ingest.targets import targets_of_source
 from materialization.models import SourcePart
+from materialization.runner.draining import drain_logs
+from registry import access, audit
 from registry.choices import State
 from registry.models import DataSource
 from tests.factories import AT, DEFINITIONS, approve, make_version
+from tests.materialization.ingest.push_world import ready
+from tests.materialization.ingest.test_push_schedules import push
 from tests.materialization.run_world import ROWS, committed, fresh, materialize, write_rows
 from tests.materialization.runner.test_assaying import assayed
 
@@ -82,3 +91,34 @@ def test_files_come_in_pages(as_, version):
     assert "f059.parquet" not in first
     assert "f059.parquet" in last
     assert "f000.parquet" in page(client, files="x")
+
+
+def test_rows_that_arrive_are_shown_while_they_wait(as_, cast, online_redis, settings):
+    version = ready(cast)
+    client = as_("operator")
+
+    def told() -> str:
+        return re.sub(r"<[^>]+>", " ", page(client)).partition("Rows that wait")[2][:700]
+
+    assert "last_trip@1.0.0 0 0 nothing waits nothing yet 0" in " ".join(told().split())
+    (target,) = targets_of_source("trips", cast.project, access.Rights(cast.owner))
+    now = timezone.now()
+    for ahead in (-timedelta(minutes=2), -timedelta(minutes=1), timedelta(hours=1)):
+        rows = [{"driver_id": n, "event_timestamp": now + ahead, "fare": 1.0} for n in (1, 2)]
+        push(target, rows, now - timedelta(minutes=2))
+    for more, verb, label in ((7, "refused", f"{version}"), (5, "refused", "other@1.0.0")):
+        after = {"more": more}
+        audit.record(
+            after=after, at=now, actor=cast.owner, verb=f"rows.{verb}", subject=None,
+            project=cast.project, label=label,
+        )  # fmt: skip
+
+    said = " ".join(told().split())
+    assert re.search(r"last_trip@1\.0\.0 6 3 20\S+ \S+ UTC overdue nothing yet 4 ", said), said
+    assert "0 rows taken, 7 refused" in said
+    drain_logs()
+    said = " ".join(told().split())
+    assert re.search(r"last_trip@1\.0\.0 0 0 nothing waits 20\S+ \S+ UTC 6 rows 4 ", said), said
+    settings.REDIS_URL = "unix:///nowhere.sock"
+    assert "Redis does not answer" in told()
+    assert "Rows that wait" not in page(as_("auditor"))
