@@ -14,6 +14,7 @@ import redis
 
 from lib.connections import server_of, translated
 from lib.decoding import msgpack_reader
+from lib.round_trips import round_trip
 from materialization.stores import expiring, merging
 from materialization.stores.event_merging import merge_events
 from materialization.stores.events import EventLayout, events_of, is_seen_later
@@ -29,7 +30,7 @@ from materialization.stores.layout import (
     marker_key,
     ticket_key,
 )
-from materialization.stores.online_commands import packed, read_events, rest_of, round_trip
+from materialization.stores.online_commands import packed, read_events, rest_of
 from materialization.stores.online_protocol import (
     LoadTicket,
     Marker,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import hiredis
-import redis
 
 from lib.errors import TooLarge
 from materialization.stores.event_bounds import MOST_READ
@@ -49,23 +48,6 @@ def read_events(
     *edges, head = map(str, layout.edges(now))
     bounds = (str(layout.oldest_hop(now)), head, b"1" if whole else b"")
     return packed(b"EVALSHA", READ_SHA, str(len(keys)), *keys, *bounds, *edges)
-
-
-def round_trip(connection: Any, commands: list[bytes]) -> list[list[Any]]:
-    """Send all, then read all answers: one that is an error leaves none behind it unread."""
-    connection.send_packed_command(commands, check_health=False)
-    if len(commands) == 1:
-        return [connection.read_response()]
-    found: list[Any] = []
-    for _ in commands:
-        try:
-            found.append(connection.read_response())
-        except redis.ResponseError as exc:
-            found.append(exc)
-    for each in found:
-        if isinstance(each, redis.ResponseError):
-            raise each
-    return found
 
 
 def rest_of(

@@ -20,6 +20,7 @@ import redis
 from lib.connections import server_of, translated
 from lib.errors import AssayError, Conflict, Unavailable
 from lib.instants import from_us
+from lib.round_trips import round_trip
 from materialization.stores.inspection import GRACE
 from materialization.stores.layout import counter_key, log_key
 from materialization.stores.push_command import LOGGED, PushCommand
@@ -205,8 +206,7 @@ class RedisPushLog:
         server = server_of(connection)
         # The client's own packing costs as much as the step itself.
         words = ("EVALSHA", PUSH_SHA, *command.words(server))
-        connection.send_packed_command([hiredis.pack_command(cast("Any", words))])
-        return server, connection.read_response()
+        return server, round_trip(connection, [hiredis.pack_command(cast("Any", words))])[0]
 
     def _seed(self, uid: str, server: str, block: range) -> None:
         with translated():
