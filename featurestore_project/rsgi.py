@@ -17,6 +17,7 @@ from django.http import parse_cookie
 from django.urls import Resolver404, get_resolver, resolve
 from django.utils import timezone
 
+from featurestore_project import startup
 from featurestore_project.bodies import BodyReader
 from featurestore_project.desk import Desk
 from featurestore_project.front import Front, Lane
@@ -94,3 +95,4 @@ def make_front() -> Front:
 
 get_resolver().url_patterns  # noqa: B018 - imports every view now, not at the first request
 application = make_front()
+startup.settle_memory()

@@ -5,6 +5,7 @@ Not for readiness, which changes while it runs: ``health`` asks again each time.
 
 from __future__ import annotations
 
+import gc
 import logging
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from registry.file_roots import own_state_at
 
 logger = logging.getLogger(__name__)
 
+#: New objects after which the youngest are looked at; how often that, until the older are.
+COLLECT_AFTER = (10_000, 20, 20)
 #: No key there is: removing it is a write that changes nothing.
 NOTHING = b"a:-"
 
@@ -127,3 +130,14 @@ def refuse_lost_store() -> None:
             raise ImproperlyConfigured(error.message) from error
         # It may come back, and is asked again before anything is written.
         logger.warning("%s", error.message)
+
+
+def settle_memory() -> None:
+    """Let the collector leave alone what is loaded now, and look at the rest less often.
+
+    It would walk through all of that again and again, while whoever asks waits. What a request
+    makes goes when its last reference does; cycles among it are few.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from lib import rates
-from lib.flushing import Flusher, Notes
+from lib.flushing import Flusher, Notes, gently
 from lib.metrics import Counter, Histogram, unharmed
 from lib.rates import Counting, Rate
 from registry.models import Project
@@ -88,7 +88,7 @@ class Watch:
             logger.warning(words, dropped)
         with unharmed():
             DROPPED.inc(dropped)
-            for each in seconds:
+            for each in gently(seconds):
                 SECONDS.observe(each)
             for (name, _, project, _to), rows in found.items():
                 if rows:
