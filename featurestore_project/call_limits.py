@@ -71,14 +71,15 @@ class CallLimits:
         self._lock = Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
-        is_call = environ.get("PATH_INFO", "").startswith(API)
-        if not token or not is_call:
+        if not environ.get("PATH_INFO", "").startswith(API):
             return self._application(environ, start_response)
         seconds = self._now().timestamp()
         minute = int(seconds // SECONDS)
         limits = self._known(minute)
         if not limits and not self._most:  # nobody has one: whose token it is does not matter
+            return self._application(environ, start_response)
+        token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
+        if not token:
             return self._application(environ, start_response)
         key = digest(token)
         most = limits.get(key, self._most)

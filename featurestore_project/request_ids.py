@@ -37,12 +37,15 @@ class WithRequestId:
             environ.get("HTTP_TRACEPARENT", ""),
             environ.get("HTTP_ASSAY_ASKED_THROUGH", ""),
         )
-        with act(environ.get(KEY)) as request_id, called(said):
-            more = [(HEADER, str(request_id))]
-            if theirs := said.get("caller_request_id"):
-                more.append((CALLERS_HEADER, theirs))
+        with act(environ.get(KEY)) as request_id:
+            more = [(HEADER, request_id)]
 
             def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-                return start_response(status, [*headers, *more], *rest)
+                return start_response(status, headers + more, *rest)
 
-            return self._application(environ, start)
+            if not said:
+                return self._application(environ, start)
+            if theirs := said.get("caller_request_id"):
+                more.append((CALLERS_HEADER, theirs))
+            with called(said):
+                return self._application(environ, start)
