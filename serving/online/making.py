@@ -40,6 +40,7 @@ from serving.online.plans import (
     ReadPlan,
     TableRead,
     runs_of,
+    stretches_of,
 )
 from serving.online.sensitive_reads import MOST_NAMES, SensitiveRead
 from serving.online.stored_values import stored_to_json
@@ -222,6 +223,7 @@ class _Builder:
             tables=tuple(self._tables.values()),
             columns=tuple(column for _, column in self._columns.values()),
             runs=runs_of(column for _, column in self._columns.values()),
+            stretches=stretches_of(column for _, column in self._columns.values()),
             names=tuple(self._columns),
             references=tuple(reference for reference, _ in self._columns.values()),
             units=tuple(self._unit(reference) for reference, _ in self._columns.values()),

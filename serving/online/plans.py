@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import groupby
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lib.errors import Unavailable
@@ -119,6 +118,23 @@ def runs_of(columns: Iterable[FeatureColumn | ComputedColumn]) -> tuple[Run | Co
     return tuple(found)
 
 
+class Stretch(NamedTuple):
+    """Columns of one version that stand side by side in the answer, from ``start`` to ``end``."""
+
+    version: str
+    start: int
+    end: int
+
+
+def stretches_of(columns: Iterable[FeatureColumn | ComputedColumn]) -> tuple[Stretch, ...]:
+    found, start = [], 0
+    for version, side_by_side in groupby(columns, key=lambda each: each.version):
+        end = start + len(list(side_by_side))
+        found.append(Stretch(version, start, end))
+        start = end
+    return tuple(found)
+
+
 class ReadPlan(NamedTuple):
     """Everything an answer needs but the values and the time."""
 
@@ -150,6 +166,11 @@ class ReadPlan(NamedTuple):
     deprecation: Deprecation
     #: Who reads what by it: noted of every read.
     reading: Reading
+    #: What ``entities`` has to name, join keys first, and the type of each.
+    entity_columns: Mapping[str, str]
+    #: ``columns`` as they are read, and as they are counted.
+    runs: tuple[Run | ComputedColumn, ...]
+    stretches: tuple[Stretch, ...]
     #: Which of its values are kept of some reads; None: of none.
     sampling: Sampling | None = None
     #: What of it is sensitive, a version each: whoever reads that is in the trail.
@@ -160,10 +181,6 @@ class ReadPlan(NamedTuple):
     units: tuple[str, ...] = ()
     #: How the service that was asked for is told in a prompt; None: name by name.
     context: str | None = None
-    #: What ``entities`` has to name, join keys first, and the type of each.
-    entity_columns: Mapping[str, str] = MappingProxyType({})
-    #: ``columns`` as they are read.
-    runs: tuple[Run | ComputedColumn, ...] = ()
 
     def ttl_micros(self, place: int) -> int | None:
         """Return the TTL of a column; None where nothing expires, and of what is computed."""

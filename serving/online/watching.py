@@ -8,12 +8,11 @@ neither wait for each other nor for a file, nor for Redis. Not for what becomes 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils import timezone
 
-from lib.flushing import Flusher, Notes
+from lib.flushing import Flusher, Notes, gently
 from lib.metrics import Counter, Histogram, unharmed
 from registry.accounts.token_uses import note_uses
 from serving.choices import Door
@@ -88,7 +87,7 @@ class Watch:
         notes, dropped = self._notes.take()
         if dropped:
             BUFFER.note_dropped(dropped)
-        for note in notes:
+        for note in gently(notes):
             key_of_time = note.status, note.door is Door.SEARCH
             seconds.setdefault(key_of_time, []).append(note.seconds)
             if (plan := note.plan) is not None:
@@ -138,13 +137,16 @@ def note_plan(project: str) -> None:
 def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[str, str, int]]:
     """Count the statuses by version.
 
-    Columns of a table mostly share a list and stand side by side: then it is counted once.
+    Columns of a table mostly share a list: then it is counted once.
     """
     found: list[tuple[str, str, int]] = []
-    pairs = zip(plan.columns, columns, strict=True)
-    for (version, _), same in groupby(pairs, lambda each: (each[0].version, id(each[1].statuses))):
-        alike = [column.statuses for _, column in same]
-        found += [(version, status, n * len(alike)) for status, n in _counted(alike[0])]
+    for version, start, end in plan.stretches:
+        lists = [column.statuses for column in columns[start:end]]
+        first = lists[0]
+        if lists.count(first) == len(lists):
+            found += [(version, status, n * len(lists)) for status, n in _counted(first)]
+        else:
+            found += [(version, status, n) for each in lists for status, n in _counted(each)]
     return found
 
 
@@ -162,7 +164,7 @@ def _count(
     with unharmed():
         for (code, is_search), times in seconds.items():
             series = (SEARCH_SECONDS if is_search else SECONDS).labels(str(code))
-            for each in times:
+            for each in gently(times):
                 series.observe(each)
         for plan, added in answers:
             for (version, status), count in added.found.items():

@@ -50,6 +50,9 @@ def plan(features: int) -> KeptPlan:
         online_limits(),
         Deprecation(),
         Reading("p", "person", "", ()),
+        {},
+        (),
+        (),
     )
     return KeptPlan(read, (b"epoch",), ("epoch",), "server")
 
