@@ -5,7 +5,7 @@ Not for fetching rows (``read``) or for writing JSON (``answer``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -112,8 +112,9 @@ def instants(micros: Sequence[int | None]) -> list[str]:
     if len(micros) < FEW:
         return [EPOCH_TEXT if micro is None else micros_text(micro) for micro in micros]
     if None not in micros:
-        moments = np.array(micros, "datetime64[us]")
-        return cast("list[str]", np.datetime_as_string(moments, timezone="UTC").tolist())
+        # numpy writes bytes in half the time of text, and one text is soon taken apart.
+        written = np.array(micros, "datetime64[us]").astype("S26").tolist()
+        return (b"Z ".join(written) + b"Z").decode().split(" ")
     texts = instants([micro or 0 for micro in micros])
     return [
         EPOCH_TEXT if micro is None else text for micro, text in zip(micros, texts, strict=True)
