@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 #: The part of a load's ticket that Redis keeps; after it stand the server process it is kept in,
 #: and how many keys that had evicted.
 TOKEN_BYTES, SERVER_BYTES = 8, 40
+#: Of so many questions the keys that no entity decides are remembered.
+MOST_FIXED = 1024
 #: Under any other policy Redis drops values when memory is short, and a read answers NOT_FOUND.
 #: Managed servers that hide their configuration answer nothing, which is let pass.
 KEEPING_POLICIES = {"noeviction", "unknown"}
@@ -86,6 +88,14 @@ class RedisOnlineStore(RedisInspection):
         """``epoch_keys`` says under which keys of this Redis a project's and its views' are."""
         super().__init__(client)
         self._epoch_keys = epoch_keys
+        # Every read has them, and they are the same for each of a plan.
+        self._fixed_keys = lru_cache(maxsize=MOST_FIXED)(self._made_fixed_keys)
+
+    def _made_fixed_keys(
+        self, project_id: int, views: tuple[str, ...], uids: tuple[str, ...]
+    ) -> tuple[bytes, ...]:
+        """Return the keys of the epochs, then of the tables' markers."""
+        return (*self._epoch_keys(project_id, views), *map(marker_key, uids))
 
     def write(
         self,
@@ -112,22 +122,14 @@ class RedisOnlineStore(RedisInspection):
         *,
         now: int = 0,
     ) -> OnlineRows:
-        keys = self._epoch_keys(project_id, views)
-        epochs = len(keys)
-        plain = [(layout, tags) for layout, tags in tables if isinstance(layout, TableLayout)]
-        keys += [layout.marker_key for layout, _ in plain]
+        plain = [each for each in tables if isinstance(each[0], TableLayout)]
+        fixed = self._fixed_keys(project_id, tuple(views), tuple([each.uid for each, _ in plain]))
+        keys, epochs = [*fixed], len(fixed) - len(plain)
         for each, tags in plain:
             keys += each.keys(tags)
         # However often an entity is asked for, its events are read once.
         own = [(a, list(dict.fromkeys(tags))) for a, tags in tables if isinstance(a, EventLayout)]
-        commands = [packed(b"MGET", *keys), *(read_events(*each, now) for each in own)]
-        (found, *answers), server = self._get(commands)
-        is_whole = any(is_seen_later(each, now) for answer in answers for each in answer[1:])
-        if is_whole:
-            # Windows are as of then, and begin and end elsewhere than was asked for.
-            commands[1:] = [read_events(*each, now, whole=True) for each in own]
-            (found, *answers), server = self._get(commands)
-        events = iter(rest_of(self._get, own, answers, now, is_whole=is_whole))
+        found, events, server = self._read_all(packed(b"MGET", *keys), own, now)
         rows: list[StoredRows | None] = []
         end = epochs + len(plain)
         markers = iter(found[epochs:])
@@ -139,10 +141,25 @@ class RedisOnlineStore(RedisInspection):
             rows.append(_stored_rows(next(markers), found[start:end], layout.missing))
         return OnlineRows(tuple(found[:epochs]), server, rows)
 
+    def _read_all(
+        self, rows: bytes, own: list[tuple[EventLayout, list[bytes | None]]], now: int
+    ) -> tuple[list[Any], Iterator[Any], str]:
+        """Return what the command ``rows`` answers, each table's events, and who answered."""
+        if not own:
+            (found,), server = self._get([rows])
+            return found, iter(()), server
+        (found, *answers), server = self._get([rows, *[read_events(*each, now) for each in own]])
+        is_whole = any(is_seen_later(each, now) for answer in answers for each in answer[1:])
+        if is_whole:
+            # Windows are as of then, and begin and end elsewhere than was asked for.
+            whole = [read_events(*each, now, whole=True) for each in own]
+            (found, *answers), server = self._get([rows, *whole])
+        return found, rest_of(self._get, own, answers, now, is_whole=is_whole), server
+
     def _get(self, commands: list[bytes]) -> tuple[list[list[Any]], str]:
         """Return what each command answers, in one round trip, and which server said so.
 
-        Goes to the connection itself: the client's own layers cost as much as the reading.
+        Goes to the connection itself: the pool's own layers cost as much as the reading.
         """
         with translated():
             pool: Any = self._redis.connection_pool

@@ -110,7 +110,7 @@ def get_online_features(
     if request.include_feature_view_version_metadata:
         views = tuple(_views(plan, covered, at))
     warnings = (*plan.warnings, *overdue(plan, covered, at), *found.warnings)
-    types = [*map(plan.entity_columns.__getitem__, request.entities), *plan.types]
+    types = [*[plan.entity_columns[name] for name in request.entities], *plan.types]
     return OnlineAnswer([*request.entities, *plan.names], types, columns, views, warnings, plan)
 
 
@@ -188,7 +188,8 @@ def _read(
     rows = len(next(iter(entities.values()), ()))
     plan.limits.check_values(rows, len(plan.columns))
     require_entities(plan, entities)
-    keys, given = typed(plan.keys, request), typed(plan.request, request)
+    keys = typed(plan.keys, request)
+    given = typed(plan.request, request) if plan.request else []
     tags = [entity.tags([keys[column] for column in columns]) for entity, columns in plan.entities]
     asked = [(table.read_layout, tags[table.entity]) for table in plan.tables]
     found = online_store().read(plan.project_id, plan.views, asked, now=to_us(at))
@@ -229,8 +230,7 @@ def feature_columns(
 
     :raises NotLoaded: naming the first version whose table is not.
     """
-    now = to_us(at)
-    tables = []
+    now, tables = to_us(at), []
     for table, its in zip(plan.tables, found.tables, strict=True):
         its = require_loaded(table, its)
         oldest = None if table.ttl_micros is None else now - table.ttl_micros
