@@ -14,7 +14,7 @@ from lib.accepting import takes
 from lib.content_codings import COMPRESSED, LEVEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     Environ = dict[str, Any]
     StartResponse = Callable[..., Any]
@@ -26,7 +26,7 @@ _GZIP_WINDOW = 31
 class Compressed:
     """A WSGI application around another; answers of less than ``least`` bytes stay as they are.
 
-    With a ``least`` of 0 all do.
+    With a ``least`` of 0 all do. What is made while it is sent is compressed whatever its length.
     """
 
     def __init__(self, application: Application, *, least: int) -> None:
@@ -44,12 +44,37 @@ class Compressed:
 
         parts = self._application(environ, start)
         status, headers, *rest = said
+        if _is_made_on_the_way(parts, headers):
+            start_response(status, _coded(headers), *rest)
+            return _OnTheWay(parts)
         if not _is_compressible(parts, headers, least=self._least):
             start_response(status, headers, *rest)
             return parts
         body = _gzipped(parts)
-        start_response(status, _coded(headers, len(body)), *rest)
+        start_response(status, [*_coded(headers), ("Content-Length", str(len(body)))], *rest)
         return [body]
+
+
+class _OnTheWay:
+    """An answer that is made while it is sent, compressed as it comes."""
+
+    def __init__(self, parts: Any) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        press = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        yield from filter(None, map(press.compress, self._parts))
+        yield press.flush()
+
+    def close(self) -> None:
+        self._parts.close()
+
+
+def _is_made_on_the_way(parts: Any, headers: list[tuple[str, str]]) -> bool:
+    """Tell whether an answer, of a kind that gets smaller, is made while it is sent."""
+    named = {name.lower(): value for name, value in headers}
+    is_made = getattr(parts, "streaming", False) and "content-length" not in named
+    return is_made and _kind(named) in COMPRESSED and "content-encoding" not in named
 
 
 def _is_compressible(parts: Any, headers: list[tuple[str, str]], *, least: int) -> bool:
@@ -57,10 +82,13 @@ def _is_compressible(parts: Any, headers: list[tuple[str, str]], *, least: int) 
     if not (isinstance(parts, list) or getattr(parts, "streaming", True) is False):
         return False
     named = {name.lower(): value for name, value in headers}
-    kind = named.get("content-type", "").partition(";")[0]
     length = named.get("content-length", "")
     is_large = length.isdecimal() and int(length) >= least
-    return is_large and kind in COMPRESSED and "content-encoding" not in named
+    return is_large and _kind(named) in COMPRESSED and "content-encoding" not in named
+
+
+def _kind(named: dict[str, str]) -> str:
+    return named.get("content-type", "").partition(";")[0]
 
 
 def _gzipped(parts: Iterable[bytes]) -> bytes:
@@ -73,9 +101,8 @@ def _gzipped(parts: Iterable[bytes]) -> bytes:
             close()
 
 
-def _coded(headers: list[tuple[str, str]], length: int) -> list[tuple[str, str]]:
-    """Return the headers of the compressed answer: another length, and no longer the same bytes."""
+def _coded(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers of the compressed answer: no length, and no longer the same bytes."""
     kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
     kept = [(n, f"W/{v}" if n.lower() == "etag" and v[:2] != "W/" else v) for n, v in kept]
-    coding = [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
-    return [*kept, ("Content-Length", str(length)), *coding]
+    return [*kept, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]

@@ -8,14 +8,17 @@ from __future__ import annotations
 import zlib
 
 from lib.errors import SHOWN_LENGTH, Invalid
-from lib.media_types import ARROW, CSV, JSON
+from lib.media_types import ARROW, CSV, JSON, NDJSON
 
 #: What ``Content-Encoding`` may say; ``x-gzip`` is gzip by RFC 9110.
 GZIP = {"gzip", "x-gzip"}
 #: The fastest: a level more takes half as long again, for a tenth less.
 LEVEL = 1
 #: What gets smaller by it; Parquet is compressed already.
-COMPRESSED = {JSON, ARROW, CSV, "application/yaml", "application/vnd.oai.openapi"}
+COMPRESSED = {
+    *(JSON, NDJSON, ARROW, CSV),
+    *("application/yaml", "application/vnd.oai.openapi"),
+}
 #: zlib's word for a gzip header, of any window.
 _GZIP_WINDOW = 31
 

@@ -1,4 +1,4 @@
-"""The media types in which frames, training sets and online answers travel. [pure]
+"""The media types in which frames, training sets, online answers and the trail travel. [pure]
 
 Not for reading or writing them: each door knows how.
 """
@@ -9,3 +9,4 @@ JSON = "application/json"
 PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
 CSV = "text/csv"
+NDJSON = "application/x-ndjson"

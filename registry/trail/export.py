@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lib.batches import in_key_order
+from lib.media_types import NDJSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ AT_ONCE = 500
 #: What a spreadsheet takes for the beginning of a formula, wide forms too.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - wide
 JSON_LINES, CSV = "jsonl", "csv"
-MEDIA_TYPES = {JSON_LINES: "application/x-ndjson", CSV: "text/csv; charset=utf-8"}
+MEDIA_TYPES = {JSON_LINES: NDJSON, CSV: "text/csv; charset=utf-8"}
 
 
 def lines(entries: Entries, output: Output, kind: str) -> Iterator[bytes]:

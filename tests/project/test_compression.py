@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 
 import pytest
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 
 from featurestore_project.compression import Compressed
 
@@ -86,4 +87,28 @@ def test_what_gave_the_answer_is_told_that_it_ended():
 
     asked(answer=answer)
 
+    assert closed == [True]
+
+
+def test_what_is_made_while_it_is_sent_is_compressed_as_it_comes():
+    made, closed = [], []
+    draw = random.Random(1).randbytes
+    pieces = (made.append(piece := draw(100_000)) or piece for _ in range(5))
+    answer = StreamingHttpResponse(pieces, content_type="application/x-ndjson")
+    answer.close = lambda: closed.append(True)
+    said = {}
+
+    def behind(environ, start_response):
+        start_response("200 OK", list(answer.items()))
+        return answer
+
+    environ = {"PATH_INFO": "/api/v1/audit/export", "HTTP_ACCEPT_ENCODING": "gzip"}
+    sent = Compressed(behind, least=1)(environ, lambda _, headers: said.update(headers))
+    arriving = iter(sent)
+    first = next(arriving)
+
+    assert len(made) == 1
+    assert gzip.decompress(first + b"".join(arriving)) == b"".join(made)
+    assert said["Content-Encoding"] == "gzip" and "Content-Length" not in said
+    sent.close()
     assert closed == [True]
