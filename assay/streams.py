@@ -8,7 +8,7 @@ from assay.calls import Calls
 from assay.shapes import JSON
 
 STATES = ("waiting", "reading", "stopped")
-LETTER_STATES = ("waiting", "asked", "taken")
+LETTER_STATES = ("waiting", "asked", "taken", "dismissed")
 
 
 class StreamCalls(Calls):
@@ -33,3 +33,12 @@ class StreamCalls(Calls):
     def replay_dead_letter(self, letter_id: int) -> JSON:
         """Have a record read again, within seconds: it is taken if it can be by now."""
         return self._post("dead-letters", str(letter_id), "replay", value={})
+
+    def dismiss_dead_letter(self, letter_id: int, *, reason: str, alike: bool = False) -> JSON:
+        """Leave a record out for good; with ``alike`` all of its stream for its column and words.
+
+        Answers how many were ``dismissed``, 10,000 at most, how many are ``still_alike`` and the
+        ``letter``. One that is dismissed may still be replayed.
+        """
+        value = {"reason": reason, "alike": alike}
+        return self._post("dead-letters", str(letter_id), "dismiss", value=value)

@@ -68,6 +68,12 @@ class LetterState(StrEnum):
     #: Somebody wants it read again; a consumer does.
     ASKED = "asked"
     TAKEN = "taken"
+    #: Somebody said why it is left out for good.
+    DISMISSED = "dismissed"
+
+
+#: Those that somebody has to see to still.
+OPEN_LETTERS = (LetterState.WAITING, LetterState.ASKED)
 
 
 class RunStep(StrEnum):

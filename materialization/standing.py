@@ -18,9 +18,9 @@ from materialization.budgets import budgeted_views, uses
 from materialization.choices import (
     KEPT_STATES,
     LIVE_STATUSES,
+    OPEN_LETTERS,
     CertificateKind,
     CertificateStatus,
-    LetterState,
     RunStatus,
 )
 from materialization.clocks import last_heard
@@ -242,7 +242,7 @@ def _processes(at: datetime) -> Iterator[Figure]:
 
 
 def _streams() -> Iterator[Figure]:
-    waiting = Count("letters", filter=~Q(letters__state=LetterState.TAKEN))
+    waiting = Count("letters", filter=Q(letters__state__in=OPEN_LETTERS))
     parts = StreamPart.objects.select_related("table__feature_view__project")
     for part in parts.annotate(waiting=waiting):
         view = part.table.feature_view

@@ -30,6 +30,7 @@ VERBS = {
     "alert_channel.changed": Verb("changed the alert channel", "edit_notifications"),
     "alert_channel.removed": Verb("removed the alert channel", "notifications_off"),
     "alert_channel.tested": Verb("tested the alert channel", "notifications_active"),
+    "dead_letter.dismissed": Verb("left out for good", "mail_off"),
     "dead_letter.replayed": Verb("had a record read again,", "replay"),
     "stream.moved": Verb("said where to read on in", "moving"),
     "alert.acknowledged": Verb("acknowledged", "notifications_paused"),
@@ -78,6 +79,7 @@ TONES: dict[str, str] = {
     PartState.READING: "good",
     PartState.STOPPED: "bad",
     LetterState.TAKEN: "good",
+    LetterState.DISMISSED: "neutral",
     # certificates
     CertificateStatus.EQUAL: "good",
     CertificateStatus.DIFFERENT: "bad",

@@ -176,6 +176,7 @@ class AsyncFeatureStore:
     read_on = awaited(StreamCalls.read_on)
     dead_letters = awaited(StreamCalls.dead_letters)
     replay_dead_letter = awaited(StreamCalls.replay_dead_letter)
+    dismiss_dead_letter = awaited(StreamCalls.dismiss_dead_letter)
 
     profile = awaited(ProfileCalls.profile)
     set_baseline = awaited(ProfileCalls.set_baseline)

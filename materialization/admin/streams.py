@@ -8,16 +8,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, Q
 from django.utils.html import format_html
 from unfold.decorators import display
 
 from lib.clock import database_now
 from lib.errors import Forbidden, Invalid
-from materialization.choices import LetterState
+from materialization.choices import OPEN_LETTERS, LetterState
 from materialization.models import DeadLetter, StreamPart
-from materialization.requests.streams import OLDEST, read_on, replay_letter
+from materialization.requests.letters import dismiss_letters, open_alike, replay_letter
+from materialization.requests.streams import OLDEST, read_on
 from materialization.streams.places import NEWEST
 from registry import access
 from registry.admin.attempts import attempt
@@ -52,12 +53,12 @@ class StreamPartAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StreamPart]:
         rows: QuerySet[StreamPart] = super().get_queryset(request)
-        waiting = Count("letters", filter=~Q(letters__state=LetterState.TAKEN))
+        waiting = Count("letters", filter=Q(letters__state__in=OPEN_LETTERS))
         return rows.select_related("table__feature_view__project").annotate(waiting=waiting)
 
     def content(self, request: HttpRequest, obj: StreamPart) -> dict[str, Any]:
         view = obj.table.feature_view
-        letters = obj.letters.exclude(state=LetterState.TAKEN).order_by("-id")[:20]
+        letters = obj.letters.filter(state__in=OPEN_LETTERS).order_by("-id")[:20]
         return {"part": obj, "letters": letters, "may_run": _may_run(request, view)}
 
     def read_on(self, request: HttpRequest, obj: StreamPart) -> None:
@@ -66,8 +67,6 @@ class StreamPartAdmin(ScopedAdmin):
 
         def move() -> StreamPart:
             access.require(actor, Right.MATERIALIZE_FEATUREVIEW, obj.table.feature_view)
-            if not reason:
-                raise Invalid("say why it is read on there.")
             if said not in _WORDS and not (said.isdecimal() and said.isascii()):
                 raise Invalid(f"{said[:100]!r} is no place: write an offset, oldest or newest.")
             place = _WORDS[said] if said in _WORDS else int(said)
@@ -112,7 +111,10 @@ class DeadLetterAdmin(ScopedAdmin):
 
     project_path = "part__table__feature_view__project"
     page = "materialization/admin/dead_letter.html"
-    posts: ClassVar[dict[str, str]] = {"replay": "having dead letter {object_id} read again"}
+    posts: ClassVar[dict[str, str]] = {
+        "replay": "having dead letter {object_id} read again",
+        "dismiss": "dismissing dead letter {object_id}",
+    }
     list_display = ("title", "view", "state_badge", "why", "noted")
     list_filter = (column_filter("state"), ProjectFilter)
     search_fields = ("part__stream", "part__table__feature_view__name", "words")
@@ -122,16 +124,37 @@ class DeadLetterAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         rows: QuerySet[DeadLetter] = super().get_queryset(request)
-        return rows.select_related("part__table__feature_view__project")
+        return rows.select_related("part__table__feature_view__project", "dismissed_by")
 
     def content(self, request: HttpRequest, obj: DeadLetter) -> dict[str, Any]:
         may_run = _may_run(request, obj.part.table.feature_view)
-        return {"letter": obj, "may_replay": may_run and obj.state == LetterState.WAITING}
+        return {
+            "letter": obj,
+            "may_replay": may_run and obj.state in (LetterState.WAITING, LetterState.DISMISSED),
+            "may_dismiss": may_run and obj.state in OPEN_LETTERS,
+            "alike": open_alike(obj).count(),
+        }
 
     def replay(self, request: HttpRequest, obj: DeadLetter) -> None:
         actor, at = access.acting_user(request), database_now()
         again = partial(replay_letter, letter=obj, actor=actor, at=at)
         attempt(request, again, done="A consumer reads it again within seconds.")
+
+    def dismiss(self, request: HttpRequest, obj: DeadLetter) -> None:
+        done = attempt(
+            request,
+            partial(
+                dismiss_letters,
+                letter=obj,
+                alike="alike" in request.POST,
+                actor=access.acting_user(request),
+                reason=request.POST.get("reason", ""),
+                at=database_now(),
+            ),
+        )
+        if done is not None:
+            more = f"; {done.still_alike:,} alike wait still" if done.still_alike else ""
+            messages.success(request, f"Dismissed: {done.dismissed:,}{more}.")
 
     @display(description="Record")
     def title(self, letter: DeadLetter) -> SafeString:

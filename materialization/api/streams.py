@@ -10,14 +10,15 @@ from rest_framework.response import Response
 from lib.answer_schemas import Instant, answers, pages
 from lib.api import API, described
 from lib.bodies import BadBody, small_object
-from lib.body_schemas import TEXT, object_of
+from lib.body_schemas import TEXT, YES_OR_NO, object_of
 from lib.clock import database_now
 from lib.errors import NotFound
 from lib.instants import timestamp
 from lib.parameters import PAGE, one_of, paged
 from materialization.choices import LetterState, PartState
 from materialization.models import DeadLetter, StreamPart
-from materialization.requests.streams import OLDEST, read_on, replay_letter
+from materialization.requests.letters import dismiss_letters, replay_letter
+from materialization.requests.streams import OLDEST, read_on
 from materialization.streams.places import NEWEST
 from registry import access
 from registry.scopes import told_to
@@ -69,6 +70,17 @@ class DeadLetterAnswer(TypedDict):
     words: str
     state: str
     created_at: Instant
+    dismissed_at: Instant | None
+    dismissed_by: str | None
+    reason: str | None
+
+
+class DismissedAnswer(TypedDict):
+    """How many were dismissed, how many alike wait still, and the one that was named."""
+
+    dismissed: int
+    still_alike: int
+    letter: DeadLetterAnswer
 
 
 class StreamsAPI(API):
@@ -138,12 +150,39 @@ class ReplayAPI(API):
         operation_id="replay_dead_letter", request=None, responses=answers(DeadLetterAnswer)
     )
     def post(self, request: Request, project: str, letter_id: int) -> Response:
-        letter = _letters(request, project).filter(pk=letter_id).first()
-        if letter is None:
-            raise DeadLetterNotFound(f"project {project} has no dead letter {letter_id}.")
+        letter = _letter(request, project, letter_id)
         small_object(request, known=())
         actor = access.acting_user(request)
         return Response(letter_output(replay_letter(letter=letter, actor=actor, at=database_now())))
+
+
+class DismissAPI(API):
+    """``POST {"reason", "alike"?}``: it is left out for good, or all alike, 10,000 at once."""
+
+    attempt = "dismissing dead letter {letter_id}"
+
+    @extend_schema(
+        operation_id="dismiss_dead_letter",
+        request=object_of(("reason",), reason=TEXT, alike=YES_OR_NO),
+        responses=answers(DismissedAnswer),
+    )
+    def post(self, request: Request, project: str, letter_id: int) -> Response:
+        letter = _letter(request, project, letter_id)
+        body = small_object(request, ("reason", "alike"))
+        reason, alike = body.get("reason"), body.get("alike", False)
+        if not isinstance(reason, str) or not isinstance(alike, bool):
+            raise BadBody('send {"reason": "a text"}, and "alike": true for all alike.')
+        actor = access.acting_user(request)
+        done = dismiss_letters(
+            letter=letter, alike=alike, actor=actor, reason=reason, at=database_now()
+        )
+        return Response(
+            DismissedAnswer(
+                dismissed=done.dismissed,
+                still_alike=done.still_alike,
+                letter=letter_output(done.letter),
+            )
+        )
 
 
 def part_output(part: StreamPart) -> StreamPartAnswer:
@@ -177,6 +216,9 @@ def letter_output(letter: DeadLetter) -> DeadLetterAnswer:
         "words": letter.words,
         "state": letter.state,
         "created_at": timestamp(letter.created_at),
+        "dismissed_at": timestamp(letter.dismissed_at),
+        "dismissed_by": letter.dismissed_by.get_username() if letter.dismissed_by else None,
+        "reason": letter.reason or None,
     }
 
 
@@ -191,7 +233,14 @@ def _letters(request: Request, project: str) -> QuerySet[DeadLetter]:
     found = access.access_project(request.user, project)
     mine = DeadLetter.objects.filter(part__table__feature_view__project=found)
     seen: QuerySet[DeadLetter] = told_to(request.user, mine, "part__table__feature_view")
-    return seen.select_related("part__table__feature_view__project")
+    return seen.select_related("part__table__feature_view__project", "dismissed_by")
+
+
+def _letter(request: Request, project: str, letter_id: int) -> DeadLetter:
+    letter = _letters(request, project).filter(pk=letter_id).first()
+    if letter is None:
+        raise DeadLetterNotFound(f"project {project} has no dead letter {letter_id}.")
+    return letter
 
 
 def _place_and_reason(request: Request) -> tuple[int | None, str]:

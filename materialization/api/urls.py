@@ -53,6 +53,11 @@ urlpatterns = [
         streams.ReplayAPI.as_view(),
         name="dead-letter-replay",
     ),
+    path(
+        f"{_PROJECT}/dead-letters/<int:letter_id>/dismiss",
+        streams.DismissAPI.as_view(),
+        name="dead-letter-dismiss",
+    ),
     path(f"{_PROJECT}/alerts", alerts.AlertsAPI.as_view(), name="alerts"),
     path(
         f"{_PROJECT}/alerts/<int:alert_id>/acknowledge",

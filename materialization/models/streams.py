@@ -6,6 +6,7 @@ the commit of the table. What stands here of it is for those who look.
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -80,9 +81,15 @@ class DeadLetter(models.Model):
     column = models.CharField(max_length=200, blank=True)
     words = models.TextField()
     state = models.CharField(
-        max_length=8, choices=[(s, s) for s in LetterState], default=LetterState.WAITING
+        max_length=16, choices=[(s, s) for s in LetterState], default=LetterState.WAITING
     )
     created_at = models.DateTimeField()
+    #: Who left it out for good, when and why; nobody unless it is dismissed.
+    dismissed_at = models.DateTimeField(null=True, blank=True)
+    dismissed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.TextField(blank=True)
 
     class Meta:
         ordering = ("-id",)

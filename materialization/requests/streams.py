@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.models import F
 
-from lib.errors import Conflict, Invalid
-from materialization.choices import AlertKind, LetterState, PartState
+from lib.errors import Invalid
+from materialization.choices import OPEN_LETTERS, AlertKind, PartState
 from materialization.models import DeadLetter, StreamPart
 from materialization.quality.alerts.opening import Trouble, about_version, settle
 from materialization.streams.places import NEWEST
@@ -30,41 +30,26 @@ if TYPE_CHECKING:
 OLDEST = None
 #: For how long a consumer may be silent, or a part wait, before it is a trouble.
 PATIENCE = timedelta(minutes=1)
+#: Characters of a reason.
+MAX_REASON = 2000
 #: Parts that an alert names before it only counts them.
 _NAMED = 3
-
-
-class LetterNotWaiting(Conflict):
-    code = "dead_letter_not_waiting"
 
 
 class BadPlace(Invalid):
     code = "invalid_place"
 
 
-@transaction.atomic
-def replay_letter(*, letter: DeadLetter, actor: User, at: datetime) -> DeadLetter:
-    """Have the record of a dead letter read again: whoever reads the stream does, within seconds.
+class ReasonNeeded(Invalid):
+    code = "reason_needed"
 
-    :raises ActionNotPermitted: the actor may not start runs of the view.
-    :raises LetterNotWaiting: it was asked for already, or taken.
-    """
-    view = letter.part.table.feature_view
-    access.require(actor, Right.MATERIALIZE_FEATUREVIEW, view)
-    waiting = DeadLetter.objects.filter(pk=letter.pk, state=LetterState.WAITING)
-    if not waiting.update(state=LetterState.ASKED):
-        letter.refresh_from_db(fields=["state"])
-        raise LetterNotWaiting(f"{letter} is {letter.state} by now; one that waits is read again.")
-    letter.refresh_from_db()
-    audit.record(
-        actor=actor,
-        verb="dead_letter.replayed",
-        subject=letter,
-        project=view.project,
-        data={"feature_view": view.name, "place": letter.place},
-        at=at,
-    )
-    return letter
+
+def reason_given(reason: str) -> str:
+    """:raises ReasonNeeded: it is none that the trail can keep."""
+    said = reason.strip()
+    if not 1 <= len(said) <= MAX_REASON or "\x00" in said:
+        raise ReasonNeeded(f"say why, in 1 to {MAX_REASON:,} characters; the trail keeps it.")
+    return said
 
 
 @transaction.atomic
@@ -76,10 +61,11 @@ def read_on(
     What is read again is stored again; what is left out stays out.
 
     :raises ActionNotPermitted: the actor may not start runs of the view.
-    :raises BadPlace: there can be none such.
+    :raises BadPlace: there can be none such. :raises ReasonNeeded: there is no reason.
     """
     view = part.table.feature_view
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, view)
+    said = reason_given(reason)
     if place is not None and not NEWEST <= place < 2**62:
         raise BadPlace(f"{place} is no place of a stream; they are counted from 0.")
     before = part.place
@@ -88,13 +74,13 @@ def read_on(
     )
     part.refresh_from_db(fields=["generation", "start"])
     # What was left out is read again with all others, or left behind with them.
-    DeadLetter.objects.filter(part=part).exclude(state=LetterState.TAKEN).delete()
+    DeadLetter.objects.filter(part=part, state__in=OPEN_LETTERS).delete()
     audit.record(
         actor=actor,
         verb="stream.moved",
         subject=part,
         project=view.project,
-        data={"feature_view": view.name, "before": before, "place": place, "reason": reason},
+        data={"feature_view": view.name, "before": before, "place": place, "reason": said},
         at=at,
     )
     return part

@@ -56,11 +56,12 @@ def letters_asked(parts: Collection[int], *, most: int) -> list[DeadLetter]:
 
 
 def note_again(letter: DeadLetter, column: str, words: str) -> None:
-    """Note that a record cannot be taken still, and why."""
-    DeadLetter.objects.filter(pk=letter.pk).update(
+    """Note that a record cannot be taken still, and why, unless somebody dismissed it since."""
+    DeadLetter.objects.filter(pk=letter.pk, state=LetterState.ASKED).update(
         state=LetterState.WAITING, column=column[:200], words=words[:_WORDS]
     )
 
 
 def note_taken(letter: DeadLetter) -> None:
-    DeadLetter.objects.filter(pk=letter.pk).update(state=LetterState.TAKEN)
+    nobody = {"dismissed_at": None, "dismissed_by": None, "reason": ""}
+    DeadLetter.objects.filter(pk=letter.pk).update(state=LetterState.TAKEN, **nobody)

@@ -311,17 +311,22 @@ def test_streams_and_dead_letters_are_listed_and_seen_to(assay, peer, capsys):
     peer.answers_with("GET dead-letters", {"count": 1, "next": None, "results": [LETTER]})
     peer.answers_with("POST streams/7/read-on", STREAM | {"state": "waiting"})
     peer.answers_with("POST dead-letters/9/replay", LETTER)
+    done = {"dismissed": 1_200, "still_alike": 3, "letter": LETTER}
+    peer.answers_with("POST dead-letters/9/dismiss", done)
 
     assert assay("streams", "list", "--state", "stopped") == 0
     assert assay("streams", "letters") == 0
     assert assay("streams", "read-on", "7", "oldest", "--reason", "made anew") == 0
     assert assay("streams", "replay", "9") == 0
+    assert assay("streams", "dismiss", "9", "--reason", "a test's", "--alike") == 0
 
     out = capsys.readouterr().out
     assert "it ends at 1" in out
     assert "float64 is asked for" in out
     (sent,) = [each for each in peer.requests if each.path.endswith("read-on")]
     assert json.loads(sent.body) == {"place": "oldest", "reason": "made anew"}
+    assert "dismissed: 1,200; 3 alike wait still" in out
+    assert json.loads(peer.requests[-1].body) == {"reason": "a test's", "alike": True}
     with pytest.raises(SystemExit):
         assay("streams", "read-on", "7", "first", "--reason", "x")
 

@@ -120,6 +120,7 @@ ANSWERS = {
         "dropped": None,
         "next": None,
     },
+    "POST dead-letters/7/dismiss": {"dismissed": 1, "still_alike": 0, "letter": OBJECT},
     "POST materialize": {"runs": [OBJECT]},
     "POST materialize-incremental": {"runs": [OBJECT]},
 }

@@ -61,6 +61,8 @@ TABLE: dict[str, str] = {
     "POST admin/materialization/deadletter/<path:object_id>/": "l.f........ll",
     "GET admin/materialization/deadletter/<path:object_id>/replay/": "lxfxxxxxxxxll",
     "POST admin/materialization/deadletter/<path:object_id>/replay/": "lnfffwwwfwwll",
+    "GET admin/materialization/deadletter/<path:object_id>/dismiss/": "lxfxxxxxxxxll",
+    "POST admin/materialization/deadletter/<path:object_id>/dismiss/": "lnfffwwwfwwll",
     "GET admin/materialization/deadletter/<path:object_id>/change/": "lnf........ll",
     "POST admin/materialization/deadletter/<path:object_id>/change/": "lnf........ll",
     "GET admin/materialization/deadletter/<path:object_id>/delete/": "lffffffffffll",

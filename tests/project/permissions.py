@@ -92,6 +92,7 @@ TABLE: dict[str, str] = {
     "POST api/v1/projects/<slug:project>/streams/<int:part_id>/read-on": "unf...f..uu",
     "GET api/v1/projects/<slug:project>/dead-letters": "un.......uu",
     "POST api/v1/projects/<slug:project>/dead-letters/<int:letter_id>/replay": "unf...f..uu",
+    "POST api/v1/projects/<slug:project>/dead-letters/<int:letter_id>/dismiss": "unf...f..uu",
     "GET api/v1/projects/<slug:project>/alerts": "un.......uu",
     "POST api/v1/projects/<slug:project>/alerts/<int:alert_id>/acknowledge": "unf...f..uu",
     "GET api/v1/projects/<slug:project>/feature-views/<str:name>/budget": "un.......uu",

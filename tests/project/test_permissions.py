@@ -57,6 +57,7 @@ features: ["driver_hourly:conv_rate"]
 BODIES = {
     "reviewers": {"reviewers": ["steward"]},
     "read-on": {"place": "oldest", "reason": "x"},
+    "dismiss": {"reason": "x"},
     "comments": {"body": "Looks fine"},
     "baseline": {"run": 1, "reason": "x"},
     "materialize": {"end_ts": "2026-03-01T00:00:00Z"},

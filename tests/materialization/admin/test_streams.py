@@ -64,6 +64,29 @@ def test_who_has_a_record_read_again(as_, letter, who):
 
 
 @walk("who", [*MAY, "consumer", "auditor"])
+def test_who_dismisses_a_record_and_those_alike(as_, letter, who):
+    client, may = as_(who), who in MAY
+    other = DeadLetter.objects.create(
+        part=letter.part, generation=0, place=6, column="fare", words=letter.words, created_at=AT
+    )
+
+    offered = "Leave out all 2 alike" in client.get(page_of(letter)).text
+    client.post(page_of(letter, "dismiss"), {"reason": "", "alike": "1"})
+    other.refresh_from_db()
+    assert other.state == "waiting"
+    said = client.post(
+        page_of(letter, "dismiss"), {"reason": "a <b>test</b>", "alike": "1"}, follow=True
+    ).text
+
+    other.refresh_from_db()
+    assert offered == (other.state == "dismissed") == ("Dismissed: 2." in said) == may
+    shown = client.get(page_of(letter)).text
+    assert ("a &lt;b&gt;test&lt;/b&gt;" in shown and "Read it again" in shown) == may
+    waiting = as_("owner").get(page_of(letter.part)).text
+    assert ("None waits." in waiting) == may
+
+
+@walk("who", [*MAY, "consumer", "auditor"])
 def test_who_says_where_to_read_on(as_, part, letter, who):
     client = as_(who)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from materialization import standing
 from materialization.models import DeadLetter, StreamPart
+from materialization.requests import letters
+from materialization.streams.letters import note_again
 from registry.models import AuditEntry
 from tests.factories import AT, make_version
 from tests.materialization.api.test_runs import EVERYBODY, MAY, call, refusal
@@ -75,6 +78,9 @@ def test_who_sees_streams_and_dead_letters(call, letter, who):
                 "words": "float64 is asked for.",
                 "state": "waiting",
                 "created_at": "2026-03-01T12:00:00Z",
+                "dismissed_at": None,
+                "dismissed_by": None,
+                "reason": None,
             }
         ]
 
@@ -128,6 +134,85 @@ def test_a_place_that_is_none_is_refused_in_words(call, part, body, says):
     assert part.generation == 0
 
 
+@walk("who", EVERYBODY)
+def test_who_may_dismiss_a_letter(call, letter, who):
+    answer = call(who, "post", f"dead-letters/{letter.pk}/dismiss", {"reason": " a test's "})
+
+    may = who in MAY
+    assert answer.status_code == (200 if may else refusal(who)), answer.content
+    entries = AuditEntry.objects.filter(verb="dead_letter.dismissed")
+    assert [each.data["reason"] for each in entries] == (["a test's"] if may else [])
+    letter.refresh_from_db()
+    assert letter.state == ("dismissed" if may else "waiting")
+    if may:
+        said = answer.json()
+        assert (said["dismissed"], said["still_alike"]) == (1, 0)
+        said = said["letter"]
+        assert (said["dismissed_by"], said["reason"]) == (who, "a test's")
+        again = call(who, "post", f"dead-letters/{letter.pk}/dismiss", {"reason": "x"})
+        assert (again.status_code, again.json()["code"]) == (409, "dead_letter_not_waiting")
+        back = call(who, "post", f"dead-letters/{letter.pk}/replay").json()
+        assert (back["state"], back["dismissed_by"], back["reason"]) == ("asked", None, None)
+
+
+def test_all_alike_are_dismissed_a_bounded_number_at_once(call, letter, monkeypatch):
+    part = letter.part
+    beside = StreamPart.objects.create(table=part.table, stream="trips", partition=4)
+    of_other = StreamPart.objects.create(table=part.table, stream="tours", partition=3)
+    alike = {"generation": 0, "column": "fare", "words": letter.words, "created_at": AT}
+    make = DeadLetter.objects.create
+    same = [make(part=each, place=place, **alike) for each in (part, beside) for place in (6, 7)]
+    make(part=part, place=8, **alike | {"column": "at"})
+    make(part=part, place=9, **alike | {"words": "another"})
+    make(part=of_other, place=6, **alike)
+    make(part=part, place=10, state="taken", **alike)
+    asked = make(part=part, place=11, state="asked", **alike)
+    monkeypatch.setattr(letters, "MOST_AT_ONCE", 3)
+    body = {"reason": "x", "alike": True}
+
+    first = call("operator", "post", f"dead-letters/{letter.pk}/dismiss", body).json()
+    second = call("operator", "post", f"dead-letters/{same[2].pk}/dismiss", body).json()
+
+    assert (first["dismissed"], first["still_alike"]) == (3, 3)
+    assert (second["dismissed"], second["still_alike"]) == (3, 0)
+    expected = {letter.pk, asked.pk, *(each.pk for each in same)}
+    found = call("operator", "get", "dead-letters?state=dismissed").json()["results"]
+    assert {each["id"] for each in found} == expected
+    note_again(asked, "fare", "no")  # whoever was reading it meanwhile changes nothing
+    asked.refresh_from_db()
+    assert asked.state == "dismissed"
+    counts = AuditEntry.objects.filter(verb="dead_letter.dismissed").order_by("pk")
+    assert [each.data["count"] for each in counts] == [3, 3]
+    waiting = {
+        (each.labels["stream"], each.labels["partition"]): each.value
+        for each in standing.figures(at=AT)
+        if each.name == "assay_stream_dead_letters"
+    }
+    assert waiting == {("trips", "3"): 2, ("trips", "4"): 0, ("tours", "3"): 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"reason": " "},
+        {"reason": "x" * 2001},
+        {"reason": "\0"},
+        {"reason": 1},
+        {"reason": "x", "alike": 1},
+        {"reason": "x", "all": True},
+    ],
+)
+def test_a_dismissal_that_says_no_reason_is_refused_in_words(call, letter, body):
+    answer = call("operator", "post", f"dead-letters/{letter.pk}/dismiss", body)
+
+    assert answer.status_code in (400, 422)
+    letter.refresh_from_db()
+    assert letter.state == "waiting"
+
+
 def test_what_is_not_there_is_not_found(call, part):
+    dismiss = "dead-letters/4711/dismiss"
+    assert call("operator", "post", dismiss, {"reason": "x"}).status_code == 404
     assert call("operator", "post", "dead-letters/4711/replay").status_code == 404
     assert call("operator", "post", "streams/4711/read-on", {}).status_code == 404

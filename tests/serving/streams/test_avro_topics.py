@@ -11,7 +11,7 @@ from django.utils import timezone
 from materialization.edges.looks import look_at_sources
 from materialization.edges.sources import try_connection
 from materialization.models import DeadLetter, StreamPart
-from materialization.requests.streams import replay_letter
+from materialization.requests.letters import replay_letter
 from materialization.runner.draining import drain_logs
 from materialization.streams.avro import SchemaUnusable
 from materialization.streams.reader import StreamUnavailable

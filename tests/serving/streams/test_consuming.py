@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from materialization.models import Alert, DeadLetter, StreamPart
-from materialization.requests.streams import OLDEST, read_on, replay_letter, watch_streams
+from materialization.requests.letters import replay_letter
+from materialization.requests.streams import OLDEST, read_on, watch_streams
 from materialization.runner.draining import drain_logs
 from registry.models import FeatureTable
 from tests.brokers import Broker, running_broker
