@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_AGGREGATES = 1000
 NEEDS_TICKS = (
     "aggregations need a schedule: it makes the ticks at which windows are closed. Over a push"
-    " source they need none, and `accuracy: temporal`."
+    " source or a stream they need none, and `accuracy: temporal`."
 )
 #: What may stand for a column in the names of outputs.
 OUTPUT_NAME = re.compile(r"(?!.*__)[a-z][a-z0-9_]{0,62}")

@@ -1,6 +1,6 @@
-"""What a push source, and a view that reads one, must satisfy. [pure]
+"""What a source whose rows arrive, and a view that reads one, must satisfy. [pure]
 
-Not for the rows that are pushed: whoever takes them judges those.
+Not for the rows themselves: whoever takes them judges those.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec
     from registry.spec.version_spec import VersionSpec
 
-#: What of a view's keys makes other rows than those that were pushed, and what to do instead.
+#: What of a view's keys makes other rows than those that arrived, and what to do instead.
 _MAKERS = {
-    "python": "push the columns as they are to be stored",
-    "sources": "push what stands beside a row with it",
-    "views": "push what stands beside a row with it",
+    "python": "have the columns come as they are to be stored",
+    "sources": "have what stands beside a row come with it",
+    "views": "have what stands beside a row come with it",
 }
 
 
@@ -39,8 +39,8 @@ def arriving_problems(spec: ArrivingSource) -> Iterator[Found]:
         if time is None:
             continue
         if spec.schema.get(time.column, "timestamp") != "timestamp" or time.unit != "timestamp":
-            message = "a pushed row's time is a column of type timestamp; declare it so."
-            yield (key,), message
+            message = f"the time of a row of a {spec.called} is a column of type timestamp"
+            yield (key,), f"{message}; declare it so."
         if time.column in spec.optional:
             yield ("optional",), f"{time.column!r} is the {key}, which every row has."
 
@@ -60,7 +60,7 @@ def _event_id_problems(spec: ArrivingSource) -> Iterator[Found]:
 
 
 def not_pushed(spec: VersionSpec) -> list[Found]:
-    """Find what of a view cannot be made of rows that are pushed."""
+    """Find what of a view cannot be made of rows that arrive."""
     found: list[Found] = [
         (
             ("sources", place, "name"),
@@ -88,7 +88,8 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
             )
             yield (key,), f"{message}, without `{key}`: {instead}."
     if not spec.view.online:
-        yield ("online",), "pushed rows are for the online store first; leave `online: false` out."
+        message = f"rows of a {source.called} are for the online store first"
+        yield ("online",), f"{message}; leave `online: false` out."
     for key in ("schedule", "freshness"):
         if getattr(spec.view, key):
             message = f"rows of a {source.called} come without runs: {key!r} says nothing of them"
@@ -96,7 +97,7 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
     if spec.view.start is not None:
         yield ("start",), "rows come as they arrive: the first of them is where history begins."
     if any(spec.view.checks.in_words()):
-        message = "rows are pushed one by one: checks of a view's rows as a whole say nothing there"
+        message = f"each row of a {source.called} is judged alone, not a view's rows as a whole"
         yield ("checks",), f"{message}. Check its features."
     for join_key in spec.join_keys:
         name = join_key.name
@@ -106,7 +107,8 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
             message = f"the join key {name} is {join_key.type}, and {declared} in the source"
             yield ("source", "schema", name), f"{message}; declare one type."
     for place, feature in enumerate(spec.features):
-        yield from ((("features", place, *path), said) for path, said in _of_feature(feature))
+        found = _of_feature(feature, source.called)
+        yield from ((("features", place, *path), said) for path, said in found)
         is_made = (
             spec.view.sql is not None or feature.mask is not None or feature.encode is not None
         )
@@ -116,12 +118,15 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
             yield ("features", place, "type"), f"{message}: nothing is cast on the way."
 
 
-def _of_feature(feature: FeatureSpec) -> Iterator[Found]:
+def _of_feature(feature: FeatureSpec, called: str) -> Iterator[Found]:
     checks = feature.checks
     if checks.warn is not None or checks.drift is not None:
-        yield ("checks",), "`warn` and `drift` compare runs, and pushed rows come one by one."
+        yield ("checks",), f"`warn` and `drift` compare runs, and a {called} has none."
     if checks.not_null not in (None, 1.0):
         message = f"a share of {checks.not_null:g} is of many rows, and each is judged alone"
-        yield ("checks", "not_null"), f"{message} when it is pushed: write 1, or leave it out."
+        yield ("checks", "not_null"), f"{message} as it arrives: write 1, or leave it out."
     if checks.unique:
-        yield ("checks", "unique"), "it compares entities, and each pushed row is judged alone."
+        yield (
+            ("checks", "unique"),
+            f"it compares entities, and each row of a {called} is judged alone.",
+        )

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 def window_problems(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
-    """Find what of a view's aggregations cannot be made of rows that are pushed."""
+    """Find what of a view's aggregations cannot be made of rows that arrive."""
     view = spec.view
     if not view.aggregations:
         return
     if view.accuracy is not Accuracy.TEMPORAL:
         message = (
-            f"windows over the push source {source.name!r} are as of each read and of each row of"
-            " a training set, for its rows come without runs that could make ticks: write"
+            f"windows over the {source.called} {source.name!r} are as of each read and of each row"
+            " of a training set, for its rows come without runs that could make ticks: write"
             " `accuracy: temporal`, and no schedule."
         )
         yield ("accuracy",), message
         return
     if view.is_unbounded:
         message = (
-            "an unbounded window over pushed rows would keep every row in memory for ever; name a"
-            " window that ends, as in 365d."
+            f"an unbounded window over rows of a {source.called} would keep every row in memory for"
+            " ever; name a window that ends, as in 365d."
         )
         yield ("aggregations",), message
     if view.where is not None:
@@ -50,7 +50,7 @@ def window_problems(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found
         if feature.checks != type(feature.checks)():
             message = (
                 f"{feature.name} has no value until it is asked for, so nothing is checked as a"
-                " row is pushed; leave its checks out."
+                f" row is {source.arrives}; leave its checks out."
             )
             yield ("features", place, "checks"), message
 

@@ -207,7 +207,7 @@ def taken_of(asked: AggregateOutput, feature: FeatureSpec, have: ValueType) -> T
 def _taken(name: str, feature: FeatureSpec, have: ValueType) -> Taken | str:
     want = feature.value_type
     if have.kind in _NO_SCALARS:
-        return f"windows over pushed rows are of single values, and the column is {have}."
+        return f"windows of single rows are of single values, and the column is {have}."
     if name in ("count", "count_distinct"):
         return _as_it_is(have)
     if name in _CHOOSES or name in _LISTS:
@@ -226,7 +226,7 @@ def _taken(name: str, feature: FeatureSpec, have: ValueType) -> Taken | str:
             return Taken(ValueType("decimal", precision=38, scale=have.scale), _same)
     if have.kind in _FLOATS or (have.kind == "int32" and name not in (*_ADDS, *_SPREADS)):
         return Taken(_FLOAT, _rounded if name == "approx_percentile" else _double)
-    return f"{name} takes float64, float32 or int32 of pushed rows, not {have}."
+    return f"{name} takes float64, float32 or int32 of single rows, not {have}."
 
 
 def _as_it_is(have: ValueType) -> Taken:

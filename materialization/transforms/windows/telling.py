@@ -58,18 +58,18 @@ def _kinds_loaded(spec: VersionSpec) -> list[str]:
 
 
 def _of_pushed(spec: VersionSpec) -> Iterator[str]:
+    outputs, source = spec.view.aggregate_outputs(), cast("ArrivingSource", spec.rows_from)
     yield (
-        "accuracy temporal over pushed rows: online reads and training sets both have the windows"
-        " as of their own instant. A row with the keys and the event time"
-        f"{' and the event_id' if spec.event_id else ''} of an earlier one corrects it, from when"
-        " it is known."
+        f"accuracy temporal over the {source.called} {source.name!r}: online reads and training"
+        " sets both have the windows as of their own instant. A row with the keys and the event"
+        f" time{' and the event_id' if spec.event_id else ''} of an earlier one corrects it, from"
+        " when it is known."
     )
     if spec.event_id is None:
         yield (
-            f"{spec.rows_from.name!r} names no `event_id`: two events of one entity and time are"
+            f"{source.name!r} names no `event_id`: two events of one entity and time are"
             " one, the later of them. Name the column that tells them apart, if there may be two."
         )
-    outputs, source = spec.view.aggregate_outputs(), cast("ArrivingSource", spec.rows_from)
     kinds = {}
     for feature in spec.features:
         asked = outputs.get(feature.source_column)
