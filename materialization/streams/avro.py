@@ -17,13 +17,13 @@ from fastavro import parse_schema, schemaless_reader
 from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
+from materialization.streams.reader import MAX_RECORD_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 #: Of a schema: bytes of its text, types, and how deep values may lie in values.
 MAX_SCHEMA_BYTES, MAX_TYPES, MAX_DEPTH = 256 << 10, 10_000, 30
-#: Of a record, as much as brokers take unless they are told otherwise.
-MAX_RECORD_BYTES = 1 << 20
 #: Dictionaries and lists that a record may become: a hundred megabytes of them.
 _MOST_OBJECTS = 500_000
 #: How deep the JSON of a schema may be: a field of a record is three levels below it.

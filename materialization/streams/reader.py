@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lib.errors import Invalid, Unavailable
 
+#: Bytes of a record, as much as brokers take unless they are told otherwise.
+MAX_RECORD_BYTES = 1 << 20
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -36,6 +39,14 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]] = ()
     #: Milliseconds since 1970; None: it has no time of its own.
     time_ms: int | None = None
+    #: Bytes of one that has too many, and was not read; what it says is not here.
+    unread: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of its value, key and headers, or fields."""
+        texts = [self.value, self.key, *(value for _, value in self.headers)]
+        return self.unread or sum(len(each) for each in texts if each is not None)
 
 
 class Fault(NamedTuple):

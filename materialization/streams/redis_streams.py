@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from materialization.streams.reader import (
+    MAX_RECORD_BYTES,
     Bounds,
     Fault,
     Record,
@@ -25,9 +26,37 @@ if TYPE_CHECKING:
 
 #: How long the server may take to answer a question.
 ANSWER_SECONDS = 3.0
+#: Bytes of entries that come at once, at most, beside one of the most that is read.
+MAX_BYTES = 8 << 20
 #: Bits of a place that are the second half of an id: so many entries of one millisecond.
 _SEQUENCE_BITS = 20
 _SEQUENCES = 1 << _SEQUENCE_BITS
+#: Entries from an id on, each with its bytes (16 more of each text): of those with too many nothing
+#: else, and as many as bytes allow. Redis itself would send a thousand of 512 MB each.
+_READ = """
+local from, found, bytes = ARGV[1], {}, 0
+for _ = 1, tonumber(ARGV[2]) do
+  local entry = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1)[1]
+  if not entry then break end
+  local fields, size = entry[2], 0
+  for _, each in ipairs(fields) do size = size + 16 + #each end
+  bytes = bytes + size
+  if #found > 0 and bytes > tonumber(ARGV[3]) then break end
+  if size > tonumber(ARGV[4]) then fields = {} end
+  found[#found + 1] = {entry[1], size, fields}
+  local time, number = string.match(entry[1], '^(%d+)-(%d+)$')
+  if #number > 7 then break end
+  from = time .. '-' .. string.format('%d', number + 1)
+end
+return found
+"""
+#: The newest id there was, and the newest that was removed (before version 7 Redis says no such);
+#: with what it says of a stream it would send the first and the last entry.
+_FACTS = """
+local said, found = redis.call('XINFO', 'STREAM', KEYS[1]), {}
+for place = 1, #said, 2 do found[said[place]] = said[place + 1] end
+return {found['last-generated-id'], found['max-deleted-entry-id'] or '0-0'}
+"""
 
 
 def place_of(entry: str) -> int:
@@ -63,12 +92,9 @@ class RedisReader:
         return [0]
 
     def bounds(self, partition: int) -> Bounds:
-        found = self._facts()
-        end = self._at(found[b"last-generated-id"]) + 1
-        # Before version 7 Redis does not say what it has removed.
-        removed = self._at(found.get(b"max-deleted-entry-id", b"0-0"))
-        self._newest = end
-        return Bounds(removed + 1 if removed else 0, end)
+        newest, removed = map(self._at, self._facts())
+        self._newest = newest + 1
+        return Bounds(removed + 1 if removed else 0, newest + 1)
 
     def newest(self, partition: int) -> int | None:
         return self._newest
@@ -81,25 +107,30 @@ class RedisReader:
         self._place = places.get(0)
 
     def fetch(self, partition: int, place: int) -> Record | None:
-        with self._told():
-            found: Any = self._redis.xrange(self._stream, id_of(place), id_of(place), count=1)
-        return self._record(*found[0]) if found else None
+        found = self._entries(place, 1)
+        return found[0] if found and found[0].place == place else None
 
     def read(self, most: int) -> list[Record | Fault]:
         if self._place is None:
             return []
-        with self._told():
-            found: Any = self._redis.xrange(self._stream, id_of(self._place), "+", count=most)
-        records = [self._record(*each) for each in found]
+        records = self._entries(self._place, most)
         if records:
             self._place = records[-1].place + 1
             self._newest = max(self._newest or 0, self._place)
         return list(records)
 
-    def _record(self, entry: bytes, fields: dict[bytes, bytes]) -> Record:
-        named = tuple((name.decode(errors="replace"), value) for name, value in fields.items())
+    def _entries(self, place: int, most: int) -> list[Record]:
+        bounds = (str(most), str(MAX_BYTES), str(MAX_RECORD_BYTES))
+        with self._told():
+            found: Any = self._redis.eval(_READ, 1, self._stream, id_of(place), *bounds)
+        return [self._record(*each) for each in found]
+
+    def _record(self, entry: bytes, size: int, fields: list[bytes]) -> Record:
+        named = zip(fields[::2], fields[1::2], strict=True)
+        headers = tuple((name.decode(errors="replace"), value) for name, value in named)
         time_ms = int(entry.partition(b"-")[0])
-        return Record(0, self._at(entry), None, headers=named, time_ms=time_ms)
+        unread = size if size > MAX_RECORD_BYTES else 0
+        return Record(0, self._at(entry), None, headers=headers, time_ms=time_ms, unread=unread)
 
     def _at(self, entry: bytes) -> int:
         try:
@@ -110,12 +141,10 @@ class RedisReader:
                 f" server makes of its clock, and at most {_SEQUENCES:,} of a millisecond."
             ) from exc
 
-    def _facts(self) -> dict[bytes, Any]:
+    def _facts(self) -> list[bytes]:
         with self._told():
-            found = cast("Any", self._redis).execute_command("XINFO", "STREAM", self._stream)
-        if isinstance(found, dict):
-            return {_bytes(name): value for name, value in found.items()}
-        return dict(zip(map(_bytes, found[::2]), found[1::2], strict=True))
+            found: Any = self._redis.eval(_FACTS, 1, self._stream)
+        return list(found)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -127,14 +156,16 @@ class RedisReader:
                     f"connection {self._link.name!r} leads to no stream {self._stream!r}; nothing"
                     " is read until there is one."
                 ) from exc
-            raise self._away(exc) from exc
+            if isinstance(exc, redis.exceptions.NoPermissionError) or "can't run" in str(exc):
+                raise self._away("its user may not; it takes EVAL, XINFO and XRANGE") from exc
+            raise self._away(type(exc).__name__) from exc
         except (redis.RedisError, OSError) as exc:
-            raise self._away(exc) from exc
+            raise self._away(type(exc).__name__) from exc
 
-    def _away(self, exc: Exception) -> StreamUnavailable:
+    def _away(self, why: str) -> StreamUnavailable:
         return StreamUnavailable(
             f"the Redis of connection {self._link.name!r} does not do what is asked of it:"
-            f" {type(exc).__name__}. Nothing is lost; it is tried again."
+            f" {why}. Nothing is lost; it is tried again."
         )
 
     def close(self) -> None:
@@ -166,7 +197,3 @@ def _connect(link: Link) -> redis.Redis:
         socket_connect_timeout=ANSWER_SECONDS,
         **tls,
     )
-
-
-def _bytes(name: bytes | str) -> bytes:
-    return name if isinstance(name, bytes) else name.encode()

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lib.json_bodies import UNREADABLE, RepeatedKey, decode
-from materialization.streams.avro import MAX_RECORD_BYTES, NotOfSchema, SchemaUnusable
+from materialization.streams.avro import NotOfSchema, SchemaUnusable
 from materialization.streams.avro_types import as_json
+from materialization.streams.reader import MAX_RECORD_BYTES
 from materialization.streams.schema_registry import MAX_SCHEMAS, SchemaRegistry
 from registry.spec.sources.streams import KafkaSource
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from lib.instants import EPOCH
 from materialization.ingest.refusals import Refusals
+from materialization.streams.reader import MAX_RECORD_BYTES
 from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 from registry.spec.value_types import parse_type
 from serving.ingest.values import typed_column
@@ -89,11 +90,15 @@ def read_rows(
 def _said(record: Record, source: AnyStream, form: Form) -> dict[str, Any]:
     """Return the fields of a record's object; of one that has none, what it has.
 
-    :raises Unreadable: it is no object, where it has to be one.
+    :raises Unreadable: it is no object, where it has to be one, or too large.
     """
+    if record.size > MAX_RECORD_BYTES:
+        raise Unreadable(f"it has {record.size:,} bytes, and {MAX_RECORD_BYTES:,} are read.")
     if isinstance(source, KafkaSource):
         return _object(record.value, form)
     fields = dict(record.headers)
+    if len(fields) < len(record.headers):
+        raise Unreadable("it has a field of one name twice.")
     return _object(fields.get(source.json_field), form) if source.json_field else {**fields}
 
 
@@ -119,6 +124,9 @@ def _values(
     values: list[Any] = []
     is_optional = name in source.optional
     for row, record in enumerate(records):
+        if row in reasons.by_row:
+            values.append(None)
+            continue
         try:
             value = _value(name, kind, record, said[row], source, forms)
         except Unreadable as exc:

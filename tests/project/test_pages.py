@@ -170,6 +170,7 @@ def body_of(address: str, named: dict[str, Any]) -> dict[str, Any]:
         "rotate": {"overlap_hours": 24},
         "release": {"reason": "x"},
         "discard": {"reason": "x"},
+        "dismiss": {"reason": "x"},
         "end": {"reason": "x"},
         "take_as_baseline": {"reason": "x"},
         "edit": {"title": "Rides!", "approvals_required": 2, "approvals_required_sensitive": 2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from materialization.streams.avro import MAX_RECORD_BYTES
+from materialization.streams.reader import MAX_RECORD_BYTES
 from serving.streams.forms import JsonForm, Unreadable
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from datetime import timedelta
@@ -13,11 +14,14 @@ from django.utils import timezone
 
 from featurestore_project import embedded, processes
 from materialization.edges.looks import look_at_sources
+from materialization.finding.links import Link
 from materialization.models import DeadLetter, StreamPart
 from materialization.runner.draining import drain_logs
-from materialization.streams.redis_streams import id_of, place_of
+from materialization.streams.reader import MAX_RECORD_BYTES
+from materialization.streams.redis_streams import RedisReader, id_of, place_of
 from registry.choices import EvidencePart, State
 from registry.fittings import fitted_of
+from registry.spec.connections import RedisConnection
 from tests import factories
 from tests.factories import make_version
 from tests.materialization.ingest.push_world import VIEW, ready
@@ -119,6 +123,43 @@ def _fitted_mean(cast) -> float:
         part = assayed(version).parts[EvidencePart.FIT]
     assert part["facts"]["features"]["scaled"]["rows_of"] == "last_trip@1.0.0"
     return float(fitted_of(version.spec)["scaled"][0]["mean"])
+
+
+def test_entries_come_by_bytes_and_one_with_too_many_is_a_dead_letter(cast, stream):
+    version = made(cast, SOURCE)
+    port = stream.connection_pool.connection_kwargs["port"]
+    full = {name: str(value) for name, value in trip(1001, 1).items()}
+    large = "x" * (MAX_RECORD_BYTES - 1_000)
+    for fare in range(20):
+        stream.xadd("trips", full | {"fare": str(fare), "other": large})
+    stream.xadd("trips", full | {"city": "x" * (40 << 20)})
+    stream.execute_command("XADD", "trips", "*", *itertools.chain(*full.items()), "fare", "2")
+    stream.xadd("trips", {f"f{number}": "" for number in range(70_000)})
+    stream.xadd("trips", full | {"fare": "99"})
+    sent = stream.info("stats")["total_net_output_bytes"]
+    connection = RedisConnection(host="127.0.0.1", port=port, plaintext=True)
+    link = Link(name="events", project="rides", connection=connection, secret=str)
+    reader = RedisReader("trips", link)
+
+    reader.bounds(0)
+    reader.assign({0: 0})
+    first = reader.read(1_000)
+    with consumer() as one:
+        turn_until(one, lambda: fares(version)[0] == 99.0)
+
+    sent = stream.info("stats")["total_net_output_bytes"] - sent
+    assert len(first) == 8
+    assert 20 * len(large) < sent < 30 * len(large)  # the first eight came twice
+    words = DeadLetter.objects.order_by("place").values_list("words", flat=True)
+    assert "41,9" in words[0]
+    assert "1,048,576 are read" in words[0]
+    assert "twice" in words[1]
+    assert "1,048,576 are read" in words[2]
+    assert len(words) == 3
+    letter = DeadLetter.objects.order_by("place")[0]
+    assert reader.fetch(0, letter.place).headers == ()
+    assert reader.fetch(0, letter.place - 1) is None
+    reader.close()
 
 
 def test_a_field_of_json_and_the_time_of_the_id(cast, stream, online_redis):
