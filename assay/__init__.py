@@ -124,80 +124,23 @@ __all__ = [
     "definition_of",
 ]
 
-#: Module → what is imported from it when it is asked for first: a command has use for few of them.
-_HOMES = {
-    "assay.aio": (
-        "AsyncDataset",
-        "AsyncFeatureStore",
-        "AsyncHistoricalJob",
-    ),
-    "assay.all_entities": ("AllEntities",),
-    "assay.client": ("FeatureStore",),
-    "assay.context": (
-        "ContextResponse",
-        "FeatureContext",
-    ),
-    "assay.dataset": ("Dataset",),
-    "assay.entity_query": ("EntityQuery",),
-    "assay.errors": (
-        "AssayError",
-        "Conflict",
-        "ConnectionFailed",
-        "DatasetDiffers",
-        "DatasetFailed",
-        "Forbidden",
-        "Gone",
-        "HistoricalJobFailed",
-        "Invalid",
-        "InvalidDefinition",
-        "MissingExtra",
-        "NotConfigured",
-        "NotFound",
-        "QualityRejected",
-        "RunFailed",
-        "ServerError",
-        "ServerUnreachable",
-        "StoresDiffer",
-        "TooLarge",
-        "TooManyRequests",
-        "Unauthenticated",
-        "Unavailable",
-        "WaitTimedOut",
-    ),
-    "assay.historical": ("RetrievalJob",),
-    "assay.historical_job": ("HistoricalJob",),
-    "assay.objects": (
-        "DataSource",
-        "Definition",
-        "Entity",
-        "FeatureService",
-        "FeatureView",
-        "OnDemandFeatureView",
-        "definition_of",
-    ),
-    "assay.offline": ("OfflinePaths",),
-    "assay.online": ("OnlineResponse",),
-    "assay.parts": (
-        "Aggregation",
-        "Feature",
-        "Inputs",
-        "JoinKey",
-        "Python",
-        "Schedule",
-        "SourceJoin",
-        "TimeColumn",
-        "ViewRead",
-        "Write",
-    ),
-}
+#: Where the names are, in the order in which they are looked for: what takes least first. What runs
+#: on an event loop is apart, as others need not wait for asyncio.
+_HOMES = (
+    *("errors", "all_entities", "entity_query", "parts", "objects", "offline", "online"),
+    *("context", "historical", "historical_job", "dataset", "client"),
+)
 
 
 def __getattr__(name: str) -> Any:
-    home = next((home for home, names in _HOMES.items() if name in names), None)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(home), name)
-    return found
+    """Import what a name means when it is asked for first: a command has use for few of them."""
+    homes = ("aio",) if name.startswith("Async") else _HOMES
+    for home in homes if name in __all__ else ():
+        module = import_module(f"assay.{home}")
+        if hasattr(module, name):
+            found = globals()[name] = getattr(module, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -203,3 +203,9 @@ def test_objects_and_dicts_go_together_into_one_body():
 def test_what_is_no_document_is_refused_in_words(document, said):
     with pytest.raises(assay.Invalid, match=said):
         assay.definition_of(document)
+
+
+def test_the_package_gives_each_of_its_names_and_no_others():
+    assert {name for name in assay.__all__ if hasattr(assay, name)} == set(assay.__all__)
+    assert set(assay.__all__) < set(dir(assay))
+    assert not hasattr(assay, "Calls")
