@@ -50,6 +50,7 @@ def raise_for_status(response: Reply) -> None:
         raise errors.ServerError(message, status=response.status, location=target)
     error = errors.from_problem(response.status, _problem(response.status, response.data))
     error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    error.request_id = response.headers.get("X-Request-Id")
     raise error
 
 

@@ -13,11 +13,13 @@ class AssayError(Exception):
 
     ``code`` is stable and meant for programs, ``data`` holds the facts the message names,
     ``status`` is the HTTP status, or None where the error never reached the server.
-    ``retry_after`` is in how many seconds the server says to ask again, where it does.
+    ``retry_after`` is in how many seconds the server says to ask again, where it does;
+    ``request_id`` is what its log and its trail call the request.
     """
 
     code = "error"
     retry_after: float | None = None
+    request_id: str | None = None
 
     def __init__(
         self, message: str, *, code: str | None = None, status: int | None = None, **data: Any
@@ -29,7 +31,9 @@ class AssayError(Exception):
         self.data = data
 
     def as_dict(self) -> dict[str, Any]:
-        return {**self.data, "code": self.code, "status": self.status, "message": self.message}
+        known = {} if self.request_id is None else {"request_id": self.request_id}
+        said = {"code": self.code, "status": self.status, "message": self.message}
+        return {**self.data, **said, **known}
 
 
 class NotConfigured(AssayError):

@@ -133,6 +133,8 @@ class Output:
                 sys.stderr.write(printable(definition_error(found)) + "\n")
         else:
             self.note(f"error: {error.message}", "red")
+            if error.request_id and (error.status or 0) >= 500:
+                self.note(f"The server's log has it under request_id {error.request_id}.")
 
 
 def definition_error(found: Mapping[str, Any]) -> str:

@@ -454,6 +454,18 @@ def test_exit_codes_tell_what_kind_of_failure_it_was(argv, code):
     assert main(argv) == code
 
 
+@pytest.mark.parametrize(("status", "is_shown"), [(500, True), (409, False)])
+def test_what_the_server_failed_at_is_named_as_its_log_names_it(
+    assay, peer, capsys, status, is_shown
+):
+    peer.answers_with("GET runs/7", {"detail": "No."}, status, X_Request_Id="b49f")
+
+    assert assay("runs", "describe", "7") == 1
+
+    said = "The server's log has it under request_id b49f."
+    assert capsys.readouterr().err.splitlines() == ["error: No.", *[said] * is_shown]
+
+
 @pytest.mark.parametrize(
     "argv",
     [

@@ -37,7 +37,8 @@ PROBLEM = {
     ],
 )
 def test_a_problem_becomes_the_exception_of_its_kind(peer, store, status, kind):
-    peer.answers_with("POST feature-views/v/versions/1.0.0/retire", PROBLEM, status)
+    retire = "POST feature-views/v/versions/1.0.0/retire"
+    peer.answers_with(retire, PROBLEM, status, X_Request_Id="b49f")
 
     with pytest.raises(assay.AssayError) as caught:
         store.retire("v@1.0.0")
@@ -46,6 +47,7 @@ def test_a_problem_becomes_the_exception_of_its_kind(peer, store, status, kind):
     assert str(caught.value) == "1.0.0 is pinned by ranker; move it first"
     assert (caught.value.code, caught.value.status) == ("version_pinned", status)
     assert caught.value.data == {"pinned_by": ["ranker"]}
+    assert caught.value.request_id == caught.value.as_dict()["request_id"] == "b49f"
 
 
 def test_a_get_is_asked_again_when_the_connection_breaks(peer, store):
