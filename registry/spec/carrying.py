@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from sqlglot import exp
 
-from registry.spec.row_sql import DIALECT, select_of
+from registry.spec.dialect import DIALECT
+from registry.spec.row_sql import select_of
 
 if TYPE_CHECKING:
     from registry.spec.version_spec import VersionSpec

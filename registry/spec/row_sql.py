@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from lib.errors import Invalid
+from registry.spec.dialect import DIALECT
 from registry.spec.sql_functions import (
     BARE_FUNCTIONS,
     FUNCTIONS,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-DIALECT = "duckdb"
 #: The parts a SELECT may have; what else it has (``LIMIT``, ``JOIN``, …) looks beyond one row.
 CLAUSES = {"expressions", "from_", "where"}
 #: What is written otherwise than the parser calls it.

@@ -13,9 +13,10 @@ from sqlglot import exp
 
 from lib.errors import did_you_mean
 from registry.spec.base import Name, Spec
+from registry.spec.dialect import DIALECT
 from registry.spec.durations import parse_duration
 from registry.spec.references import Reference
-from registry.spec.row_sql import DIALECT, select_of
+from registry.spec.row_sql import select_of
 from registry.spec.value_types import ValueType, parse_type
 
 if TYPE_CHECKING:

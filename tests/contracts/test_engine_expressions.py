@@ -259,7 +259,7 @@ def test_what_is_written_is_what_is_computed_at_the_request():
         session.execute("SET TimeZone = 'UTC'")
         for number, (kind, text) in enumerate(texts):
             checked = check_expression(text)
-            if "now" in columns_of(checked) or "LOG(2" in checked:
+            if "now" in columns_of(checked):
                 continue
             expected = resulting(compiled(checked, inputs=inputs, declared=kind), given)
             value = plain_sql(checked, inputs=inputs, declared=kind)

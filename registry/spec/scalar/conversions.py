@@ -67,7 +67,7 @@ def _with_scale(part: Scalar, scale: int | None, wanted: int) -> Scalar:
         raise Untyped(f"{scale} digits after the point do not become {wanted}; write round(…).")
     factor = 10**more
     one = f"CAST(1 AS DECIMAL({more + 1},{more}))"
-    sql = f"assay_times({{0}}, {one})"
+    sql = f"assay_multiply_decimals({{0}}, {one})"
     return strict(decimal_kind(wanted), sql, lambda a: arithmetic.fit_decimal(a * factor), part)
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 #: Those of decimals, which may have no result.
 _DECIMALS: dict[type[exp.Expr], tuple[str, Callable[..., Any]]] = {
-    exp.Add: ("assay_plus({0}, {1})", arithmetic.add_decimals),
-    exp.Sub: ("assay_minus({0}, {1})", arithmetic.subtract_decimals),
-    exp.Mul: ("assay_times({0}, {1})", arithmetic.multiply_decimals),
+    exp.Add: ("assay_add_decimals({0}, {1})", arithmetic.add_decimals),
+    exp.Sub: ("assay_subtract_decimals({0}, {1})", arithmetic.subtract_decimals),
+    exp.Mul: ("assay_multiply_decimals({0}, {1})", arithmetic.multiply_decimals),
     exp.Mod: ("assay_remainder({0}, {1})", arithmetic.decimal_remainder),
 }
 

@@ -69,9 +69,9 @@ MACROS = (
         "a * b",
         "TRY_CAST(CAST(a AS HUGEINT) * CAST(b AS HUGEINT) AS BIGINT)",
     ),
-    ("assay_plus(a, b)", "a + b", "TRY(a + b)"),
-    ("assay_minus(a, b)", "a - b", "TRY(a - b)"),
-    ("assay_times(a, b)", "a * b", "TRY(a * b)"),
+    ("assay_add_decimals(a, b)", "a + b", "TRY(a + b)"),
+    ("assay_subtract_decimals(a, b)", "a - b", "TRY(a - b)"),
+    ("assay_multiply_decimals(a, b)", "a * b", "TRY(a * b)"),
     (
         "assay_within(a, most)",
         "CASE WHEN a IS NULL OR a BETWEEN -most AND most THEN a ELSE error('out of range') END",

@@ -247,7 +247,7 @@ def choice(cases: Sequence[tuple[Scalar, Scalar]], default: Scalar) -> Scalar:
 
     whens = " ".join(f"WHEN {c.sql} THEN {v.sql}" for c, v in zip(conditions, values, strict=True))
     constants = all(each.is_constant for each in (*conditions, *values, other))
-    return Scalar(other.kind, f"(CASE {whens} ELSE {other.sql} END)", run, constants)
+    return Scalar(other.kind, f"CASE {whens} ELSE {other.sql} END", run, constants)
 
 
 def matched(subject: Scalar, cases: Sequence[tuple[Scalar, Scalar]], default: Scalar) -> Scalar:
@@ -267,7 +267,7 @@ def matched(subject: Scalar, cases: Sequence[tuple[Scalar, Scalar]], default: Sc
 
     whens = " ".join(f"WHEN {w.sql} THEN {v.sql}" for w, v in zip(wanted, values, strict=True))
     constants = all(each.is_constant for each in (first, *wanted, *values, other))
-    return Scalar(other.kind, f"(CASE {first.sql} {whens} ELSE {other.sql} END)", run, constants)
+    return Scalar(other.kind, f"CASE {first.sql} {whens} ELSE {other.sql} END", run, constants)
 
 
 def first_known(parts: Sequence[Scalar]) -> Scalar:
