@@ -91,21 +91,17 @@ def change_project(
         such part of the evidence.
     """
     access.require(actor, Right.MANAGE_MEMBERS, project)
-    if evidence_required is None:
-        evidence_required = project.evidence_required
-    hours = project.review_hours if review_hours is None else review_hours
-    one_in = project.usage_sampled_one_in if usage_sampled_one_in is None else usage_sampled_one_in
-    _require_sound(approvals_required, approvals_required_sensitive, evidence_required, hours)
-    if not 0 <= one_in <= MOST_ONE_IN:
-        raise BadPolicy(f"values of one read in {one_in}: write 0 to {MOST_ONE_IN:,}.")
-    after = {
+    asked = {
         "title": title.strip() or project.name,
         "approvals_required": approvals_required,
         "approvals_required_sensitive": approvals_required_sensitive,
-        "evidence_required": [part for part in EvidencePart if part in evidence_required],
-        "review_hours": hours,
-        "usage_sampled_one_in": one_in,
+        "evidence_required": evidence_required,
+        "review_hours": review_hours,
+        "usage_sampled_one_in": usage_sampled_one_in,
     }
+    after = columns(project) | {name: each for name, each in asked.items() if each is not None}
+    _require_sound(after)
+    after["evidence_required"] = [p for p in EvidencePart if p in after["evidence_required"]]
     seen = columns(project) if seen is None else seen
     with managing(project, actor):
         stored = Project.objects.get(pk=project.pk)
@@ -121,19 +117,20 @@ def change_project(
     return waiting
 
 
-def _require_sound(
-    approvals: int, approvals_sensitive: int, evidence: Sequence[str], hours: int
-) -> None:
+def _require_sound(after: Mapping[str, Any]) -> None:
     """:raises BadPolicy: says which part of it, and what would be valid."""
-    if not 1 <= approvals <= approvals_sensitive:
+    least, sensitive = after["approvals_required"], after["approvals_required_sensitive"]
+    if not 1 <= least <= sensitive:
         raise BadPolicy(
-            f"{approvals} and {approvals_sensitive} approvals: a version needs "
+            f"{least} and {sensitive} approvals: a version needs "
             "at least one, and a sensitive one no fewer than others."
         )
-    if unknown := sorted(set(evidence) - {*EvidencePart}):
+    if unknown := sorted(set(after["evidence_required"]) - {*EvidencePart}):
         raise BadPolicy(f"no evidence {', '.join(unknown)}; valid: {', '.join(EvidencePart)}.")
-    if not 1 <= hours <= MOST_HOURS:
+    if not 1 <= (hours := after["review_hours"]) <= MOST_HOURS:
         raise BadPolicy(f"{hours} hours for a review: write 1 to {MOST_HOURS}.")
+    if not 0 <= (one_in := after["usage_sampled_one_in"]) <= MOST_ONE_IN:
+        raise BadPolicy(f"values of one read in {one_in}: write 0 to {MOST_ONE_IN:,}.")
 
 
 def _asks_less(column: str, before: Any, after: Any) -> bool:

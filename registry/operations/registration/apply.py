@@ -110,14 +110,29 @@ def apply_definitions(
     decided = decide()
     if dry_run:
         return _said(decided, submit)
-    # One registration a project at a time: the epoch's lock keeps what is decided true until then.
+    return _stored(decided, decide, seeing, submit=submit, commit=commit).applied
+
+
+def _stored(
+    decided: Application,
+    decide: Callable[[], Application],
+    seeing: _Seeing,
+    *,
+    submit: bool,
+    commit: Commit | None,
+) -> Application:
+    """Store what was decided; decide anew if the project was changed meanwhile.
+
+    One registration a project at a time: the epoch's lock keeps what is decided true until then.
+    """
+    project = decided.project
     with act(), _held(project) as before:
-        access.require_still(actor, Right.ADD_FEATUREVIEW, project)
+        access.require_still(decided.actor, Right.ADD_FEATUREVIEW, project)
         seeing.closed = True
         if decided.standing.epochs != before:
             decided = decide()
         _store(decided, submit, commit)
-    return decided.applied
+    return decided
 
 
 def _require(

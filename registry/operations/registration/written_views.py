@@ -16,9 +16,10 @@ from registry.models import DataSource, Entity
 from registry.reading.parsing import InvalidDefinitions
 from registry.reading.rules import rule_problems
 from registry.spec.base import Described
+from registry.spec.dialect import DIALECT
 from registry.spec.model import EntitySpec, FeatureSpec, FeatureViewSpec
 from registry.spec.on_demand import OnDemandFeature, OnDemandViewSpec, OnDemandWrite
-from registry.spec.row_sql import DIALECT, MAX_LENGTH, check_expression, columns_of
+from registry.spec.row_sql import MAX_LENGTH, check_expression, columns_of
 from registry.spec.scalar.compiling import NOW, compiled
 from registry.spec.scalar.kinds import Untyped
 from registry.spec.scalar.plain import plain_sql
