@@ -1,11 +1,13 @@
 """Rows that a program pushes, on a real server: online at once, offline soon, each once.
 
 The workers that write them to the offline store are killed outright, again and again; then the web
-process that takes them, in the middle of pushes that are repeated until they are answered.
+process that takes them, in the middle of pushes that are repeated until they are answered; then
+processes that push and drain beside them, each at another step (``push_deaths``).
 """
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from contextlib import suppress
@@ -18,9 +20,11 @@ import pytest
 
 from assay import FeatureStore, ServerUnreachable, Unavailable
 from tests import servers
+from tests.journeys import push_deaths
 from tests.journeys.test_golden_path import NOW, settled, shell, until
 from tests.journeys.test_kills import kill_family
 from tests.materialization.ingest.push_world import DEFINITIONS
+from tests.oracle import latest_known
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +107,31 @@ def pushed_past_a_death(server: servers.Server, store: FeatureStore, number: int
     killer.join()
 
 
+def died_at_each_step(server: servers.Server, token: str) -> list[dict[str, Any]]:
+    """Return the rows that were pushed by processes that died, as the oracle takes them."""
+    code = f"from tests.journeys import push_deaths; push_deaths.main({token!r}, seed=1)"
+    known: list[dict[str, Any]] = json.loads(" ".join(shell(server, code)))
+    for place, row in enumerate(known):
+        row["event_timestamp"] = datetime.fromisoformat(row["at"])
+        row["created_timestamp"] = datetime.fromisoformat(row["known"])
+        row["__sequence"] = place
+    return known
+
+
+def equals(store: FeatureStore, known: list[dict[str, Any]]) -> None:
+    """Both stores answer as the oracle does: now, and at each instant at which a row came."""
+    instants = sorted({row["created_timestamp"] for row in known} | {datetime.now(UTC)})
+    asked = [(driver, at) for at in instants for driver in push_deaths.DRIVERS]
+    latest = [latest_known(known, {"driver_id": driver}, at) for driver, at in asked]
+    right = [row and row["fare"] for row in latest]
+    drivers, times = zip(*asked, strict=True)
+    stamps = pa.array(times, pa.timestamp("us", tz="UTC"))
+    frame = pa.table({"driver_id": pa.array(drivers, pa.int64()), "event_timestamp": stamps})
+    assert store.get_historical_features(frame, [FEATURE]).to_arrow()["fare"].to_pylist() == right
+    online = store.get_online_features([FEATURE], {"driver_id": list(push_deaths.DRIVERS)})
+    assert online.to_dict()["fare"] == right[-len(push_deaths.DRIVERS) :]
+
+
 def stored(store: FeatureStore) -> int:
     with suppress(Unavailable):  # there is no table before its first rows
         return int(store.offline_files("last_trip")["rows"])
@@ -137,11 +166,13 @@ def test_what_is_pushed_is_online_at_once_and_offline_once(
         for number in range(ROUNDS, ROUNDS + DEATHS):
             pushed_past_a_death(server, stream, number)
             assert until(lambda: answered(ana)) == [float(number)] * DRIVERS
-        rows = (ROUNDS + DEATHS) * DRIVERS
+        known = died_at_each_step(server, token)
+        rows = (ROUNDS + DEATHS) * DRIVERS + len(known)
         until(lambda: stored(ana) >= rows, seconds=240)
 
         until(lambda: not shell(server, LOGGED))
         assert stored(ana) == rows
+        equals(ana, known)
         instants = pa.array([datetime.now(UTC)] * DRIVERS, pa.timestamp("us", tz="UTC"))
         frame = pa.table({"driver_id": pa.array(range(DRIVERS)), "event_timestamp": instants})
         trained = ana.get_historical_features(frame, [FEATURE]).to_arrow()
