@@ -55,11 +55,14 @@ def transforms() -> Transforms:
 
 
 def _start_transform(spec: VersionSpec) -> Warm:
+    limits = _limits(settings.TRANSFORM_SECONDS)
+    seconds = min(limits.python.batch_seconds, limits.timeout_s)
     limits = replace(
-        _limits(settings.TRANSFORM_SECONDS),
+        limits,
         memory_limit_mb=settings.TRANSFORM_MEMORY_LIMIT_MB,
         temp_limit_mb=settings.TRANSFORM_MEMORY_LIMIT_MB,
         threads=1,
+        python=replace(limits.python, batch_seconds=seconds),
     )
     return Warm(spec_with_fitted(spec, fitted_of), limits, keys_of(spec))
 

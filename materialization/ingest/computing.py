@@ -14,7 +14,7 @@ from materialization.stores.layout import layout_of
 from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.sources.base import TimeColumn
 from registry.spec.sources.push import PushSource
-from registry.spec.transforms import Columns, RowSql
+from registry.spec.transforms import Columns, Python, RowSql
 from registry.spec.value_types import MAX_LENGTH
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def computing(version: FeatureViewVersion) -> Target:
 
 
 def _why_not(spec: VersionSpec) -> str:
-    if not isinstance(spec.transform, (Columns, RowSql)):
+    if not isinstance(spec.transform, (Columns, Python, RowSql)):
         return (
             f"its features are made by `{spec.transform.key}`, not by one row alone; compute is for"
-            " columns, where, sql, masks and encodings."
+            " columns, where, sql, python, masks and encodings."
         )
     if spec.has_beside:
         return "its rows have those of other sources or views beside them, which nobody sends."

@@ -111,7 +111,8 @@ def _outcome(envelope: Envelope, asked: BinaryIO, told: BinaryIO) -> Report:
     if isinstance(job, TransformJob):
         with open_session(limits, directory=directory, only=()) as connection:
             _use_keys(connection, job.spec, envelope.mask_keys)
-            transform(connection, job.spec, asked, told)
+            with _entered(connection, job.spec, limits):
+                transform(connection, job.spec, asked, told)
         return Report()
     if isinstance(job, LookJob):
         with open_session(limits, directory=directory, only=readable(job.source)) as connection:

@@ -16,8 +16,16 @@ import pyarrow as pa
 from lib.errors import AssayError
 from lib.sql_text import identifier
 from materialization.confined.frames import ARROW, JSON, receive, send
-from materialization.errors import EngineLimitExceeded, to_report, without_example
+from materialization.errors import (
+    EngineLimitExceeded,
+    PythonChanged,
+    PythonFailed,
+    PythonRefused,
+    to_report,
+    without_example,
+)
 from materialization.failures import translate
+from materialization.sources.json_rows import ROW
 from materialization.sources.read_rows import ReadRows
 from materialization.sources.reading import open_rows
 from materialization.stores.columns import CREATED, EVENT
@@ -35,6 +43,8 @@ if TYPE_CHECKING:
 _BATCH, _PLACE, _MADE = "assay_batch", "assay_place", "assay_made"
 #: Rows that fail, of one batch, before the batch does.
 MOST_FAILING = 100
+#: A function fails at a batch, and each try is a new interpreter.
+_OF_FUNCTION = (PythonChanged, PythonFailed, PythonRefused)
 _OF_ROWS = (AssayError, duckdb.Error, pa.ArrowException, OverflowError, ValueError)
 
 
@@ -100,7 +110,8 @@ class _Transforming:
             for name, kind in schema.types.items()
             if spec.columns_read is None or name in spec.columns_read
         }
-        self._place = _free(_PLACE, types)
+        # What a function is given of the source's row lacks a column of this name.
+        self._place = ROW if spec.view.python is not None else _free(_PLACE, types)
         spec = carrying(spec, self._place)
         nothing = [f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items()]
         nothing.append(f"NULL::BIGINT AS {identifier(self._place)}")
@@ -117,7 +128,10 @@ class _Transforming:
             self._sql = f"{made} ORDER BY {self._place}"
             return
         made = typed_rows(
-            spec, opened.columns, relation=relation_of(spec, reader), beside=(self._place,)
+            spec,
+            opened.columns,
+            relation=relation_of(spec, reader, [self._place]),
+            beside=(self._place,),
         )
         self._sql = f"SELECT {_named(spec, self._place)} FROM ({made}) ORDER BY {self._place}"
 
@@ -143,7 +157,9 @@ class _Transforming:
             yield self._made(batch)
         except _OF_ROWS as exc:
             told = self.told(exc)
-            if isinstance(told, EngineLimitExceeded) or len(failing) == MOST_FAILING:
+            if isinstance(told, (EngineLimitExceeded, *_OF_FUNCTION)):
+                raise
+            if len(failing) == MOST_FAILING:
                 raise
             if batch.num_rows > 1:
                 half = batch.num_rows // 2

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 class ColumnsKind(AllSql):
     """The source's columns as they are, cast to the declared types."""
 
-    def relation(self, spec: VersionSpec, reader: str) -> str:
+    def relation(self, spec: VersionSpec, reader: str, beside: Sequence[str] = ()) -> str:
         return whole(reader)
 
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:

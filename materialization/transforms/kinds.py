@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 class TransformKind(Protocol):
     """What the sandbox asks of a kind; all of it happens on a locked connection."""
 
-    def relation(self, spec: VersionSpec, reader: str) -> str:
+    def relation(self, spec: VersionSpec, reader: str, beside: Sequence[str] = ()) -> str:
         """Return the sub-select that the view's columns are taken from, over the source's reader.
+
+        ``beside``: columns of the reader that stand in it as they are; the SQL of a view has them
+        already (``spec.carrying``).
 
         :raises RowSqlRefused: the view's own SQL is not one SELECT.
         """
@@ -104,15 +107,17 @@ def kind_of(spec: VersionSpec) -> TransformKind:
     return KINDS[type(spec.transform)]
 
 
-def relation_of(spec: VersionSpec, reader: str) -> str:
+def relation_of(spec: VersionSpec, reader: str, beside: Sequence[str] = ()) -> str:
     """Return the sub-select that the view's columns are taken from, of the rows it has at all.
+
+    ``beside``: as ``TransformKind.relation`` has it.
 
     :raises RowSqlRefused: the view's own SQL is not one SELECT.
     """
     if spec.view.where is not None:
         refuse_other_than_expression(spec.view.where)
         reader = f"(SELECT * FROM {reader} WHERE (\n{spec.view.where}\n))"  # noqa: S608 - checked
-    return kind_of(spec).relation(spec, reader)
+    return kind_of(spec).relation(spec, reader, beside)
 
 
 def all_checks(spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:

@@ -15,13 +15,15 @@ from materialization.errors import RowSqlRefused
 from materialization.transforms.columns import ColumnsKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.spec.version_spec import VersionSpec
 
 
 class RowSqlKind(ColumnsKind):
     """As columns are taken, but from what the view's SELECT gives."""
 
-    def relation(self, spec: VersionSpec, reader: str) -> str:
+    def relation(self, spec: VersionSpec, reader: str, beside: Sequence[str] = ()) -> str:
         sql = str(spec.view.sql)
         refuse_other_than_select(sql)
         return f"(WITH {identifier(spec.rows_from.name)} AS (SELECT * FROM {reader})\n{sql}\n)"

@@ -12,6 +12,7 @@ from registry.reading.aggregation_rules import NEEDS_TICKS
 from registry.reading.schema_rules import schema_problems
 from registry.reading.window_rules import loaded_window_problems, window_problems
 from registry.spec.sources.arriving import ArrivingSource
+from registry.spec.sources.streams import StreamSource
 from registry.spec.value_types import KEY_TYPES
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 #: What of a view's keys makes other rows than those that arrived, and what to do instead.
 _MAKERS = {
-    "python": "have the columns come as they are to be stored",
     "sources": "have what stands beside a row come with it",
     "views": "have what stands beside a row come with it",
 }
@@ -87,6 +87,9 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
                 f"a view over the {source.called} {source.name!r} makes each row of that row alone"
             )
             yield (key,), f"{message}, without `{key}`: {instead}."
+    if spec.view.python is not None and isinstance(source, StreamSource):
+        message = "a record that a function fails on would hold up all that come behind it"
+        yield ("python",), f"{message}: have `sql` make the rows, or push them."
     if not spec.view.online:
         message = f"rows of a {source.called} are for the online store first"
         yield ("online",), f"{message}; leave `online: false` out."
@@ -109,9 +112,7 @@ def _of_view(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
     for place, feature in enumerate(spec.features):
         found = _of_feature(feature, source.called)
         yield from ((("features", place, *path), said) for path, said in found)
-        is_made = (
-            spec.view.sql is not None or feature.mask is not None or feature.encode is not None
-        )
+        is_made = any((spec.view.sql, spec.view.python, feature.mask, feature.encode))
         declared = source.schema.get(feature.source_column, feature.type)
         if not is_made and declared != feature.type:
             message = f"{feature.name} is {feature.type}, and {declared} in the source"

@@ -52,7 +52,7 @@ class AggregationsKind:
 
         yield rehearse
 
-    def relation(self, spec: VersionSpec, reader: str) -> str:
+    def relation(self, spec: VersionSpec, reader: str, beside: Sequence[str] = ()) -> str:
         return with_truths(spec.view, reader)
 
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:

@@ -49,7 +49,11 @@ def outputs_of(spec: VersionSpec) -> dict[str, ValueType]:
 
 
 class Function:
-    """The function of one version, on one connection, as long as a job lasts."""
+    """The function of one version, on one connection, as long as a job lasts.
+
+    A process that fails has ended. Where one thread asks, the next rows have another, and so have
+    those that it fails at after others: it may have come to the end of its time.
+    """
 
     def __init__(self, spec: VersionSpec, limits: EngineLimits) -> None:
         self._spec, self._limits, self._call = spec, limits, call_of(spec)
@@ -58,6 +62,7 @@ class Function:
         self._process: Confined | None = None
         # The engine has several threads, and a process answers one at a time.
         self._lock = threading.Lock()
+        self._answered = 0
         #: What ended it: other threads are told the same, and not that their process is gone.
         self._ended_by: AssayError | None = None
         #: The first rows it was asked about, for whoever tries it on others.
@@ -85,15 +90,31 @@ class Function:
         with self._lock:
             if self._ended_by is not None:
                 raise self._ended_by
+            did_well = self._answered > 0
             try:
-                return self.process().rows(batch)
+                return self._made(batch)
             except AssayError as exc:
-                self._ended_by = exc
+                if self._limits.threads > 1:
+                    self._ended_by = exc
+                    raise
+                self.end()
+                if not did_well:
+                    raise
+            try:
+                return self._made(batch)
+            except AssayError:
+                self.end()
                 raise
 
     def end(self) -> None:
         if self._process is not None:
             self._process.end()
+        self._process, self._answered = None, 0
+
+    def _made(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        made = self.process().rows(batch)
+        self._answered += 1
+        return made
 
     def _called(self, *given: pa.ChunkedArray) -> pa.StructArray:
         (structs,) = given

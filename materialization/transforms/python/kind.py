@@ -38,13 +38,13 @@ _ROW = "assay_source_row"
 class PythonKind(ColumnsKind):
     """As columns are taken, but from what the view's function makes."""
 
-    def relation(self, spec: VersionSpec, reader: str) -> str:
-        beside = _beside(spec)
-        kept = "".join(f"{identifier(name)}, " for name in beside)
-        made = f"SELECT {kept}{name_of(spec)}({_given(spec, beside)}) AS assay_made"
+    def relation(self, spec: VersionSpec, reader: str, beside: Sequence[str] = ()) -> str:
+        own = _own(spec)
+        kept = "".join(f"{identifier(name)}, " for name in (*own, *beside))
+        made = f"SELECT {kept}{name_of(spec)}({_given(spec, own)}) AS assay_made"
         rows = f"{made} FROM (SELECT * FROM {reader}) AS {_ROW}"
         columns = [
-            *map(identifier, beside),
+            *map(identifier, (*own, *beside)),
             *(f"assay_made[{text(name)}] AS {identifier(name)}" for name in outputs_of(spec)),
         ]
         return f"(SELECT {', '.join(columns)} FROM ({rows}))"
@@ -77,7 +77,7 @@ def _as_it_is() -> None:
     """Types are held to what was declared where rows are made."""
 
 
-def _beside(spec: VersionSpec) -> list[str]:
+def _own(spec: VersionSpec) -> list[str]:
     """Return the keys and times, by their names in the source."""
     source = spec.rows_from
     times = (source.event_timestamp, source.created_timestamp)
@@ -85,11 +85,11 @@ def _beside(spec: VersionSpec) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _given(spec: VersionSpec, beside: Sequence[str]) -> str:
-    """Return the struct that the function gets: the columns it names and those beside, or all."""
+def _given(spec: VersionSpec, own: Sequence[str]) -> str:
+    """Return the struct that the function gets: the columns it names and these, or all."""
     if not (asked := call_of(spec).columns):
         return _ROW
-    names = dict.fromkeys([*beside, *asked])
+    names = dict.fromkeys([*own, *asked])
     return "{" + ", ".join(f"{text(each)}: {identifier(each)}" for each in names) + "}"
 
 

@@ -65,6 +65,13 @@ def test_what_is_not_made_of_pushed_rows_is_refused_in_words(cast, key):
     assert key in {problem.key.split(".")[0] for problem in caught.value.problems}
 
 
+def test_a_function_makes_no_rows_of_a_stream(cast):
+    stream = DEFINITIONS.replace("type: push", "type: redis_stream\nconnection: r\nstream_key: s")
+
+    with pytest.raises(InvalidDefinitions, match="would hold up all that come behind it"):
+        apply(f"{stream}python: a:b\n", cast)
+
+
 def test_no_view_reads_a_view_of_pushed_rows(cast, sources):
     ready(cast)
     reader = f"""{ENTITY}

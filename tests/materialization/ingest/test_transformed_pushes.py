@@ -22,6 +22,7 @@ from materialization.queries import table_at
 from materialization.runner.draining import drain_logs
 from registry.choices import Role, State
 from tests import factories
+from tests.distributions import install
 from tests.factories import make_version
 from tests.materialization.ingest.push_world import DEFINITIONS, SOURCE, ready
 from tests.materialization.run_world import committed, fresh, materialize, online, table_of
@@ -83,9 +84,33 @@ VIEWS = {
         f"features:{PLAIN}  - {{name: doubled, type: float64}}\n"
         "  - {name: town, type: string}\n  - {name: places, type: int64}\n"
     ),
+    "python": "python: {function: 'rides:made'}\n"
+    f"features:{PLAIN}  - {{name: doubled, type: float64}}\n"
+    "  - {name: letters, type: int32}\n  - {name: seen, type: string}\n",
     "all columns": f"sql: SELECT *, fare + seats AS both FROM {{source}}\nfeatures:{PLAIN}"
     "  - {name: both, type: float64}\n",
 }
+
+
+#: What is given is told, so that nothing else is; a fare of 666 is not borne, and one of 667 never
+#: ends.
+FUNCTIONS = """
+import pyarrow as pa, pyarrow.compute as pc
+
+def made(batch):
+    fares = batch["fare"].to_pylist()
+    if 666.0 in fares:
+        raise ValueError("no such fare")
+    while 667.0 in fares:
+        pass
+    return pa.table({
+        "fare": batch["fare"],
+        "city": batch["city"],
+        "doubled": pc.multiply(batch["fare"], 2.0),
+        "letters": pc.utf8_length(batch["city"]),
+        "seen": [",".join(batch.schema.names)] * batch.num_rows,
+    })
+"""
 
 
 def view(name: str, source: str, body: str) -> str:
@@ -154,6 +179,12 @@ def send(client, cast):
         )
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def packages(tmp_path, settings):
+    settings.PYTHON_FOLDER = install(tmp_path / "packages", name="rides", rides=FUNCTIONS)
+    settings.PYTHON_DISTRIBUTIONS = ["rides"]
 
 
 @pytest.fixture(autouse=True)
@@ -303,6 +334,42 @@ def test_a_process_that_dies_is_begun_anew(cast, send):
     made = [held.warm.rows(sent.select(order)).rows for order in ([0, 1, 2, 3, 4], [4, 2, 3, 1, 0])]
     assert made[0].equals(made[1])
     assert (made[0]["driver_id"].to_pylist(), made[0]["fare"].to_pylist()) == ([7], [6.0])
+
+
+def test_a_function_that_fails_is_told_and_the_next_rows_are_made(cast, send, settings):
+    settings.TRANSFORM_SECONDS = 5
+    body = (
+        "python: {function: 'rides:made'}\nfeatures:\n"
+        "  - {name: fare, type: float64, checks: {min: 0}}\n"
+        "  - {name: doubled, type: float64}\n  - {name: seen, type: string}\n"
+    )
+    text = (factories.ENTITY, PUSHED, view("of_pushes", "rides", body))
+    version = materialized(cast, "\n---\n".join(text), timezone.now())
+
+    def sent(*fares: float, **more: Any) -> Any:
+        rows = random_rows(1, timezone.now())[: len(fares)]
+        made = [row | {"driver_id": n, "fare": fare} for n, (row, fare) in
+                enumerate(zip(rows, fares, strict=True))]  # fmt: skip
+        if more.pop("is_computed", False):
+            asked = {"feature_view": "of_pushes", "df": as_json(made)}
+            return send("compute", asked, by=factories.token_for(cast.consumer))
+        return send("push", {"push_source_name": "rides", "df": as_json(made), **more})
+
+    assert sent(1.0, 2.0).status_code == 200
+    failed = sent(3.0, 666.0, partial=True)
+    assert (failed.status_code, failed.json()["code"]) == (422, "python_failed")
+    assert "rides:made: it raised ValueError" in failed.json()["detail"]
+    endless = sent(667.0)
+    assert (endless.status_code, endless.json()["code"]) == (422, "python_failed")
+    assert "longer than 5 s for a batch of 1 rows" in endless.json()["detail"]
+    checked = sent(4.0, -1.0).json()
+    assert [(each["row"], each["column"]) for each in checked["refused"]] == [(1, "fare")]
+    assert sent(4.0, 5.0).status_code == 200
+    computed = sent(6.0, 7.0, is_computed=True).json()
+    assert [each["values"] for each in computed["results"]][1:3] == [[6.0, 7.0], [12.0, 14.0]]
+    read = online(version, {"driver_id": [0, 1]}, at=timezone.now())
+    assert read["doubled"] == [8.0, 10.0]
+    assert sorted(read["seen"][0].split(",")) == sorted(COLUMNS)
 
 
 def test_features_that_are_made_are_not_written(cast, send):
