@@ -79,7 +79,8 @@ class ArrowResponse(OnlineResponse):
     def _statuses(self, name: str) -> list[str]:
         beside = self._said(name, b"assay.status")
         if beside is not None:
-            found: list[str] = self._table[beside].to_pylist()
+            # Of a dictionary each value would be looked up by itself: fifty times slower.
+            found: list[str] = self._table[beside].cast("string").to_pylist()
             return found
         nulls = self._table[name].is_null().to_pylist()
         return ["NULL_VALUE" if is_null else "PRESENT" for is_null in nulls]

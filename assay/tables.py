@@ -5,7 +5,7 @@ Not for what is sent; see frames. A column of a declared type says it in its fie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from assay.extras import require
@@ -15,6 +15,7 @@ from assay.value_types import arrow_type, json_text, json_value
 
 #: Key of a field's metadata: the type its values are declared with.
 VALUE_TYPE = b"assay.value_type"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def table_of(columns: Columns, kinds: Mapping[str, str | None], purpose: str) -> ArrowTable:
@@ -52,6 +53,9 @@ def columns_of_table(table: ArrowTable) -> Columns:
 
 
 def _python(field: Any, column: Any) -> list[Any]:
+    if str(field.type) == "timestamp[us, tz=UTC]":  # looks no zone up for each: six times faster
+        since = column.cast("int64").to_pylist()
+        return [None if us is None else EPOCH + timedelta(microseconds=us) for us in since]
     values: list[Any] = column.to_pylist()
     if is_json(field):
         return [None if text is None else json_value(text) for text in values]
