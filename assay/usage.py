@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
+from assay import notebooks
 from assay.calls import Calls, rows_of
 from assay.references import view_of
 from assay.shapes import JSON
@@ -32,6 +33,23 @@ class Usage(list[JSON]):
         self.kept_days: int = answer["kept_days"]
         self.dropped: int | None = answer["dropped"]
         self.total: int = answer["count"]
+
+    @property
+    def about(self) -> str:
+        """Whose reads are told, of which time, and whether some are missing: in words."""
+        whose = "all reads" if self.sees == "all" else "your own reads"
+        until = self.counted_until or "an instant that cannot be told now"
+        said = [f"{whose} from {self.since} to {until}, kept for {self.kept_days} days"]
+        if self.dropped is None:
+            said.append("whether reads had no room cannot be told now")
+        elif self.dropped:
+            said.append(f"{self.dropped:,} reads of the server had no room and are missing")
+        return "; ".join(said) + "."
+
+    def _repr_html_(self) -> str:
+        columns = list(self[0]) if self else []
+        rows = [[row.get(c) for c in columns] for row in self[: notebooks.MOST_ROWS]]
+        return notebooks.table(columns, rows, of=self.total) + notebooks.line(self.about)
 
     def to_dict(self) -> JSON:
         """Give the rows as ``results``, beside what is said of them."""

@@ -8,7 +8,7 @@ import argparse
 
 from assay.cli.arguments import Commands, Context
 from assay.shapes import JSON
-from assay.usage import BY, Usage
+from assay.usage import BY
 
 _SHOWN = ("reads", "rows", "missing", "p99_within", "last_at")
 _NAMES = {"view": "feature_view", "service": "feature_service"}
@@ -56,21 +56,9 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
         return
     columns = [*(_NAMES.get(each, each) for each in by), *_SHOWN]
     context.out.table([_line(row) for row in found], columns)
-    context.out.note(_about(found))
-
-
-def _about(found: Usage) -> str:
-    """Say what the lines are lines of, and what is not among them."""
-    whose = "all reads" if found.sees == "all" else "your own reads"
-    until = found.counted_until or "an instant that cannot be told now"
-    said = [f"{whose} from {found.since} to {until}, kept for {found.kept_days} days"]
-    if found.total > len(found):
-        said.append(f"{len(found):,} of {found.total:,} lines; --limit shows more")
-    if found.dropped is None:
-        said.append("whether reads had no room cannot be told now")
-    elif found.dropped:
-        said.append(f"{found.dropped:,} reads of the server had no room and are missing")
-    return "; ".join(said) + "."
+    context.out.note(found.about)
+    if (count := len(found)) < found.total:
+        context.out.note(f"{count:,} of {found.total:,} lines; --limit shows more.")
 
 
 def _show_samples(context: Context, args: argparse.Namespace) -> None:

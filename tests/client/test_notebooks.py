@@ -132,3 +132,16 @@ def test_a_job_shows_how_far_it_is(peer, store, shown):
 
 def test_long_values_are_cut(shown):
     assert len(notebooks.cell("x" * 5000)) == notebooks.MOST_CHARACTERS
+
+
+def test_usage_is_a_list_that_shows_what_its_rows_are_rows_of(peer, store, shown):
+    rows = [{"reader": EVIL, "reads": count} for count in range(12)]
+    about = {"sees": "own", "since": "A", "counted_until": "B", "kept_days": 90, "dropped": 1}
+    peer.answers_with("GET usage", {"results": rows, "next": None, "count": 30, **about})
+
+    texts = shown(store.usage(by=["reader"]))
+
+    assert texts[:4] == ["reader", "reads", EVIL, "0"]
+    assert texts[-2] == "20 more rows"
+    said = "your own reads from A to B, kept for 90 days; 1 reads of the server had no room"
+    assert texts[-1].startswith(said)
