@@ -12,7 +12,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 
 from assay.client import FeatureStore
 from assay.encoding import plain
-from assay.mcp.bounds import MAX_LISTED, bounded
+from assay.mcp.bounds import MAX_LISTED, bounded, listed
 from assay.mcp.callers import Callers
 from assay.mcp.tools import described
 from assay.shapes import JSON
@@ -45,10 +45,13 @@ def add_resources(server: MCPServer[Any], callers: Callers) -> None:
 
     @server.resource("assay://catalogue/{kind}", mime_type="application/json")
     def catalogue(kind: str, ctx: Context[Any, Any]) -> str:
-        """The first of a kind by name: entities, data-sources, feature-views, feature-services."""
+        """The first of a kind by name: entities, data-sources, feature-views, feature-services.
+
+        `complete` is false where there are more than these: tools find them by words.
+        """
         _known(kind)
         with callers.resource(ctx) as store:
-            return _text({"results": listed(store, kind)})
+            return _text(_first_of(store, kind))
 
     @server.resource("assay://catalogue/{kind}/{name}", mime_type="application/json")
     def one(kind: str, name: str, ctx: Context[Any, Any]) -> str:
@@ -58,14 +61,14 @@ def add_resources(server: MCPServer[Any], callers: Callers) -> None:
             return _text(described(store, KINDS[kind], name))
 
 
-def listed(store: FeatureStore, kind: str) -> list[JSON]:
+def _first_of(store: FeatureStore, kind: str) -> JSON:
     asked = {
         "entities": store.list_entities,
         "data-sources": store.list_data_sources,
         "feature-views": store.list_feature_views,
         "feature-services": store.list_feature_services,
     }
-    return asked[kind](limit=MAX_LISTED)
+    return listed(asked[kind], MAX_LISTED)
 
 
 def _known(kind: str) -> None:

@@ -70,6 +70,7 @@ def users(cast) -> FeatureViewVersion:
 
 def test_over_stdio_features_are_found_described_and_read(served, cast, users):
     token = factories.token_for(cast.consumer)
+    factories.apply(SERVICE.replace("name: recommender", "name: second"), cast)
 
     async def talk() -> None:
         async with over_stdio(served, token) as client:
@@ -78,7 +79,10 @@ def test_over_stdio_features_are_found_described_and_read(served, cast, users):
             found = await said(client, "search_features", words="genre")
             assert "watching:last_genre" in json.dumps(found)
             services = await said(client, "list_feature_services")
-            assert [each["name"] for each in services["results"]] == ["recommender"]
+            assert [each["name"] for each in services["results"]] == ["recommender", "second"]
+            first = await said(client, "list_feature_services", limit=1)
+            ends = [each["complete"] for each in (first, services)]
+            assert (len(first["results"]), ends) == (1, [False, True])
             view = await said(client, "describe", kind="feature_view", name="watching")
             assert view["name"] == "watching"
             read = await said(
@@ -129,6 +133,7 @@ def test_resources_and_prompts_of_the_catalogue(served, cast, users):
             for uri, has in (
                 ("assay://guide", "view:feature"),
                 ("assay://catalogue/feature-views", "watching"),
+                ("assay://catalogue/feature-views", '"complete": true'),
                 ("assay://catalogue/feature-services/recommender", "watching:segment"),
             ):
                 read = await client.read_resource(uri)
