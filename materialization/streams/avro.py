@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
@@ -30,6 +30,8 @@ _MOST_OBJECTS = 500_000
 _MAX_NESTING = 4 * MAX_DEPTH
 #: Bytes of an unscaled number, leading ones of its sign too: making one takes time by their square.
 _MOST_DECIMAL, _MOST_DIGITS = 64, 38
+#: Characters of a field's default: each record that lacks the field has it.
+_MOST_DEFAULT = 4_096
 #: Schemas are read as that of the one field of a record, whose bytes are the same.
 _FIELD = "value"
 _PRIMITIVE = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
@@ -70,6 +72,7 @@ class AvroSchema:
             "fields": [{"name": _FIELD, "type": _json_of(text)}],
         }
         self._parsed = _parsed(wrapped, self.named)
+        self._defaults: dict[str, list[Any]] = {}
         walk.whole(self._parsed)
         self._most_bytes = min(MAX_RECORD_BYTES, int(_MOST_OBJECTS / max(walk.objects, 0.1)))
 
@@ -77,6 +80,37 @@ class AvroSchema:
     def type(self) -> Any:
         """Its type as ``fastavro`` tells it: types with names are in ``named`` where they recur."""
         return self._parsed["fields"][0]["type"]
+
+    def default(self, name: str) -> list[Any]:
+        """Return the default of a record's field as a record would say it; empty: it has none.
+
+        :raises SchemaUnusable: it is none that its type has, or has more than 4,096 characters.
+        """
+        if name not in self._defaults:
+            kind = self.type
+            fields = kind["fields"] if isinstance(kind, dict) and kind["type"] == "record" else ()
+            found = [each for each in fields if each["name"] == name and "default" in each]
+            try:
+                self._defaults[name] = [self._default_of(each) for each in found]
+            except (EOFError, LookupError, ValueError, TypeError, ArithmeticError) as exc:
+                raise SchemaUnusable(f"has a default of {name[:100]!r} that is not read") from exc
+        return self._defaults[name]
+
+    def _default_of(self, field: dict[str, Any]) -> Any:
+        value, kind = field["default"], field["type"]
+        if len(msgspec.json.encode(value)) > _MOST_DEFAULT:
+            raise ValueError(field["name"])
+        if isinstance(kind, list):
+            kind = next(iter(kind))  # of a union a default is the first branch's
+        kind = self.named.get(kind, kind) if isinstance(kind, str) else kind
+        plain = kind["type"] if isinstance(kind, dict) else kind
+        if plain in ("bytes", "fixed") and isinstance(value, str):
+            value = value.encode("latin-1")  # as JSON has bytes
+        written = BytesIO()
+        schema = {**self._parsed, "fields": [{"name": _FIELD, "type": field["type"]}]}
+        schemaless_writer(written, schema, {_FIELD: value})
+        said: Any = schemaless_reader(BytesIO(written.getvalue()), schema, None)
+        return said[_FIELD]
 
     def read(self, body: bytes) -> Any:
         """Return what bytes say, with values of logical types as Python has them.

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 #: How long the registry may take for an answer, and the most of one that is read: JSON in JSON.
 ANSWER_SECONDS, MAX_ANSWER = 3.0, 2 * MAX_SCHEMA_BYTES + (4 << 10)
-#: How long it may take for all of a schema that a record names: other topics wait meanwhile.
+#: How long it may take for all schemas that one step of reading asks for: others wait meanwhile.
 SCHEMA_SECONDS = 6.0
+#: How long the newest schema of a topic stands for what it is.
+NEWEST_SECONDS = 60.0
 #: Schemas that are kept, and those that one schema may refer to.
 MAX_SCHEMAS, MAX_REFERENCES = 50, 20
 #: Texts of those that are kept: who runs out of time goes on from there.
@@ -61,9 +63,9 @@ _read_refused = json_reader(_Refused)
 
 
 class SchemaRegistry:
-    """The registry of a connection, asked by whoever reads one topic.
+    """The registry of a connection, asked by whoever reads one topic, ``until`` then by the clock.
 
-    For the newest schema it is asked ``until`` then by the clock.
+    Whoever runs out of time goes on from there: what was heard by then is kept.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class SchemaRegistry:
         self._known: OrderedDict[int, tuple[AvroSchema | SchemaUnusable, float]] = OrderedDict()
         #: By subject and version; of those, too, none ever changes.
         self._referred: OrderedDict[tuple[str, int], _Said] = OrderedDict()
+        #: By topic: the newest schema as it was heard of last, and until when that stands.
+        self._newest: dict[str, tuple[AvroSchema | SchemaUnusable | None, float]] = {}
 
     @classmethod
     def of(cls, link: Link, *, until: float = inf) -> SchemaRegistry:
@@ -86,6 +90,10 @@ class SchemaRegistry:
             )
         return cls(link.schemas, until=until)
 
+    def ask_for(self, seconds: float) -> None:
+        """Wait so long from now on for all that is asked."""
+        self._until = self._clock() + seconds
+
     def schema(self, number: int) -> AvroSchema:
         """Return the schema of an id.
 
@@ -93,7 +101,6 @@ class SchemaRegistry:
         :raises StreamUnavailable: the registry does not say.
         """
         if not self.knows(number):
-            self._until = self._clock() + SCHEMA_SECONDS
             self._known[number] = self._ask(number)
             while len(self._known) > MAX_SCHEMAS:
                 self._known.popitem(last=False)
@@ -117,6 +124,22 @@ class SchemaRegistry:
         """
         said = self._said(f"/subjects/{quote(f'{topic}-value', safe='')}/versions/latest")
         return None if said is None else self._made(said)
+
+    def newest_of_late(self, topic: str) -> AvroSchema | None:
+        """Return what ``newest`` does, as it was heard within ``NEWEST_SECONDS``."""
+        if not self.knows_newest(topic):
+            try:
+                newest: AvroSchema | SchemaUnusable | None = self.newest(topic)
+            except SchemaUnusable as exc:
+                newest = exc
+            self._newest[topic] = (newest, self._clock() + NEWEST_SECONDS)
+        found, _ = self._newest[topic]
+        if isinstance(found, SchemaUnusable):
+            raise found
+        return found
+
+    def knows_newest(self, topic: str) -> bool:
+        return self._newest.get(topic, (None, -inf))[1] > self._clock()
 
     def try_out(self) -> None:
         """:raises StreamUnavailable: it does not answer, or not us."""

@@ -24,6 +24,7 @@ from materialization.models import StreamPart
 from materialization.streams.kinds import READERS
 from materialization.streams.leases import end, note_living, note_parts, share
 from materialization.streams.letters import letters_asked, note_again
+from materialization.streams.schema_registry import SCHEMA_SECONDS
 from registry.spec.sources.streams import StreamSource
 from serving.streams.feed import Feed
 from serving.streams.forms import forms_of
@@ -73,7 +74,9 @@ class Consumer:
         if self._is_due(now):
             self._looked = now
             self._look(now)
-        return sum(self._read(feed, now) for _, feed in self._feeds.values())
+        # Of all tables together: a registry that is slow holds up none but its own.
+        until = time.monotonic() + SCHEMA_SECONDS
+        return sum(self._read(feed, now, until) for _, feed in self._feeds.values())
 
     def _is_due(self, now: float) -> bool:
         return now - self._looked >= LOOK_SECONDS
@@ -83,9 +86,10 @@ class Consumer:
             self._drop(table)
         end(self.name)
 
-    def _read(self, feed: Feed, now: float) -> int:
+    def _read(self, feed: Feed, now: float, until: float) -> int:
         count = 0
         with self._alone(feed, now):
+            feed.ask_for(until - time.monotonic())
             count += feed.turn(at=database_now(), now=now)
         return count
 
@@ -105,11 +109,12 @@ class Consumer:
         except Exception:  # whatever it is: what is read already goes on
             log.exception("nothing is looked at")
             return
+        until = time.monotonic() + SCHEMA_SECONDS
         for _, feed in self._feeds.values():
             with self._alone(feed, now):
                 feed.verify(now=now)
                 self._tell(feed, at)
-                self._read_again(feed, at)
+                self._read_again(feed, at, until)
 
     @contextmanager
     def _alone(self, feed: Feed, now: float) -> Iterator[None]:
@@ -183,10 +188,13 @@ class Consumer:
             rows.update(state=each.state, words=each.words, seen_at=at, **came, **since)
 
     @staticmethod
-    def _read_again(feed: Feed, at: datetime) -> None:
-        """Read again what somebody asked for of what is ours."""
+    def _read_again(feed: Feed, at: datetime, until: float) -> None:
+        """Read again what somebody asked for of what is ours; begin none after ``until``."""
+        feed.ask_for(until - time.monotonic())
         mine = [each.row.pk for each in feed.readings.values()]
         for letter in letters_asked(mine, most=LETTERS_A_LOOK):
+            if time.monotonic() >= until:
+                return
             try:
                 feed.read_again(letter, at=at)
             except AWAY as exc:  # it stays asked for

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from registry.spec.value_types import ValueType
 
 
+#: What stands for a field that a record has not.
+MISSING = object()
+
+
 class Unreadable(ValueError):
     """A record is not what the source says that records are."""
 
@@ -35,6 +39,12 @@ class Form(Protocol):
 
         :raises Unreadable: they are not so written.
         :raises StreamUnavailable: nobody tells now how they are to be read.
+        """
+
+    def default(self, name: str) -> Any:
+        """Return what stands for a field that an object of it has not; ``MISSING``: nothing does.
+
+        :raises Unreadable, StreamUnavailable: as ``said``.
         """
 
     def value(self, found: Any, kind: ValueType) -> Any:
@@ -57,6 +67,9 @@ class JsonForm:
         except UNREADABLE as exc:
             raise Unreadable("it is no JSON in UTF-8.") from exc
 
+    def default(self, name: str) -> Any:  # noqa: ARG002 - no schema says any
+        return MISSING
+
     def value(self, found: Any, kind: ValueType) -> Any:  # noqa: ARG002 - nothing is different
         return found
 
@@ -64,11 +77,17 @@ class JsonForm:
 class AvroForm:
     """A zero, the id of a schema in four bytes, and a value by that schema."""
 
-    def __init__(self, registry: SchemaRegistry) -> None:
-        self._registry = registry
+    def __init__(self, registry: SchemaRegistry, topic: str) -> None:
+        self._registry, self._topic = registry, topic
+
+    def ask_for(self, seconds: float) -> None:
+        self._registry.ask_for(seconds)
 
     def knows(self, number: int) -> bool:
         return self._registry.knows(number)
+
+    def knows_newest(self) -> bool:
+        return self._registry.knows_newest(self._topic)
 
     def said(self, raw: bytes) -> Any:
         number = _schema_of(raw)
@@ -83,6 +102,18 @@ class AvroForm:
             raise Unreadable(f"its schema {number} {exc}.") from exc
         except NotOfSchema as exc:
             raise Unreadable(f"schema {number}: {exc}") from exc
+
+    def default(self, name: str) -> Any:
+        """As resolution has it: the newest schema is the reader's, and a record's its writer's."""
+        try:
+            newest = self._registry.newest_of_late(self._topic)
+            found = newest.default(name) if newest is not None else []
+        except SchemaUnusable as exc:
+            raise Unreadable(
+                f"its schema has no such field, and the newest of the topic, which says what is"
+                f" read instead, {exc}."
+            ) from exc
+        return found[0] if found else MISSING
 
     def value(self, found: Any, kind: ValueType) -> Any:
         try:
@@ -108,10 +139,17 @@ class Forms(NamedTuple):
     value: Form = _JSON
     key: Form | None = None
 
+    def ask_for(self, seconds: float) -> None:
+        """Wait so long from now on for what records are read by."""
+        for form in (self.value, self.key):
+            if isinstance(form, AvroForm):
+                form.ask_for(seconds)
+
     def reach(self, records: Sequence[Record]) -> int:
         """Return how many records, from the first on, are read without asking for too much."""
         named: set[int] = set()
-        asked = 0
+        # A field that is lacking asks for the newest.
+        asked = int(isinstance(self.value, AvroForm) and not self.value.knows_newest())
         for count, record in enumerate(records):
             for form, raw in ((self.value, record.value), (self.key, record.key)):
                 number = _schema_of(raw) if isinstance(form, AvroForm) and raw else None
@@ -129,5 +167,5 @@ def forms_of(source: StreamSource, link: Link) -> Forms:
         return Forms()
     by_word: dict[str, Form | None] = {"json": _JSON, "text": None}
     if source.has_avro:
-        by_word["avro"] = AvroForm(SchemaRegistry.of(link))
+        by_word["avro"] = AvroForm(SchemaRegistry.of(link), source.topic)
     return Forms(by_word[source.format] or _JSON, by_word[source.key_format])

@@ -20,7 +20,7 @@ from materialization.streams.reader import MAX_RECORD_BYTES
 from registry.spec.sources.streams import KafkaSource, RedisStreamSource
 from registry.spec.value_types import parse_type
 from serving.ingest.values import typed_column
-from serving.streams.forms import Forms, Unreadable
+from serving.streams.forms import MISSING, Forms, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from serving.streams.forms import Form
 
 AnyStream: TypeAlias = KafkaSource | RedisStreamSource
-#: What stands for a field that a record has not.
-_MISSING = object()
 #: Types whose text in a field is read as JSON.
 _OF_JSON = frozenset({"bool", "float32", "float64", "list", "vector"})
 #: What sources are read by that say no more.
@@ -132,7 +130,7 @@ def _values(
         except Unreadable as exc:
             reasons.add(row, name, str, str(exc))
             value = None
-        if value is _MISSING:
+        if value is MISSING:
             value = None
             if not is_optional:
                 reasons.add(row, name, str, "the record has none, and it is not optional.")
@@ -149,18 +147,19 @@ def _value(
     forms: Forms,
 ) -> Any:
     if name == source.record_time:
-        return _MISSING if record.time_ms is None else _instant(record.time_ms)
+        return MISSING if record.time_ms is None else _instant(record.time_ms)
     if isinstance(source, RedisStreamSource):
         if name not in said or source.json_field:
-            return said.get(name, _MISSING)
+            return said.get(name, MISSING)
         return _of_text(said[name], kind)
     if name == source.key:
-        return _MISSING if record.key is None else _of_key(name, kind, record.key, forms.key)
+        return MISSING if record.key is None else _of_key(name, kind, record.key, forms.key)
     if (header := source.headers.get(name)) is not None:
         # As Kafka's own clients do: of several of one name the last counts.
         found = next((value for key, value in reversed(record.headers) if key == header), None)
-        return _MISSING if found is None else _of_bytes(found, kind)
-    return forms.value.value(said[name], kind) if name in said else _MISSING
+        return MISSING if found is None else _of_bytes(found, kind)
+    found = said[name] if name in said else forms.value.default(name)
+    return found if found is MISSING else forms.value.value(found, kind)
 
 
 def _of_key(name: str, kind: ValueType, key: bytes, form: Form | None) -> Any:
@@ -169,8 +168,8 @@ def _of_key(name: str, kind: ValueType, key: bytes, form: Form | None) -> Any:
         return _of_bytes(key, kind)
     said = form.said(key)
     if type(said) is dict:
-        said = said.get(name, _MISSING)
-    return said if said is _MISSING else form.value(said, kind)
+        said = said.get(name, MISSING)
+    return said if said is MISSING else form.value(said, kind)
 
 
 def _of_text(value: bytes, kind: ValueType) -> Any:

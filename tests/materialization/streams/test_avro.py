@@ -243,3 +243,50 @@ def test_what_is_out_of_range_is_refused_where_it_is_read_and_nowhere_else():
     for name, kind in (("f0", "timestamp"), ("f1", "decimal(10,2)"), ("f1", "json")):
         with pytest.raises(NotOfSchema, match=r"out of all range|is asked for"):
             as_json(said[name], parse_type(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "said"),
+    [
+        ("long", 7, 7),
+        ("double", 1, 1.0),
+        ("string", "Bern", "Bern"),
+        (["null", "string"], None, None),
+        (["string", "null"], "x", "x"),
+        ({"type": "long", "logicalType": "timestamp-millis"}, 0, datetime(1970, 1, 1, tzinfo=UTC)),
+        ({"type": "int", "logicalType": "date"}, 1, date(1970, 1, 2)),
+        (MONEY, "\u0001\u00f4", Decimal("5.00")),
+        ("bytes", "\u00ff\u0000", b"\xff\x00"),
+        (["bytes", "null"], "\u00ff", b"\xff"),
+        ({"type": "fixed", "name": "F", "size": 2}, "ab", b"ab"),
+        ({"type": "enum", "name": "E", "symbols": ["GO", "STOP"]}, "STOP", "STOP"),
+        ({"type": "array", "items": "int"}, [1, 2], [1, 2]),
+        ({"type": "map", "values": "int"}, {"a": 1}, {"a": 1}),
+        ("long", ..., ...),  # none
+    ],
+)
+def test_a_default_is_what_a_record_would_say(kind, default, said):
+    field = {"name": "it", "type": kind} | ({} if default is ... else {"default": default})
+    other = {
+        "name": "other",
+        "type": kind["name"] if isinstance(kind, dict) and "name" in kind else kind,
+    }
+    schema = {"type": "record", "name": "R", "fields": [field, other]}
+
+    found = AvroSchema(json.dumps(schema))
+
+    assert found.default("it") == ([] if said is ... else [said])
+    assert found.default("other") == found.default("none") == []
+    assert AvroSchema(json.dumps(kind)).default("it") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [("string", "x" * 4_097), ("bytes", "\u0100"), ({"type": "array", "items": "bytes"}, ["x"])],
+)
+def test_a_default_that_is_none_or_too_long_is_said(kind, default):
+    schema = {"type": "record", "name": "R", "fields": [
+        {"name": "it", "type": kind, "default": default}
+    ]}  # fmt: skip
+    with pytest.raises(SchemaUnusable, match="'it' that is not read|no schema of Avro"):
+        AvroSchema(json.dumps(schema)).default("it")

@@ -34,6 +34,12 @@ TRIP_3 = {**TRIP, "fields": [each for each in TRIP["fields"] if each["name"] != 
 #: One that refers to another of the registry.
 CITY = {"type": "enum", "name": "City", "namespace": "geo", "symbols": ["Bern", "Thun"]}
 TRIP_4 = {**TRIP, "fields": [*TRIP["fields"][:3], {"name": "city", "type": "geo.City"}]}
+#: One that says what is read where a record has no such field.
+_FARE, _SEATS = {"type": "double", "default": 9.5}, {"type": "int", "default": 7}
+TRIP_5 = {
+    **TRIP_3,
+    "fields": [*TRIP_3["fields"], {"name": "fare", **_FARE}, {"name": "seats", **_SEATS}],
+}
 
 
 class Schemas:
@@ -54,6 +60,10 @@ class Schemas:
     def lacks(self, number: int) -> None:
         said = {"error_code": 40403, "message": "Schema not found"}
         self._put(f"/schemas/ids/{number}", said, 404)
+
+    def lacks_subject(self, name: str) -> None:
+        said = {"error_code": 40401, "message": "Subject not found"}
+        self._put(f"/subjects/{name}/versions/latest", said, 404)
 
     def asked(self, number: int) -> int:
         """Return how often an id was asked for."""

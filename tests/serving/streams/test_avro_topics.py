@@ -30,6 +30,7 @@ from tests.serving.streams.avro_world import (
     TRIP_2,
     TRIP_3,
     TRIP_4,
+    TRIP_5,
     Schemas,
     connection,
     framed,
@@ -58,6 +59,7 @@ def topic(broker, schemas, settings):
     settings.CONNECTIONS = connection(broker, schemas)
     name = f"trips-{uuid.uuid4().hex[:8]}"
     broker.create(name)
+    schemas.lacks_subject(f"{name}-value")
     return name
 
 
@@ -116,8 +118,17 @@ def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, 
         with committed():
             replay_letter(letter=letter, actor=cast.owner, at=timezone.now())
         turn_until(reader, lambda: not DeadLetter.objects.filter(state="asked").exists())
+        # The newest schema says by now what is read where a record's own has no such field.
+        schemas.subject(f"{topic}-value", TRIP_5)
+        reader._feeds[version.table.pk][1]._taker.forms.value._registry._clock = lambda: 2e12
+        broker.send(topic, framed(3, TRIP_3, trip(1001, None)))
+        turn_until(reader, lambda: fares(version) == [9.5, 8.0])
+        asked = schemas.asked_of(f"{topic}-value")
+        broker.send(topic, framed(3, TRIP_3, trip(1002, None, city="Thun")))
+        turn_until(reader, lambda: fares(version) == [9.5, 9.5])
+        assert schemas.asked_of(f"{topic}-value") == asked
 
-    assert online(version, KEYS, at=timezone.now())["seats"] == [None, 3]
+    assert online(version, KEYS, at=timezone.now())["seats"] == [7, 7]
     found = letters()
     assert [(place, column) for place, column, _ in found] == [
         (place, "fare" if place in (5, 11) else "") for place in range(1, 12)
@@ -132,7 +143,7 @@ def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, 
         assert part in said[place], place
     assert DeadLetter.objects.filter(state="taken").count() == 1
     assert [schemas.asked(number) for number in (1, 2, 3, 4, 6, 7)] == [1] * 6
-    assert drain_logs() == 4
+    assert drain_logs() == 6
     at = timezone.now()
     assert offline(version, KEYS, at=at) == online(version, KEYS, at=at)
 
@@ -148,12 +159,19 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_is_left_out(
     broker.send(topic, framed(1, TRIP, trip(1001, 1.0)))
 
     with consumer() as reader:
+        # What one step may take is of all tables; what waits meanwhile is told.
+        monkeypatch.setattr(consuming, "SCHEMA_SECONDS", 0.0)
+        turn_until(reader, lambda: "the registry took too long" in words())
+        turn_until(reader, lambda: StreamPart.objects.get().lag == 1)
+        assert schemas.asked(1) == 0
+        monkeypatch.setattr(consuming, "SCHEMA_SECONDS", SCHEMA_SECONDS)
         turn_until(reader, lambda: "the registry answers 503" in words())
         # Nor does a wrong address make records of it that cannot be read.
         schemas.site.answers.clear()
         turn_until(reader, lambda: "corrects the url of its schema_registry" in words())
         schemas.is_away = False
         schemas.put(1, TRIP)
+        schemas.lacks_subject(f"{topic}-value")
         turn_until(reader, lambda: fares(version) == [1.0, None])
 
     assert letters() == []
@@ -203,6 +221,7 @@ def test_a_registry_that_is_slow_is_asked_for_so_long(schemas):
     began = clock()
     while not registry.knows(2):
         before = clock()
+        registry.ask_for(SCHEMA_SECONDS)
         try:
             registry.schema(2)
         except StreamUnavailable:
@@ -210,6 +229,7 @@ def test_a_registry_that_is_slow_is_asked_for_so_long(schemas):
         assert clock() - before <= SCHEMA_SECONDS
     assert clock() - began == 20 + tries
     assert tries == 4
+    registry.ask_for(SCHEMA_SECONDS)
     with pytest.raises(SchemaUnusable, match="is no schema of Avro"):
         registry.schema(1)  # what both refer to is there
     assert clock() - began == 21 + tries
