@@ -50,6 +50,10 @@ class Bucket:
         with self._store.open_output_stream(f"{self.name}/{key}", compression=None) as stream:
             stream.write(data)
 
+    def get(self, key: str) -> bytes:
+        with self._store.open_input_stream(f"{self.name}/{key}", compression=None) as stream:
+            return stream.read()
+
     def remove(self, key: str) -> None:
         self._store.delete_file(f"{self.name}/{key}")
 
