@@ -4,11 +4,15 @@ On PostgreSQL run the tests that ask for a database: what they store, lock or or
 Left out are those that drive a server or a browser, whose statements other tests make too, and, of
 cases that differ only in ``who`` asks, all but the first. A test that commits is never left out for
 its ``who``. ``@pytest.mark.database("postgresql")`` says otherwise: there alone, or on those named.
+The tables of doors (``project/test_pages``, ``test_permissions``) ask on PostgreSQL as those
+people alone whose statements differ: without a role, with one, an owner, and whoever may all.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +25,8 @@ ASKING = {"db", "transactional_db", "live_server"}
 COMMITTING = {"transactional_db", "live_server"}
 #: Marks of tests that have processes of their own, each with a database of its own.
 STARTING = {"browser", "journey"}
+#: Of the people of a table of doors those whose statements stand for all.
+DIFFERING = {"outsider", "consumer", "owner", "superuser"}
 
 
 class Case(NamedTuple):
@@ -63,3 +69,11 @@ def runs_on(vendor: str, cases: Iterable[Case]) -> Iterator[bool]:
             key = (case.function, case.parameters)
             yield case.commits or key not in seen
             seen.add(key)
+
+
+def asking(people: Iterable[str], letters: str) -> dict[str, str]:
+    """Return who of the people of a table's line asks on this database, with their letters."""
+    line = dict(zip(people, letters, strict=True))
+    if connection.vendor == SQLITE:
+        return line
+    return {name: letter for name, letter in line.items() if name in DIFFERING}
