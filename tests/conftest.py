@@ -24,7 +24,7 @@ from lib.connections import get_redis
 from lib.shells import serve_others
 from registry import locks
 from registry.triggers import REMOVAL, statements
-from tests import answers, databases, factories, feast, postgres, servers, sites
+from tests import answers, databases, factories, feast, postgres, servers, sites, tapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -184,6 +184,7 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
     locks.watch(connection)
     if not _trail["guarded"]:
         _execute(statements(connection))
+    tapes.begin(is_known=connection.in_atomic_block and not _patches_code(request))
     yield
     if not connection.in_atomic_block:
         locks.unwatch(connection)  # the flush empties tables in an order of its own
@@ -194,6 +195,13 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
 def _has_database(request: pytest.FixtureRequest) -> bool:
     asked = databases.ASKING & set(request.fixturenames)
     return bool(asked) or request.node.get_closest_marker("django_db") is not None
+
+
+def _patches_code(request: pytest.FixtureRequest) -> bool:
+    """Tell whether the test, or a fixture of ours that it asks for, may change what code does."""
+    asked = request.node._fixtureinfo
+    ours = [each for found in asked.name2fixturedefs.values() for each in found if each.baseid]
+    return any("monkeypatch" in names for names in (asked.argnames, *(f.argnames for f in ours)))
 
 
 def _execute(statements: list[str]) -> None:
