@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
 import uuid
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -21,7 +24,7 @@ import psycopg
 from moto.server import ThreadedMotoServer
 
 from featurestore_project import embedded, processes
-from tests.environment import without_ours
+from tests.environment import STATE_DIR, without_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,12 +127,30 @@ def assay_server(state_dir: Path, **extra: str) -> Iterator[Server]:
         "--port",
         str(port),
     ]
+    _give_database(state_dir, env)
     child = processes.start("serve", command, log=state_dir / "serve.log", env=env)
     try:
         await_ready(child, f"http://127.0.0.1:{port}/readyz")
         yield Server(f"http://127.0.0.1:{port}", state_dir, env, child)
     finally:
         processes.stop([child], grace_seconds=40)
+
+
+def _give_database(state_dir: Path, env: dict[str, str]) -> None:
+    """Spare a server its first migrations, which ``project/test_serve`` has made by others."""
+    database = state_dir / "db.sqlite3"
+    if "DATABASE_URL" not in env and not database.exists():
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copy(_migrated(), database)
+
+
+@cache
+def _migrated() -> Path:
+    """Return the file of a database in which there is what migrations store, and nothing else."""
+    folder = STATE_DIR / "migrated"
+    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "-v0"]
+    subprocess.run(command, env=server_env(folder), cwd=ROOT, check=True)
+    return folder / "db.sqlite3"
 
 
 def await_ready(child: processes.Child, url: str, *, seconds: float = 240) -> None:
