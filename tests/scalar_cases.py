@@ -89,6 +89,25 @@ PATTERNS = (
     "", "%", "_", "%%", "a%", "%a", "%b%", "_b_", "%_", "a_%c", "_%_", "%a%a%", "A%", "%ß", "%ẞ%",
     "%é%_", ".*", "%.%", "a|b", "[a]_", "\\%", "{0}%", "%İ_", "ας", "%日__%", "____%",
 )  # fmt: skip
+#: Of RE2: what is found once, and what may be found everywhere; and what is put in its place.
+EXPRESSIONS = (
+    "", "a", "(a)(b)?", "^.", ".$", "(?i)ß|é|k", "[^a-z]", "\\w+", "\\b", "(?m:^)", "a*?b", "x|",
+    "(?s:.)", "[[:alpha:]]+|,", "(\\s)(.)?", "日|\\x{1F926}", "\\.|\\*|[{}]", "(?P<n>.)(?U)a*",
+)  # fmt: skip
+EVERYWHERE = (
+    "",
+    "a",
+    "(.)(b)?",
+    "[^a-z]+",
+    "\\s{1,3}",
+    "x?",
+    "(?i)[ß-ÿ]",
+    "\\b",
+    "$",
+    "é|🤦",
+    "a{2,}",
+)
+REPLACEMENTS = ("", "-", "<\\0>", "{0}", "é\\\\")
 _ANY = (
     "coalesce({k}, {k})", "nullif({k}, {k})", "greatest({k}, {k}, {k})", "least({k}, {k})",
     "CASE WHEN {bool} THEN {k} WHEN {bool} THEN {k} ELSE {k} END",
@@ -147,6 +166,12 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "concat_ws({string}, {string}, {string})", "split_part({string}, {string}, {int64})",
         *(f"split_part({{string}}, '{sign}', {n})" for sign in ("", "a", "b,") for n in (1, 2, -1)),
         "CAST({int64} AS VARCHAR)", "CAST({m} AS VARCHAR)", "CAST({bool} AS VARCHAR)",
+        *["regexp_extract({string}, {regexp})", "regexp_extract({string}, {regexp}, 0, 'i')"] * 4,
+        *["regexp_replace({string}, {regexp}, {new})"] * 4,
+        "regexp_extract({string}, '(.)(b)?(.)', 2, 's')",
+        *["regexp_replace({string}, {everywhere}, {new}, 'g')"] * 9,
+        "regexp_replace({string}, '([ab])(.)', '\\2\\1', 'gis')",
+        "md5({string})", "sha256({string})",
         *(f"{name}({{string}})" for name in ("trim", "ltrim", "rtrim")),
         *(f"{name}({{string}}, {{string}})" for name in ("trim", "ltrim", "rtrim")),
     ),
@@ -160,6 +185,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "({x} NOT IN ({x}, {x}))", "({x} BETWEEN {x} AND {x})",
         *(f"{name}({{string}}, {{string}})" for name in ("starts_with", "ends_with", "contains")),
         *(f"{name}({{n}})" for name in ("isnan", "isinf", "isfinite")), "CAST({int64} AS BOOLEAN)",
+        *["regexp_matches({string}, {regexp})", "regexp_full_match({string}, {regexp}, 'is')"] * 4,
         *["({string} LIKE {pattern})", "({string} NOT ILIKE {pattern})"] * 9,
     ),
     "timestamp": (
@@ -176,6 +202,32 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+_SIGNS = (
+    "a", "b", "é", "ß", "日", ".", "\\d", "\\w", "\\S", "\\b", "^", "$", "[ab]", "[^a]", "[a-zß]",
+    "K", "ſ", "[[:alpha:]]", "\\x61", "\\n", "\\A", "\\z", "(?i:a)", "(?s:.)", "(?m:^)", "(?m:$)",
+    "[\\d\\-x]",
+)  # fmt: skip
+_JOINED = (
+    "{0}{1}", "{0}{1}", "{0}|{1}", "({0})", "(?P<n{2}>{0})", "(?:{0})*", "(?:{0})+?", "(?:{0})?",
+    "(?:{0}){{2}}", "(?:{0}){{0,2}}?", "(?:{0}){{2,}}", "(?i){0}", "(?U){0}", "(?m){0}",
+)  # fmt: skip
+#: Texts with signs that the case of another is, and such as a pattern may stop at.
+SIGNS = "aAbBß ẞéÉ日本İiı\n\t 01-_.kKſsSΣσς🤦\x00\r"
+
+
+def regexp(rng: Random, depth: int) -> str:
+    """Return a random regular expression, nested ``depth`` deep at most."""
+    if depth == 0 or rng.random() < 0.25:
+        return rng.choice(_SIGNS)
+    parts = regexp(rng, depth - 1), regexp(rng, depth - 1), rng.randrange(10**9)
+    return rng.choice(_JOINED).format(*parts)
+
+
+_WRITTEN = {
+    "pattern": PATTERNS, "regexp": EXPRESSIONS, "everywhere": EVERYWHERE, "new": REPLACEMENTS,
+}  # fmt: skip
+
+
 def expression(rng: Random, kind: str, depth: int) -> str:
     """Return a random expression of ``kind``, nested ``depth`` deep at most."""
     if depth == 0 or rng.random() < 0.15:
@@ -183,6 +235,19 @@ def expression(rng: Random, kind: str, depth: int) -> str:
             return rng.choice([name for name, each in INPUTS.items() if each == kind])
         return rng.choice([*_LITERALS[kind], "NULL"])
     return filled(rng, rng.choice((*TEMPLATES[kind] * 2, *_ANY)), kind, depth)
+
+
+def nested(rng: Random, kind: str) -> str:
+    """Return one nested three deep, whose texts do not outgrow their row."""
+    while True:
+        text = expression(rng, kind, 3)
+        try:
+            compiled(check_expression(text), inputs=INPUTS, declared=kind)
+        except Untyped as exc:
+            if "times as long" in exc.message:
+                continue
+            raise
+        return text
 
 
 def filled(rng: Random, template: str, kind: str, depth: int) -> str:
@@ -194,8 +259,8 @@ def filled(rng: Random, template: str, kind: str, depth: int) -> str:
 
     def part(place: re.Match[str]) -> str:
         name = place[1]
-        if name == "pattern":
-            return f"'{rng.choice(PATTERNS)}'"
+        if name in _WRITTEN:
+            return f"'{rng.choice(_WRITTEN[name])}'"
         return expression(rng, rng.choice(of.get(name, (name,))), depth - 1)
 
     return re.sub(r"\{([a-z0-9]+)\}", part, template)

@@ -32,7 +32,8 @@ FUNCTIONS: frozenset[type[exp.Expr]] = frozenset({
     exp.Ascii, exp.BitLength, exp.Chr, exp.Concat, exp.ConcatWs, exp.Contains, exp.Decode,
     exp.Encode, exp.EndsWith, exp.Format, exp.FromBase64, exp.Hex, exp.JarowinklerSimilarity,
     exp.Left, exp.Length, exp.Levenshtein, exp.Lower, exp.MD5, exp.Pad, exp.RegexpExtract,
-    exp.RegexpExtractAll, exp.RegexpReplace, exp.RegexpSplit, exp.Repeat, exp.Replace, exp.Reverse,
+    exp.RegexpExtractAll, exp.RegexpFullMatch, exp.RegexpReplace, exp.RegexpSplit,
+    exp.Repeat, exp.Replace, exp.Reverse,
     exp.Right, exp.SHA, exp.SHA2, exp.Split, exp.SplitPart, exp.StartsWith, exp.StrPosition,
     exp.Substring, exp.ToBase64, exp.Translate, exp.Trim, exp.Unhex, exp.Unicode, exp.Upper,
     # times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
@@ -16,6 +17,7 @@ from materialization.compute.questions import Expression, Trial
 from registry.spec.row_sql import check_expression, check_row_sql, columns_of
 from registry.spec.scalar.compiling import compiled
 from registry.spec.scalar.functions import NAMES
+from registry.spec.scalar.kinds import Untyped
 from registry.spec.scalar.plain import plain_sql
 from registry.spec.scalar.texts import lower, upper
 from tests import scalar_cases as cases
@@ -96,7 +98,7 @@ def test_random_expressions(engine, seed):
     texts = []
     for _ in range(60):
         kind = rng.choice(cases.KINDS)
-        texts.append((kind, cases.expression(rng, kind, 3)))
+        texts.append((kind, cases.nested(rng, kind)))
 
     check(engine, texts, cases.rows(rng, 60))
 
@@ -121,6 +123,27 @@ def test_any_call_is_refused_or_the_same_in_both_forms(engine, seed):
     check(engine, made, cases.rows(rng, 30))
 
 
+def test_random_regular_expressions(engine):
+    rng = random.Random(81)  # noqa: S311
+    texts = ["".join(rng.choices(cases.SIGNS, k=rng.randrange(9))) for _ in range(60)]
+    forms = (
+        ("bool", "regexp_matches(s, '{}', 'is')"), ("bool", "regexp_full_match(s, '{}')"),
+        ("string", "regexp_extract(s, '{}', 1)"), ("string", "regexp_replace(s, '{}', '')"),
+        ("string", "regexp_replace(s, '{}', '<\\0>é', 'g')"),
+        ("string", "regexp_extract(s, '{}', 0, 'i')"),
+    )  # fmt: skip
+    made = []
+    for kind, form in forms * 30:
+        with contextlib.suppress(Untyped):
+            sql = check_expression(form.format(cases.regexp(rng, 4)))
+            made.append(compiled(sql, inputs={"s": "string"}, declared=kind))
+    assert len(made) > 120
+
+    asked = [Expression(each.sql, ("s",)) for each in made]
+    for scalar, found in zip(made, engine.evaluate(pa.table({"s": texts}), asked), strict=True):
+        assert found.values.to_pylist() == [scalar.run([text, 0, []]) for text in texts], scalar.sql
+
+
 def test_every_character_has_the_same_case_in_both_forms(engine):
     """Each alone, and each among others: what a language makes of a place in a word is not meant.
 
@@ -142,6 +165,9 @@ def test_every_character_has_the_same_case_in_both_forms(engine):
     [
         (f"CAST(s LIKE '{'%a_' * 60}b' AS VARCHAR)", ("a" * 500_000, ""), "false"),
         (f"CAST(s LIKE '%{'_' * 190}b%' AS VARCHAR)", ("a" * 500_000, ""), "false"),
+        (f"regexp_extract(s, '{'(.*)' * 9}a.{{30}}(z)', 1)", ("a" * 500_000, ""), ""),
+        ("regexp_extract(s, '(([ab]?){30}[ab]*)*z$', 1)", ("ab" * 250_000, ""), ""),
+        ("regexp_replace(s, '[ab]{9}c|b', '', 'g')", ("ab" * 100_000, ""), "a" * 100_000),
         ("trim(s, u)", ("a" * 500_000, "b" * 500_000 + "a"), ""),
         ("split_part(s, u, 250000)", ("a," * 250_000, ","), "a"),
         ("replace(s, u, '')", ("a" * 500_000, "a" * 250_000 + "b"), "a" * 500_000),
@@ -252,7 +278,7 @@ def test_what_is_written_is_what_is_computed_at_the_request():
         texts += [(kind, cases.filled(rng, template, kind, 1)) for template in templates]
     alone = len(texts)
     for kind in rng.choices(cases.KINDS, k=100):
-        texts.append((kind, cases.expression(rng, kind, 3)))
+        texts.append((kind, cases.nested(rng, kind)))
     given, inputs, same_rows, refused_rows = cases.rows(rng, 80), cases.INPUTS | NARROW, 0, 0
     sent = narrowed(given).append_column("place", pa.array(range(len(given))))
     with duckdb.connect(config={"threads": 1}) as session:

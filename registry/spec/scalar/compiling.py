@@ -13,6 +13,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from registry.spec.dialect import DIALECT
 from registry.spec.scalar import functions, intervals, operators, text_functions
 from registry.spec.scalar.casts import cast_to, result
 from registry.spec.scalar.conversions import fraction
@@ -55,7 +56,7 @@ def compiled(sql: str, *, inputs: Mapping[str, str], declared: str) -> Scalar:
         for place, (name, kind) in enumerate(kinds.items())
     }
     try:
-        tree = sqlglot.parse_one(sql, read="duckdb")
+        tree = sqlglot.parse_one(sql, read=DIALECT)
         check_sizes(tree)
         return result(_Compiler(columns).made(tree), wanted, declared)
     except RecursionError as exc:
@@ -208,7 +209,7 @@ def _literal(node: exp.Expr) -> Scalar:
         return constant(BOOL, "TRUE" if node.this else "FALSE", bool(node.this))
     text = str(node.this)
     if node.is_string:
-        return constant(TEXT, node.sql(dialect="duckdb"), text)
+        return constant(TEXT, node.sql(dialect=DIALECT), text)
     if text.isdecimal():
         value = int(text)
         if not LEAST_INT <= value <= MOST_INT:

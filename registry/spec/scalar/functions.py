@@ -7,11 +7,12 @@ compares both forms.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from registry.spec.scalar import arithmetic, calendar, text_functions
+from registry.spec.scalar import arithmetic, calendar, patterns, text_functions
 from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     BOOL,
@@ -92,9 +93,10 @@ NAMES = (
     "contains", "cos", "date_diff", "date_sub", "date_trunc", "day", "dayofweek", "dayofyear",
     "degrees", "ends_with", "epoch", "exp", "extract", "floor", "greatest", "hour", "if",
     "isfinite", "isinf", "isnan", "isodow", "least", "left", "length", "ln", "log10", "log2",
-    "lower", "ltrim", "minute", "month", "nullif", "pi", "pow", "quarter", "radians", "replace",
-    "right", "round", "rtrim", "second", "sign", "sin", "split_part", "sqrt", "starts_with",
-    "strpos", "substring", "tan", "trim", "trunc", "upper", "week", "year",
+    "lower", "ltrim", "md5", "minute", "month", "nullif", "pi", "pow", "quarter", "radians",
+    "regexp_extract", "regexp_full_match", "regexp_matches", "regexp_replace", "replace",
+    "right", "round", "rtrim", "second", "sha256", "sign", "sin", "split_part", "sqrt",
+    "starts_with", "strpos", "substring", "tan", "trim", "trunc", "upper", "week", "year",
 )  # fmt: skip
 
 
@@ -316,9 +318,14 @@ _COUNTS: dict[type[exp.Expr], tuple[int, int]] = {
     exp.Log: (1, 2),
     exp.Pi: (0, 0),
     exp.Pow: (2, 2),
+    exp.RegexpExtract: (2, 4),
+    exp.RegexpFullMatch: (2, 3),
+    exp.RegexpLike: (2, 3),
+    exp.RegexpReplace: (3, 4),
     exp.Replace: (3, 3),
     exp.Right: (2, 2),
     exp.Round: (1, 2),
+    exp.SHA2: (1, 2),
     exp.SplitPart: (3, 3),
     exp.Substring: (2, 3),
 }
@@ -326,7 +333,12 @@ _OTHERS: dict[type[exp.Expr], Callable[[list[Scalar]], Scalar]] = {
     exp.Abs: _absolute,
     exp.Atan2: _direction,
     exp.Left: text_functions.left,
+    exp.RegexpExtract: patterns.extract,
+    exp.RegexpFullMatch: partial(patterns.matches, whole=True),
+    exp.RegexpLike: partial(patterns.matches, whole=False),
+    exp.RegexpReplace: patterns.replace,
     exp.Replace: text_functions.replace,
+    exp.SHA2: text_functions.sha2,
     exp.Right: text_functions.right,
     exp.Substring: text_functions.substring,
     exp.Sign: _sign,

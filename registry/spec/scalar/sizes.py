@@ -6,6 +6,8 @@ megabytes, so what multiplies them is held tighter here than in the SQL of a run
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from registry.spec.scalar.kinds import Untyped
@@ -58,7 +60,18 @@ def _growth(node: exp.Expr) -> int:
         return sum(below) + below[0] * max(0, len(below) - 2)
     if isinstance(node, (exp.Concat, exp.DPipe)):
         return sum(below)
+    if isinstance(node, exp.RegexpReplace):
+        return max(below, default=0) * _found_replaced(node)
     return max(below, default=0) * (_replaced(node) if isinstance(node, exp.Replace) else 1)
+
+
+def _found_replaced(node: exp.RegexpReplace) -> int:
+    """Each group that it names is as long as what was found; the rest stands at each place."""
+    new = node.args.get("replacement")
+    text = new.name if isinstance(new, exp.Literal) else ""
+    named = len(re.findall(r"\\[0-9]", text))
+    everywhere = len(text) - 2 * named if node.args.get("modifiers") is not None else 0
+    return 1 + named + everywhere
 
 
 def _replaced(node: exp.Replace) -> int:

@@ -5,6 +5,7 @@ Not for what they give in Python (``texts``), nor for others (``functions``).
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from string import punctuation
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ OF_TEXTS: dict[type[exp.Expr], tuple[str, str, Callable[..., Any]]] = {
     exp.StartsWith: (BOOL, "starts_with({0}, {1})", str.startswith),
     exp.EndsWith: (BOOL, "ends_with({0}, {1})", str.endswith),
     exp.Contains: (BOOL, "contains({0}, {1})", str.__contains__),
+    exp.MD5: (TEXT, "md5({0})", lambda text: _digest("md5", text)),
     exp.StrPosition: (INT, "strpos({0}, {1})", lambda text, part: text.find(part) + 1),
 }
 #: How what trims is called, and whether it does to the left and to the right.
@@ -102,15 +104,28 @@ def like(text: Scalar, pattern: Scalar, *, cased: bool) -> Scalar:
 def _like_sql(pattern: str) -> str:
     """Return the engine's form that takes a time as long as the text: LIKE with ``_`` does not."""
     if "_" not in pattern:
-        return f"({{0}} LIKE {_quoted(pattern)})"
+        return f"({{0}} LIKE {quoted(pattern)})"
     signs = {"%": ".*", "_": "."} | {sign: f"\\{sign}" for sign in punctuation if sign not in "%_"}
     expression = "(?s)" + "".join(signs.get(each, each) for each in pattern)
-    return f"regexp_full_match({{0}}, {_quoted(expression)})"
+    return f"regexp_full_match({{0}}, {quoted(expression)})"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as SQL in a form whose braces are places."""
     sql = exp.Literal.string(text).sql(dialect="duckdb")
     return sql.replace("{", "{{").replace("}", "}}")
+
+
+def sha2(arguments: list[Scalar]) -> Scalar:
+    """:raises Untyped: it is not the one of 256 bits."""
+    text, *bits = arguments
+    if bits and bits[0].constant != 256:
+        raise Untyped("of its kind there is sha256 alone.")
+    return strict(TEXT, "sha256({0})", lambda a: _digest("sha256", a), as_kind(text, TEXT))
+
+
+def _digest(name: str, text: str) -> str:
+    return hashlib.new(name, text.encode(), usedforsecurity=False).hexdigest()
 
 
 def trimmed(parts: list[Scalar], position: str) -> Scalar:
