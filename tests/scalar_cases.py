@@ -84,6 +84,7 @@ _UNITS += ["second", "millisecond", "microsecond"]
 _TRUNCATED = ["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
 _DAY_PARTS = ["year", "quarter", "month", "week", "day", "dow", "isodow", "doy"]
 _CALLED_PARTS = ["year", "quarter", "month", "week", "day", "dayofweek", "isodow", "dayofyear"]
+_CALLED_PARTS += ["dayofmonth", "weekofyear"]
 #: Of LIKE: all that is a sign of it or of regular expressions, and what has a case.
 PATTERNS = (
     "", "%", "_", "%%", "a%", "%a", "%b%", "_b_", "%_", "a_%c", "_%_", "%a%a%", "A%", "%ß", "%ẞ%",
@@ -108,7 +109,7 @@ EVERYWHERE = (
     "a{2,}",
 )
 REPLACEMENTS = ("", "-", "<\\0>", "{0}", "é\\\\")
-_ANY = (
+ANY = (
     "coalesce({k}, {k})", "nullif({k}, {k})", "greatest({k}, {k}, {k})", "least({k}, {k})",
     "CASE WHEN {bool} THEN {k} WHEN {bool} THEN {k} ELSE {k} END",
     "CASE {x} WHEN {x} THEN {k} WHEN {x} THEN {k} END", "if({bool}, {k}, {k})",
@@ -133,13 +134,14 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "({decimal} - {int64})", "({decimal} * 2)", "(p + 0.25)", "(1.5 - y - 0.25)",
         "(y * -0.01)", "(-{decimal})", "abs({decimal})", "round(coalesce({long}, x), 2)",
         "round(coalesce({decimal}, q), 4)", "CAST({m} AS DECIMAL(12,2))",
-        "CAST({int64} AS DECIMAL(20,2))",
+        "CAST({int64} AS DECIMAL(20,2))", "CAST({float64} AS DECIMAL(9,2))",
         "greatest(p, {whole}, 0.5)", "coalesce({whole}, {decimal})",
     ),
     LONG: (
         "({long} + {decimal})", "({decimal} % {long})",
         "({decimal} * CAST({int64} AS DECIMAL(38,3)))",
         "CASE WHEN {bool} THEN {m} ELSE {long} END", "CAST({decimal} AS DECIMAL(38,5))",
+        "CAST({float64} AS DECIMAL(38,5))",
     ),
     WHOLES: (
         *(f"{name}(coalesce({{m}}, x))" for name in ("floor", "ceil", "round", "trunc")),
@@ -234,7 +236,7 @@ def expression(rng: Random, kind: str, depth: int) -> str:
         if rng.random() < 0.7:
             return rng.choice([name for name, each in INPUTS.items() if each == kind])
         return rng.choice([*_LITERALS[kind], "NULL"])
-    return filled(rng, rng.choice((*TEMPLATES[kind] * 2, *_ANY)), kind, depth)
+    return filled(rng, rng.choice((*TEMPLATES[kind] * 2, *ANY)), kind, depth)
 
 
 def nested(rng: Random, kind: str) -> str:

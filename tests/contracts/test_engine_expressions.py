@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import struct
 import time
+from decimal import Context
 
 import duckdb
 import pyarrow as pa
 import pytest
+import sqlglot
 
 from materialization.compute.engine import ENGINES
 from materialization.compute.limits import EngineLimits
 from materialization.compute.questions import Expression, Trial
+from registry.spec.dialect import DIALECT
 from registry.spec.row_sql import check_expression, check_row_sql, columns_of
-from registry.spec.scalar.compiling import compiled
+from registry.spec.scalar.compiling import COMPUTED, compiled
 from registry.spec.scalar.functions import NAMES
 from registry.spec.scalar.kinds import Untyped
 from registry.spec.scalar.plain import plain_sql
@@ -123,6 +127,33 @@ def test_any_call_is_refused_or_the_same_in_both_forms(engine, seed):
     check(engine, made, cases.rows(rng, 30))
 
 
+def random_fraction(rng):
+    """Return any double, or one near to a half of some digit."""
+    half = (rng.randrange(-(10**9), 10**9) + 0.5) / 10 ** rng.randrange(8)
+    (any_bits,) = struct.unpack("<d", rng.randbytes(8))
+    towards = rng.choice([-math.inf, math.inf])
+    great = rng.uniform(-1, 1) * 10.0 ** rng.randrange(-9, 40)
+    return rng.choice([half, math.nextafter(half, towards), any_bits, great])
+
+
+@pytest.mark.parametrize("scale", [0, 2, 9, 37])
+def test_fractions_are_rounded_to_decimals_as_the_engine_does(engine, scale):
+    rng = random.Random(scale)  # noqa: S311
+    values = [1e38, 9.999999999999999e37, 1e36, math.inf, math.nan, -0.0, 0.5, 2.675]
+    values += [random_fraction(rng) for _ in range(10_000)]
+    kind = f"decimal(38,{scale})"
+    scalar = compiled(f"CAST(f AS {kind})", inputs={"f": "float64"}, declared=kind)
+
+    (found,) = engine.evaluate(pa.table({"f": values}), [Expression(scalar.sql, ("f",))])
+
+    context = Context(prec=80)
+    theirs = [
+        None if each is None else int(each.scaleb(scale, context))
+        for each in found.values.to_pylist()
+    ]
+    assert theirs == [scalar.run([each, 0, []]) for each in values]
+
+
 def test_random_regular_expressions(engine):
     rng = random.Random(81)  # noqa: S311
     texts = ["".join(rng.choices(cases.SIGNS, k=rng.randrange(9))) for _ in range(60)]
@@ -187,6 +218,17 @@ def test_every_function_is_among_them():
     written += " coalesce( nullif( greatest( least( if("
 
     assert [name for name in NAMES if f"{name}(" not in written] == []
+
+
+def test_all_that_is_computed_is_among_them():
+    """What is new in the tables of the compiler has a case here."""
+    rng = random.Random(0)  # noqa: S311
+    templates = [(kind, each) for kind, given in cases.TEMPLATES.items() for each in given]
+    templates += [("int64", each) for each in cases.ANY]
+    texts = [cases.filled(rng, each, kind, 1) for kind, each in templates]
+    trees = [sqlglot.parse_one(text, read=DIALECT) for text in texts]
+
+    assert COMPUTED - {type(node) for tree in trees for node in tree.walk()} == set()
 
 
 def test_an_operation_without_a_result_is_null_where_it_is(engine):

@@ -175,6 +175,17 @@ def fit_decimal(value: int) -> int:
     raise NoResult("an overflow")
 
 
+def decimal_of(a: float, factor: float) -> int:
+    """Return the digits of a fraction, rounded as the engine does: by a multiplication first.
+
+    :raises NoResult: there are too many, or it is no number.
+    """
+    found = rounded(a * factor)
+    if not abs(found) < 1e38:
+        raise NoResult("a number out of range")
+    return int(found)
+
+
 def add_decimals(a: int, b: int) -> int:
     return fit_decimal(a + b)
 

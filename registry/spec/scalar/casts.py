@@ -136,17 +136,22 @@ def _to_decimal(part: Scalar, precision: int, scale: int) -> Scalar:
     if part.kind == TEXT and _NUMBER.fullmatch(part.constant or ""):
         part = fraction(part.constant)
     made = as_decimal(part)
+    if made.kind == FLOAT:
+        made = _of_fraction(made, scale)
     own = scale_of(made.kind)
     if own is None:
-        raise Untyped(
-            f"a {part.kind} cannot be cast to a decimal here; of a fraction write"
-            " CAST(CAST(round(x * 100) AS BIGINT) AS DECIMAL(18,0)) * 0.01."
-        )
+        raise Untyped(f"a {part.kind} cannot be cast to a decimal here; numbers can.")
     if own > scale:
         divisor, kind = 10 ** (own - scale), decimal_kind(scale)
         sql = f"CAST(round({{0}}, {scale}) AS {engine_type(kind)})"
         made = strict(kind, sql, lambda a: arithmetic.without_digits(a, divisor), made)
     return _within(as_kind(made, decimal_kind(scale)), precision, scale)
+
+
+def _of_fraction(part: Scalar, scale: int) -> Scalar:
+    kind, factor = decimal_kind(scale), float(10**scale)
+    sql = f"assay_tried(CAST({{0}} AS {engine_type(kind)}))"
+    return strict(kind, sql, lambda a: arithmetic.decimal_of(a, factor), part)
 
 
 def _within(part: Scalar, precision: int, scale: int) -> Scalar:

@@ -299,3 +299,5 @@ _NODES: dict[type[exp.Expr], Callable[[_Compiler, Any], Scalar]] = {
         str(n.args["unit"].name).lower(), c.made(n.expression), c.made(n.this)
     ),
 }
+#: All that an expression is made of, but brackets, names and what is written out.
+COMPUTED = frozenset({*_NODES, *operators.BINARY, *functions.CALLED})

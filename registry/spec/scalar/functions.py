@@ -129,13 +129,7 @@ def _check_count(node: exp.Expr, count: int) -> None:
     least, most = _COUNTS.get(kind, (1, 1))
     if kind in text_functions.OF_TEXTS:
         least = most = text_functions.OF_TEXTS[kind][1].count("{")
-    known = (
-        kind in _OF_FRACTIONS
-        or kind in text_functions.OF_TEXTS
-        or kind in _PARTS
-        or kind in _OTHERS
-    )
-    if known and not least <= count <= most:
+    if kind in CALLED and not least <= count <= most:
         takes = f"{least}" if least == most else f"{least} or {most}"
         text = node.sql(dialect="duckdb")[:80]
         raise Untyped(f"{text!r} has {count} arguments; it is computed with {takes}.")
@@ -350,3 +344,5 @@ _OTHERS: dict[type[exp.Expr], Callable[[list[Scalar]], Scalar]] = {
     exp.Log: _log,
     exp.TimeToUnix: _epoch,
 }
+#: Every function here that the parser has a class for.
+CALLED = frozenset({*_OF_FRACTIONS, *_TO_WHOLE, *text_functions.OF_TEXTS, *_PARTS, *_OTHERS})

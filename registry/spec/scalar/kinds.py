@@ -72,6 +72,7 @@ MACROS = (
     ("assay_add_decimals(a, b)", "a + b", "TRY(a + b)"),
     ("assay_subtract_decimals(a, b)", "a - b", "TRY(a - b)"),
     ("assay_multiply_decimals(a, b)", "a * b", "TRY(a * b)"),
+    ("assay_tried(a)", "a", "TRY(a)"),
     (
         "assay_within(a, most)",
         "CASE WHEN a IS NULL OR a BETWEEN -most AND most THEN a ELSE error('out of range') END",
