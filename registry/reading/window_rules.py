@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from registry.choices import Accuracy
+from registry.reading.findings import error_of
+from registry.spec.derived import derived_scalar, derived_sql
+from registry.spec.row_sql import check_expression, columns_under
+from registry.spec.scalar.kinds import Untyped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from registry.reading.findings import Found
-    from registry.spec.model import FeatureViewSpec
+    from registry.reading.yaml_documents import Path
+    from registry.spec.model import FeatureSpec, FeatureViewSpec
     from registry.spec.sources.arriving import ArrivingSource
     from registry.spec.version_spec import VersionSpec
 
@@ -78,12 +85,26 @@ def loaded_window_problems(spec: VersionSpec) -> Iterator[Found]:
 def _made_at_reads(view: FeatureViewSpec) -> Iterator[Found]:
     for place, feature in enumerate(view.features):
         if feature.sql is not None:
-            message = (
-                f"{feature.name} is computed of others, which windows that are made at each read"
-                " are not yet; write an OnDemandFeatureView over this view."
-            )
-            yield ("features", place, "sql"), message
+            yield from _computed_problems(view, feature, feature.sql, ("features", place, "sql"))
         for key in ("mask", "encode"):
             if getattr(feature, key) is not None:
                 message = f"{feature.name} is made at each read, where no {key} is laid over it yet"
                 yield ("features", place, key), f"{message}; leave it out."
+
+
+def _computed_problems(
+    view: FeatureViewSpec, feature: FeatureSpec, sql: str, path: Path
+) -> Iterator[Found]:
+    """Find what of an expression is not computed alike at a read and in a training set."""
+    known = {each.name for each in view.features if each.sql is None}
+    if error_of(check_expression, sql) or not known.issuperset(columns_under(sql)):
+        return  # said by the rules of all aggregations
+    try:
+        # As it is stored: what is written anew lacks what has no meaning.
+        stored = replace(feature, sql=check_expression(sql))
+        for each in (stored, feature):
+            derived_scalar(view, each)
+        derived_sql(view, stored)
+    except Untyped as exc:
+        message = f"{feature.name} is computed at each read: {exc.message}"
+        yield path, message

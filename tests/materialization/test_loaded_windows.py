@@ -10,7 +10,9 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.csv import write_csv
 
 from lib.errors import AssayError
 from materialization.choices import RunKind
@@ -65,6 +67,16 @@ schedule: {every: 1h}
 owner: rides
 """
 TEXT = "\n---\n".join((ENTITY, SOURCE, VIEW))
+#: What is computed of the windows at each read, in place of the widest of them.
+DERIVED = """
+  - {name: share_1h, type: float64, sql: "trips_1h / nullif(trips_3h, 0)"}
+  - {name: by_one, type: int64, sql: "sum_3h // (trips_1h - 1)"}
+  - name: a_word
+    type: string
+    sql: "case when least_3h < 0.3 then 'low' when last_3h is null then '' else sum_3h::text end"
+"""
+VARIANCE = "  - {name: variance_3h, column: conv_rate_variance_3h, type: float64}\n"
+WITH_DERIVED = TEXT.replace(VARIANCE, DERIVED.lstrip("\n"))
 OUTPUTS = {
     "trips_1h": ("n", "count", HOUR),
     "trips_3h": ("n", "count", 3 * HOUR),
@@ -110,13 +122,17 @@ def test_run_after_run_online_is_the_training_set_of_that_instant(
         monkeypatch.setattr(online_windows, "MANY_ROWS", 1)
         monkeypatch.setattr(online_windows, "KNOWN_SHARE", 100)
     chance = random.Random(f"{says_when_known} {is_partial}")
-    text = TEXT if says_when_known else TEXT.replace("created_timestamp: created\n", "")
+    text, outputs = TEXT, OUTPUTS
+    if not says_when_known:  # of a tie then counts when a run found it
+        text = WITH_DERIVED.replace("created_timestamp: created\n", "")
+        text = text.replace("driver_stats.parquet", "driver_stats.csv")
+        outputs = {name: asked for name, asked in OUTPUTS.items() if asked[1] != "last"}
     rows: list[Any] = []
     version = None
     for step in range(4):
         end = AT + step * HOUR
         rows = changed(rows, chance, end)
-        write_rows(sources, rows)
+        write_csv(pq.read_table(write_rows(sources, rows)), sources / "driver_stats.csv")
         with committed():
             version = version or exact(cast, text)
             assert materialize(fresh(version), end=end).status == "succeeded"
@@ -132,6 +148,12 @@ def test_run_after_run_online_is_the_training_set_of_that_instant(
             for driver, (one, other) in enumerate(zip(there, offline, strict=True)):
                 mine = [row for row in rows if row[0] == driver]
                 assert same(one, other), (driver, step, ahead, mine)
+                loop = values_as_of(
+                    seen(mine), (driver,), end + ahead, outputs, ttl=version.spec.ttl
+                )
+                # What is gone from the source has left its entity behind, with nothing.
+                wanted = {name: (loop or {}).get(name) or None for name in outputs}
+                assert {name: one[name] or None for name in outputs} == wanted, (step, ahead, mine)
 
 
 def test_windows_shrink_as_time_passes_between_runs(cast, sources):
@@ -206,6 +228,10 @@ def test_an_entity_with_too_many_events_fails_the_run_which_loads_nothing(
         (("sum_3h, type: int64", "sum_3h, type: int32"), None),
         (("sum_3h, type: int64", "sum_3h, type: 'decimal(10,2)'"), None),
         (("mean_3h, type: float64", "mean_3h, type: float32"), "mean gives"),
+        (
+            (VARIANCE, "  - {name: x, type: int64, sql: len(top_3h)}\n"),
+            "at each read: input 'top_3h'",
+        ),
         (("schedule: {every: 1h}\n", ""), "aggregations need a schedule"),
     ],
 )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from lib.sql_text import identifier
 from materialization.transforms.casts import cast
+from registry.spec.derived import derived_sql
+from registry.spec.transforms import transform_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +34,19 @@ def nulls_sql(view: FeatureViewSpec) -> str:
     return f"SELECT {', '.join(nulls)}"
 
 
-def expression_sql(feature: FeatureSpec) -> str:
+def expression_sql(view: FeatureViewSpec, feature: FeatureSpec) -> str:
+    """Return what a feature is computed by: of windows that reads make, as reads compute it."""
+    if transform_of(view).has_windows_online:
+        return f"(\n{derived_sql(view, feature)}\n)"
     return f"(\n{feature.sql}\n)"
 
 
-def value_sql(feature: FeatureSpec, have: str) -> str:
+def value_sql(view: FeatureViewSpec, feature: FeatureSpec, have: str) -> str:
     """Return the value in its declared type; ``have`` is the type that the expression gives.
 
     :raises SourceValueInvalid: no value of the one type can be of the other.
     """
-    sql = expression_sql(feature)
+    sql = expression_sql(view, feature)
     want = feature.unencoded.value_type
     made = cast(sql, have=have, want=want, column=feature.name)
     return made._replace(hint=_HINT).strict
@@ -55,7 +60,7 @@ def with_derived_sql(view: FeatureViewSpec, values: str, types: Mapping[str, str
     if not types:
         return values
     columns = ", ".join(
-        f"{value_sql(each, types[each.name]) if each.sql else identifier(each.name)} AS f{n}"
+        f"{value_sql(view, each, types[each.name]) if each.sql else identifier(each.name)} AS f{n}"
         for n, each in enumerate(view.features)
     )
     return f"SELECT kid__ AS kid, i__ AS i, {columns} FROM ({named_sql(view, values)})"

@@ -43,7 +43,7 @@ def check_derived(connection: duckdb.DuckDBPyConnection, view: FeatureViewSpec) 
     for index, feature in enumerate(view.features):
         if feature.name in types:
             try:
-                value_sql(feature, types[feature.name])
+                value_sql(view, feature, types[feature.name])
             except SourceValueInvalid as exc:
                 exc.data["in_definition"] = ["features", index, "type"]
                 raise
@@ -60,7 +60,7 @@ def derived_types(connection: duckdb.DuckDBPyConnection, view: FeatureViewSpec) 
             continue
         try:
             refuse_other_than_expression(feature.sql)
-            sql = f"SELECT typeof({expression_sql(feature)}) FROM ({nulls_sql(view)})"
+            sql = f"SELECT typeof({expression_sql(view, feature)}) FROM ({nulls_sql(view)})"
             ((types[feature.name],),) = connection.execute(sql).fetchall()
         except duckdb.Error as exc:
             said = str(exc).partition("\n")[0].partition(": ")[2][:300]
@@ -97,7 +97,7 @@ def _fails(
 ) -> bool:
     of = named_sql(view, values)
     try:
-        connection.execute(f"SELECT bit_xor(hash({expression_sql(feature)})) FROM ({of})")
+        connection.execute(f"SELECT bit_xor(hash({expression_sql(view, feature)})) FROM ({of})")
     except _OF_VALUES:
         return True
     return False

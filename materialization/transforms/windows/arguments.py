@@ -6,7 +6,7 @@ the same. What Arrow does not make the same way is refused when the view is plan
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,13 +22,14 @@ from materialization.transforms.aggregation.events import (
 )
 from materialization.transforms.windows.results import result_problem
 from registry.spec.aggregate_functions import function_name, parameters
+from registry.spec.derived import derived_scalar, inputs_of
 from registry.spec.value_types import SCALARS, ValueType, parse_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from registry.spec.aggregations import AggregateOutput
-    from registry.spec.model import FeatureSpec
+    from registry.spec.model import FeatureSpec, FeatureViewSpec
     from registry.spec.sources.arriving import ArrivingSource
     from registry.spec.version_spec import VersionSpec
 
@@ -77,6 +78,20 @@ class WindowOutput(NamedTuple):
     window: int
 
 
+class WindowDerived(NamedTuple):
+    """One feature that is computed of others: ``inputs`` are their places among the outputs.
+
+    ``place`` is its own among all features; ``run`` takes a row of those values, the instant (µs),
+    and a list for what has no result.
+    """
+
+    feature: str
+    type: ValueType
+    place: int
+    inputs: tuple[int, ...]
+    run: Callable[[Sequence[Any]], Any]
+
+
 class WindowArguments(NamedTuple):
     """All that windows of a view are made of; outputs are sorted by the feature's name,
     ``windows`` (µs) by their length.
@@ -89,6 +104,8 @@ class WindowArguments(NamedTuple):
     logged: pa.Schema
     #: Events are a bag: the last that is kept of each is how often it is there, which may be never.
     is_bag: bool = False
+    #: Sorted by the feature's name, as outputs are.
+    derived: tuple[WindowDerived, ...] = ()
 
 
 def window_arguments(spec: VersionSpec) -> WindowArguments:
@@ -117,11 +134,13 @@ def _made(spec: VersionSpec) -> WindowArguments:
         name, given = function_name(asked.function), parameters(asked.function)
         window = every.windows[call.window] // MICROSECOND
         found.append(WindowOutput(feature.name, feature.value_type, name, given, place, window))
+    found.sort(key=lambda each: each.feature)
     return WindowArguments(
         tuple(made[place] for place in range(len(kept))),
-        tuple(sorted(found, key=lambda each: each.feature)),
+        tuple(found),
         tuple(window // MICROSECOND for window in every.windows),
         pa.schema([field for field in events_schema(spec) if field.name != SEQUENCE]),
+        derived=_derived(spec.view, found),
     )
 
 
@@ -140,15 +159,33 @@ def _loaded(spec: VersionSpec) -> WindowArguments:
         name, given = function_name(output.function), parameters(output.function)
         window = every.windows[call.window] // MICROSECOND
         outputs.append(WindowOutput(feature.name, feature.value_type, name, given, place, window))
+    outputs.sort(key=lambda each: each.feature)
     return WindowArguments(
         tuple(
             WindowArgument(each.name, each.arrow, columns[place], kept_type(each.type), _same)
             for place, each in enumerate(kept)
         ),
-        tuple(sorted(outputs, key=lambda each: each.feature)),
+        tuple(outputs),
         tuple(window // MICROSECOND for window in every.windows),
         pa.schema([]),
         is_bag=True,
+        derived=_derived(spec.view, outputs),
+    )
+
+
+def _derived(view: FeatureViewSpec, outputs: Sequence[WindowOutput]) -> tuple[WindowDerived, ...]:
+    places = {each.feature: place for place, each in enumerate(outputs)}
+    every = enumerate(sorted(view.features, key=lambda each: each.name))
+    return tuple(
+        WindowDerived(
+            feature.name,
+            feature.value_type,
+            place,
+            tuple(places[name] for name in inputs_of(view, feature)),
+            derived_scalar(view, feature).run,
+        )
+        for place, feature in every
+        if feature.sql is not None
     )
 
 

@@ -15,16 +15,15 @@ import msgspec
 
 from materialization.transforms.windows.functions import EMPTY, FUNCTIONS
 from materialization.transforms.windows.inside import Inside, Partial, Values, order, partial_of
-from materialization.transforms.windows.results import stored
+from materialization.transforms.windows.results import NOT_NUMBERS, as_made, computable, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from materialization.transforms.windows.arguments import WindowArguments
+    from materialization.transforms.windows.arguments import WindowArguments, WindowDerived
 
 #: What stands before the arguments of a kept row: event (µs), how much later known, sequence.
 LEADING = 3
-_FLOATS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}
 _decode = msgspec.msgpack.Decoder(list[Partial]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -91,7 +90,17 @@ class EntityWindows:
             within, name = inside[asked], output.function
             made = FUNCTIONS[name](within, output.parameters) if within.count else EMPTY.get(name)
             found.append(stored(made, output.type, f"{where}:{output.feature}"))
+        derived = self._made_of.derived
+        computed = [self._derived(each, found, where) for each in derived] if derived else ()
+        for each, value in zip(derived, computed, strict=True):
+            found.insert(each.place, value)
         return found
+
+    def _derived(self, asked: WindowDerived, found: Sequence[Any], where: str) -> Any:
+        outputs = self._made_of.outputs
+        given = [computable(found[place], outputs[place].type) for place in asked.inputs]
+        value = asked.run((*given, self._now, []))
+        return stored(as_made(value, asked.type), asked.type, f"{where}:{asked.feature}")
 
     def summary(self, number: int) -> bytes:
         """Return what windows need to know of a hop that lies inside them."""
@@ -144,7 +153,7 @@ class EntityWindows:
 
 
 def _number(value: Any) -> float:
-    return _FLOATS[value] if type(value) is str else value
+    return NOT_NUMBERS[value] if type(value) is str else value
 
 
 _READ: dict[str, Callable[[Any], Any]] = {

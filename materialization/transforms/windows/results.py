@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from registry.spec.value_types import ValueType
 
 _INTEGERS = {"int32": 2**31, "int64": 2**63}
+_FRACTIONS = ("float32", "float64")
 _COUNTS, _TRUTHS = ("count", "count_distinct"), ("any", "all")
 _GIVES_FLOAT = ("mean", "stddev", "variance", "percentile", "approx_percentile")
 #: A number that JSON has no form for, as it is stored.
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+#: And what that form means.
+NOT_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class WindowValueBeyond(Conflict):
@@ -50,6 +55,23 @@ def result_problem(name: str, argument: ValueType, declared: ValueType) -> str |
     return None if is_right else f"a sum of whole numbers is int64 or float64, not {declared}."
 
 
+def computable(value: Any, declared: ValueType) -> Any:
+    """Return a stored value as expressions compute with it."""
+    if type(value) is not str:
+        return value
+    if declared.kind == "decimal":
+        return int(value.replace(".", "")) if declared.scale else int(value)
+    return NOT_NUMBERS[value] if declared.kind in _FRACTIONS else value
+
+
+def as_made(value: Any, declared: ValueType) -> Any:
+    """Return what an expression gives as functions of windows give it: of decimals the number."""
+    if value is None or declared.kind != "decimal":
+        return value
+    digits = tuple(map(int, str(abs(value))))
+    return Decimal((int(value < 0), digits, -declared.scale))
+
+
 def stored(value: Any, declared: ValueType, feature: str) -> Any:
     """Return a value as a stored one of its type is, ready for whoever reads stored rows.
 
@@ -60,7 +82,7 @@ def stored(value: Any, declared: ValueType, feature: str) -> Any:
     kind = declared.kind
     if kind == "list" and declared.item is not None:
         return [stored(each, declared.item, feature) for each in value]
-    if kind in ("float64", "float32"):
+    if kind in _FRACTIONS:
         return _float(float(value))
     if kind in _INTEGERS and not -_INTEGERS[kind] <= value < _INTEGERS[kind]:
         raise _beyond(value, declared, feature)

@@ -29,10 +29,12 @@ _TOO_DEEP = (
 )
 
 
-def plain_sql(sql: str, *, inputs: Mapping[str, str], declared: str) -> str:
+def plain_sql(
+    sql: str, *, inputs: Mapping[str, str], declared: str, null_without_result: bool = False
+) -> str:
     """Return an expression as SQL of columns named as ``inputs`` are, of the type that is declared.
 
-    An operation without a result is an error of the engine in it.
+    An operation without a result is an error of the engine in it, or null.
 
     :raises Untyped: it cannot be computed alike in both forms, or becomes too large; says what.
     """
@@ -43,7 +45,7 @@ def plain_sql(sql: str, *, inputs: Mapping[str, str], declared: str) -> str:
     }
     try:
         tree = sqlglot.parse_one(text, read=DIALECT)
-        made = _Writer().made(tree, columns)
+        made = _Writer(_NULLS if null_without_result else _ERRORS).made(tree, columns)
         if (narrow := _declared(declared)) is not None:
             made = exp.cast(made, narrow)
         return made.sql(dialect=DIALECT)
@@ -64,8 +66,8 @@ def _declared(declared: str) -> str | None:
 class _Writer:
     """Writes macros out, and counts what they repeat: each in another multiplies it."""
 
-    def __init__(self) -> None:
-        self._parts = 0
+    def __init__(self, bodies: Mapping[str, tuple[list[str], exp.Expr]]) -> None:
+        self._bodies, self._parts = bodies, 0
 
     def made(self, node: exp.Expr, given: Mapping[str, exp.Expr]) -> exp.Expr:
         """Put in columns, or arguments, by their names, and what macros say in place of them."""
@@ -73,14 +75,14 @@ class _Writer:
         def one(each: exp.Expr) -> exp.Expr:
             if isinstance(each, exp.Column) and each.name in given:
                 return given[each.name].copy()
-            if isinstance(each, exp.Anonymous) and each.name in _BODIES:
+            if isinstance(each, exp.Anonymous) and each.name in self._bodies:
                 return self._written_out(each, given)
             return each
 
         return node.transform(one)
 
     def _written_out(self, call: exp.Anonymous, given: Mapping[str, exp.Expr]) -> exp.Expr:
-        names, body = _BODIES[call.name]
+        names, body = self._bodies[call.name]
         parts = [self.made(part, given) for part in call.expressions]
         if sum(1 for _ in body.find_all(exp.Column)) > len(names):
             self._parts += sum(1 for part in parts for _ in part.walk())
@@ -112,5 +114,6 @@ _FAILING = {
         "CAST('no such time: ' || CAST(a AS VARCHAR) AS TIMESTAMP WITH TIME ZONE)"
     ),
 }
-#: Macros by name: what their arguments are called, and what they say of them.
-_BODIES = dict(_macro(head, raising) for head, raising, _ in MACROS)
+#: Macros by name: what their arguments are called, and what they say of them, in either way.
+_ERRORS = dict(_macro(head, raising) for head, raising, _ in MACROS)
+_NULLS = dict(_macro(head, null) for head, _, null in MACROS)

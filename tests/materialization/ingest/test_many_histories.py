@@ -95,10 +95,16 @@ def view(world: World) -> str:
             for name, kind in functions.items()
             for window in world.windows
         ]
+    features.append(f'  - {{name: share, type: float64, sql: "{_share(world)}"}}')
     head = "kind: FeatureView\nname: spending\nentities: [driver]\nsource: trips\n"
     ttl = "" if world.ttl is None else f"ttl: {world.ttl}\n"
     middle = f"accuracy: temporal\n{ttl}aggregations:\n"
     return head + middle + "\n".join([*aggregations, "features:", *features, ""])
+
+
+def _share(world: World) -> str:
+    """Return what is computed of the windows at each read."""
+    return "fare_sum_{0} / nullif(seats_count_{0}, 0)".format(world.windows[-1])
 
 
 def _written(name: str) -> str:
@@ -147,11 +153,14 @@ def wanted(world: World, version: FeatureViewVersion, rows: list[Any], at: datet
             parse_duration(feature.name.rpartition("_")[2]),
         )
         for feature in version.spec.features
+        if feature.sql is None
     }
     ttl = None if world.ttl is None else parse_duration(world.ttl)
     there = corrected(rows, told_by=world.told_by)
     found = values_as_of(there, rows[0]["key"], at, asked, ttl=ttl) if rows else None
-    return found or dict.fromkeys(asked)
+    found = found or dict.fromkeys(asked)
+    total, seats = (found[f"{name}_{world.windows[-1]}"] for name in ("fare_sum", "seats_count"))
+    return {**found, "share": total / seats if total is not None and seats else None}
 
 
 def online_rows(version: FeatureViewVersion, at: datetime) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ REFUSED_WINDOWS = {
     "where": ("accuracy: temporal", "accuracy: temporal\nwhere: fare > 1"),
     "features[1].sql": (
         FEATURE,
-        f"{FEATURE}\n  - {{name: twice, type: float64, sql: fare_sum_1d * 2}}",
+        f"{FEATURE}\n  - {{name: read, type: float64, sql: fare_sum_1d * CAST('2' AS DOUBLE)}}",
     ),
     "features[0].checks": ("1d, type: float64", "1d, type: float64, checks: {min: 0}"),
     "features[0].type": ("type: float64", "type: float32"),
