@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from registry.spec.version_spec import VersionSpec
 
-#: Bytes of an event at most, its arguments aside; of a number or a truth, and of a decimal.
-_AROUND, _NUMBER, _DECIMAL = 80, 9, 50
+#: Bytes of an event at most, its arguments aside; of a number, infinite ones too, and of a decimal.
+_AROUND, _NUMBER, _DECIMAL = 80, 10, 50
 #: Before a text.
 _LENGTH = 5
 

@@ -6,14 +6,17 @@ The cases are those of pushed rows. Not for histories (``test_loaded_windows``).
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from materialization.edges.engines import engine
 from materialization.edges.looks import look_at_sources
+from materialization.ingest.events import event_layout
 from registry.spec.value_types import parse_type
 from serving.online import windows
 from tests.factories import ENTITY, SOURCE, make_version
@@ -25,7 +28,21 @@ from tests.materialization.ingest.test_window_functions import (
     VALUES,
     online,
 )
-from tests.materialization.run_world import AT, HOUR, committed, fresh, materialize, offline
+from tests.materialization.run_world import (
+    AT,
+    HOUR,
+    committed,
+    fresh,
+    materialize,
+    offline,
+    snapshot,
+    table_of,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from registry.models import FeatureViewVersion
 
 pytestmark = pytest.mark.django_db
 US = timedelta(microseconds=1)
@@ -76,3 +93,23 @@ def test_a_function_gives_online_what_it_gives_in_training_sets(cast, sources, m
                 found = online(version, asked, at)
                 differ = [n for n, v in found.items() if repr(v) != repr(there[n])]
                 assert not differ, (at, {n: (found[n], there[n]) for n in differ})
+    assert version is not None
+    no_hop_is_larger_than_a_load_takes_it_for(version, AT + HOUR)
+
+
+def no_hop_is_larger_than_a_load_takes_it_for(version: FeatureViewVersion, at: datetime) -> None:
+    """A load measures the events of those entities alone that may have too many."""
+    spec, files, sizes = version.spec, snapshot(version).events, Counter[tuple[bytes, bytes]]()
+    layout = event_layout(spec, uid=table_of(fresh(version)).uid)
+    with engine().kept_events(files, spec, as_of=at) as reader:
+        for batch in reader:
+            packed = layout.packed(batch, at=at, ttl=None, grace=HOUR)
+            for place, size in enumerate(packed.sizes()):
+                sizes[packed.keys[place], packed.hops[place]] += size
+    bounds: Any = {"hop": timedelta(microseconds=layout.hop), "since": AT - 9 * HOUR}
+    for (key, hop), size in sizes.most_common(20):
+        found = engine().crowded_entities(files, spec, most=size - 1, **bounds)
+        tags = [layout.entity.arrow_tags(each).to_pylist() for each in found.to_batches()]
+        assert layout.tag_of(key) in sum(tags, []), (key, hop, size)
+    most = 2 * sum(sizes.values()) + 9_000 * len(sizes)
+    assert not engine().crowded_entities(files, spec, most=most, **bounds).num_rows
