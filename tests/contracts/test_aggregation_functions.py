@@ -68,6 +68,8 @@ CALLS = {
     "percentile": Percentile(p=37.5),
     "approx_percentile": ApproxPercentile(p=37.5),
 }
+#: Asked for beside them: calls over one argument share what is kept.
+BESIDE = {"first_k": FirstK(k=4), "last_k": LastK(k=4)}
 #: What a window that has emptied gives; NULL where it is not said.
 EMPTY = {"count": 0, "count_distinct": 0}
 KEY = ("1", "23")
@@ -102,7 +104,8 @@ few = settings(max_examples=4)
 
 
 def view(name, **options):
-    return make_view(columns=("x",), functions=(CALLS.get(name, name),), **options)
+    functions = (CALLS.get(name, name), *((BESIDE[name],) if name in BESIDE else ()))
+    return make_view(columns=("x",), functions=functions, **options)
 
 
 def row(hours=0.0, value=None, *, late=0.0, n=0):

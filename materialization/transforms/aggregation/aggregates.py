@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from lib.instants import MICROSECOND
 from materialization.transforms.aggregation.arguments import (
     Argument,
     Input,
@@ -64,6 +65,19 @@ class Aggregates(NamedTuple):
         calls = [replace(call, found=facts.get(call.source)) for call in self.calls]
         return self._replace(calls=calls)
 
+    def nested(self) -> Aggregates:
+        """Return the same, where one pass over the longest window serves all that are nested."""
+        longest: dict[tuple[int, State], int] = {}
+        for call in self.calls:
+            if call.function.state.is_nested:
+                kind = call.source, call.function.state
+                longest[kind] = max(call.window, longest.get(kind, 0))
+        calls = [
+            replace(call, window=longest.get((call.source, call.function.state), call.window))
+            for call in self.calls
+        ]
+        return self._replace(calls=calls)
+
     def in_parts(self, size: int) -> list[Aggregates]:
         """Return the same calls and outputs, at most so many calls together; fewer where each adds
         up very many totals, as of squares of the least and the greatest doubles.
@@ -117,7 +131,14 @@ def read_aggregates(spec: VersionSpec, columns: Mapping[str, str]) -> Aggregates
         window = windows.index(output.window)
         counts_as = alike.setdefault(taken.argument.null_as, source)
         call = Call(
-            len(calls), function, parameters(chosen), taken.argument, source, window, counts_as
+            len(calls),
+            function,
+            parameters(chosen),
+            taken.argument,
+            source,
+            window,
+            counts_as,
+            output.window // MICROSECOND,
         )
         call = calls.setdefault((str(chosen), source, window), call)
         outputs.append(Output(feature, number, call.number))

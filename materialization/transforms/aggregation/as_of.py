@@ -36,6 +36,7 @@ from materialization.transforms.aggregation.computing import (
 from materialization.transforms.aggregation.deriving import create_computed, derived_types
 from materialization.transforms.aggregation.encoding import at_instants_sql
 from materialization.transforms.aggregation.events import source_types
+from materialization.transforms.aggregation.function import INSTANT, Column
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,7 +77,7 @@ def as_of_sql(
     asked_for = _of_features(question, every)
     if may_leave:
         asked_for = asked_for._replace(calls=[_anyhow(call) for call in asked_for.calls])
-    asked_for = asked_for.with_found(facts_of(connection, asked_for))
+    asked_for = asked_for.nested().with_found(facts_of(connection, asked_for))
     types = derived_types(connection, question.spec.view) if _derives(question) else {}
     rows = number_of(connection, "SELECT count(*) FROM raw") or 0
     of_totals, others = edges.parted(asked_for, partial(_fits, connection, every, rows))
@@ -209,8 +210,9 @@ def _stay_values(connection: duckdb.DuckDBPyConnection, aggregates: Aggregates) 
     """Return the query of what stays of ``rows`` give, at each instant of their keys."""
     create(connection, "spans", _spans_sql(aggregates))
     create(connection, "stays", stages.stays_sql(aggregates))
-    still = "SELECT kid, -1 AS w, i, 0 AS sign FROM asked_now"
-    running = partial(stages.running_sql, beyond=_NEVER, still=still)
+    still = f"SELECT kid, -1 AS w, i, 0 AS sign, t AS {INSTANT} FROM asked_now"
+    instant = {INSTANT: Column(f"max({INSTANT})", "max({})")}
+    running = partial(stages.running_sql, beyond=_NEVER, still=still, also=instant)
     return aggregates_of(connection, aggregates, running)
 
 

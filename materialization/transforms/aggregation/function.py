@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Ask = Callable[[str], int | None]
 
 
+#: The column of a candidate that says when it is, in µs.
+INSTANT = "t"
+
+
 @dataclass(frozen=True)
 class AggregateFunction:
     """One function, whole. NULL is never shown to it; NaN is a value, above all others.
@@ -47,7 +51,8 @@ class AggregateFunction:
 class Call:
     """A function with its parameters over argument ``source`` in window number ``window``.
 
-    ``counts_as`` is the first argument that has a value where it has one.
+    ``counts_as`` is the first argument that has a value where it has one. ``length`` is that of the
+    call's own window (µs); ``window`` is a longer one where what is inside follows from that.
     ``found`` is what the rows at hand decide about numbers that are split to be added.
     """
 
@@ -58,6 +63,7 @@ class Call:
     source: int
     window: int
     counts_as: int
+    length: int
     found: Found | None = None
 
     @property
@@ -79,6 +85,13 @@ class Call:
     def is_inside(self) -> str:
         """True of a row that counts: in the window, and not NULL."""
         return f"w = {self.window} AND {self.value} IS NOT NULL"
+
+    def holds_at(self, event: str) -> str:
+        """Return SQL that is true at a candidate whose own window has not left ``event`` behind.
+
+        It is of what ``window`` has inside then.
+        """
+        return f"{event} + {self.length} > {INSTANT}"
 
     @property
     def lane(self) -> int:
@@ -119,6 +132,11 @@ class Amount(NamedTuple):
 
 class State:
     """A kind of partial state, with what a function keeps in it; a kind overrides its stages."""
+
+    @property
+    def is_nested(self) -> bool:
+        """Say whether what a window gives follows from what a longer one does, by ``holds_at``."""
+        return False
 
     def splits(self, call: Call) -> bool:
         """Say whether numbers are added whose size has to be looked at first."""

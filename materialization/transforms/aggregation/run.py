@@ -259,7 +259,7 @@ def _stage(
     create(connection, "stays", stages.stays_sql(aggregates))
     still = stages.states_as_moves_sql(spec)
     running = partial(stages.running_sql, beyond=grid.count, still=still)
-    return aggregates_of(connection, aggregates, running)
+    return aggregates_of(connection, aggregates.nested(), lambda some: grid.dated(running(some)))
 
 
 def _create_emptied(

@@ -62,6 +62,12 @@ class TickGrid:
         """Return SQL for the instant (µs) of a tick; needs ``ticks`` joined when uneven."""
         return f"{self.first} + {ordinal} * {self.period}" if self.period else "ticks.t"
 
+    def dated(self, rows: str) -> str:
+        """Return the query of rows that have a tick's ordinal ``i``, with its instant ``t``."""
+        if self.period is None:
+            return f"SELECT * FROM ({rows}) JOIN ticks USING (i)"
+        return f"SELECT *, {self.instant('i')} AS t FROM ({rows})"
+
     def hops(self, ttl: timedelta) -> NDArray[np.int64]:
         """Return for each tick the next that must be stored though nothing changed, when uneven.
 

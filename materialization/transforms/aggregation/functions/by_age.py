@@ -5,6 +5,7 @@ Not for one of them: ``first`` and ``last`` (``choices``) keep less.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.arguments import as_item
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
 
 
-def _values(call: Call) -> str:
-    return f"list_transform({call.name}, lambda row: row.x)"
+def _values(state: BestRows, call: Call) -> str:
+    rows = f"list_slice({state.inside(call)}, 1, {call.parameters['k']})"
+    return f"list_transform({rows}, lambda row: row.x)"
 
 
-FIRST_K = AggregateFunction(
-    takes=as_item, state=BestRows(newest=False), finish=_values, gives="{}[]", parameters=("k",)
-)
-LAST_K = AggregateFunction(
-    takes=as_item, state=BestRows(newest=True), finish=_values, gives="{}[]", parameters=("k",)
+FIRST_K, LAST_K = (
+    AggregateFunction(
+        takes=as_item, state=state, finish=partial(_values, state), gives="{}[]", parameters=("k",)
+    )
+    for state in (BestRows(newest=False), BestRows(newest=True))
 )

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from materialization.transforms.aggregation.function import Column, State
-from materialization.transforms.aggregation.states.totals import count_name, counted
 
 if TYPE_CHECKING:
     from materialization.transforms.aggregation.function import Call
@@ -39,8 +38,8 @@ def looked_up(call: Call) -> str:
     return _row_of(call, call.name, value_of(call))
 
 
-def _row_of(call: Call, rank: str, value: str) -> str:
-    rows = f"SELECT kid, {age(call)} AS {rank}, {call.value} AS {value} FROM rows"
+def _row_of(call: Call, rank: str, value: str, *, also: str = "") -> str:
+    rows = f"SELECT kid, {age(call)} AS {rank}, {call.value} AS {value}{also} FROM rows"
     return f"LEFT JOIN ({rows} WHERE {age(call)} IS NOT NULL) USING (kid, {rank})"
 
 
@@ -58,19 +57,23 @@ class Newest(State):
     """The newest row so far: rows leave in the order of their events, so only it is kept.
 
     It is the same for all windows. A row that a window does not hold, having left it or come too
-    late for it, is older than those that it holds.
+    late for it, is older than those that it holds: when the newest is gone, so are the others.
     """
+
+    @property
+    def is_nested(self) -> bool:
+        return True
 
     def prepared(self, call: Call) -> dict[str, str]:
         return ranked(call)
 
     def running(self, call: Call) -> dict[str, Column]:
         entering = f"max({age(call)}) FILTER (WHERE sign = 1)"
-        return {_newest(call): Column(entering, "max({})"), **counted(call)}
+        return {_newest(call): Column(entering, "max({})")}
 
     def lookup(self, call: Call) -> str:
-        return _row_of(call, _newest(call), newest_of(call))
+        event = f", e AS {_newest(call)}_e"
+        return _row_of(call, _newest(call), newest_of(call), also=event)
 
     def holds(self, call: Call) -> str:
-        # When the newest is gone, so are the others.
-        return f"{count_name(call)} > 0"
+        return call.holds_at(f"{_newest(call)}_e")
