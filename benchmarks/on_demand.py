@@ -40,6 +40,11 @@ FEATURES = {
         ("extract(isodow FROM now - INTERVAL 1 MONTH)", "int64"),
         ("lower(trim(city)) = lower(home) AND city NOT ILIKE 'test%'", "bool"),
     ],
+    "regular expressions": [
+        ("regexp_extract(city, '([a-z]+)', 1, 'i')", "string"),
+        ("regexp_matches(home, '^(ber|ham)')", "bool"),
+        ("regexp_replace(city, '[^a-zA-Z]+', '', 'g')", "string"),
+    ],
     "a distance by angles": [
         (
             "6371 * 2 * asin(sqrt(pow(sin(radians(amount_sum_30d - basket_total) / 2), 2) +"

@@ -10,9 +10,6 @@ from typing import ClassVar
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generators.duckdb import DuckDBGenerator
-from sqlglot.parser import binary_range_parser
-from sqlglot.parsers.duckdb import DuckDBParser
-from sqlglot.tokenizer_core import TokenType
 
 #: The name of ``Engine`` where SQL is read and written.
 DIALECT = "engine"
@@ -27,13 +24,6 @@ def _log_sql(generator: DuckDBGenerator, node: exp.Log) -> str:
 
 class Engine(DuckDB):
     """DuckDB's, but that what is written anew has the values of what was read."""
-
-    class Parser(DuckDBParser):
-        # ``a ~ 'b'`` is about all of a text, which REGEXP_MATCHES is not.
-        RANGE_PARSERS: ClassVar = {
-            **DuckDBParser.RANGE_PARSERS,
-            TokenType.RLIKE: binary_range_parser(exp.RegexpFullMatch),
-        }
 
     class Generator(DuckDBGenerator):
         TRANSFORMS: ClassVar = {**DuckDBGenerator.TRANSFORMS, exp.Log: _log_sql}
