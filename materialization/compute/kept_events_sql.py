@@ -33,15 +33,10 @@ def kept_events_sql(
     Of older ones, which only tell that there is an entity, the newest that was in time of each key.
     """
     names = ", ".join(map(identifier, schema.names))
-    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
-    longest = spec.view.longest_window // MICROSECOND
-    since = f"make_timestamptz({to_us(as_of) - longest})"
-    in_time = f"epoch_us(greatest({EVENT}, {CREATED})) < epoch_us({EVENT}) + {longest}"
-    newest = f"row_number() OVER (PARTITION BY {keys} ORDER BY {EVENT} DESC, {SEQUENCE}) = 1"
-    stored = f"SELECT {names} FROM {stored_rows(files)}"
+    stored, since = f"SELECT {names} FROM {stored_rows(files)}", _since(spec, as_of)
     return (
         f"{stored} WHERE {EVENT} >= {since} UNION ALL "
-        f"{stored} WHERE {EVENT} < {since} AND {in_time} QUALIFY {newest}"
+        f"{stored} WHERE {EVENT} < {since} AND {_in_time(spec)} QUALIFY {_is_newest(spec)}"
     )
 
 
@@ -70,22 +65,39 @@ def counted_events_sql(
     only those of the keys of ``ASKED``.
     """
     arguments = window_arguments(spec).arguments
-    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
-    values = "".join(f", {each.name}" for each in arguments)
-    same = f"{keys}, {EVENT}{values}"
-    longest = spec.view.longest_window // MICROSECOND
-    since = f"make_timestamptz({to_us(as_of) - longest})"
-    in_time = f"epoch_us(greatest({EVENT}, {CREATED})) < epoch_us({EVENT}) + {longest}"
+    keys = _keys(spec)
+    same = f"{keys}, {EVENT}{''.join(f', {each.name}' for each in arguments)}"
     among = f" SEMI JOIN {ASKED} USING ({keys})" if some else ""
     stored = f"SELECT {same}, {CREATED}, {SEQUENCE}, {COUNT} FROM {stored_rows(files)}{among}"
+    since = _since(spec, as_of)
     touched = of_run = ""
     if sequence is not None:
         found = f"SELECT {keys}, {EVENT} FROM {stored_rows(files)} WHERE {SEQUENCE} = {sequence:d}"
         of_run = f" AND {SEQUENCE} = {sequence:d}"
         touched = f" AND ({keys}, {EVENT}) IN ({found})"
+    there = _there_sql(f"{stored} WHERE {EVENT} >= {since}{touched}", same)
+    count = f"CASE WHEN NOT gone THEN n WHEN {CREATED} = known THEN rest ELSE 0 END"
+    cast = "".join(
+        f", CAST({each.name} AS {each.type.duckdb}) AS {each.name}" for each in arguments
+    )
+    selected = f"{keys}, {EVENT}, {CREATED}"
+    return (
+        f"SELECT {selected}, CASE WHEN gone THEN top ELSE s END AS {SEQUENCE}{cast}, "
+        f"CAST({count} AS BIGINT) AS {COUNT} FROM ({there}) UNION ALL "
+        f"SELECT {selected}, {SEQUENCE}{cast}, {COUNT} FROM ({stored}) WHERE {EVENT} < {since} "
+        f"AND {COUNT} > 0 AND {_in_time(spec)}{of_run} QUALIFY {_is_newest(spec)}"
+    )
+
+
+def _there_sql(stored: str, same: str) -> str:
+    """Return the events that are the ``same``, by since when they are known: ``n`` of them.
+
+    Of all the same together: whether any was ``gone``, how many are left (``rest``), since when
+    the last of those is ``known``, and the last run that changed any (``top``; of one, ``s``).
+    """
     summed = (
         f"SELECT {same}, {CREATED}, max({SEQUENCE}) AS s, sum({COUNT}) AS n, "
-        f"bool_or({COUNT} < 0) AS g FROM ({stored} WHERE {EVENT} >= {since}{touched}) GROUP BY ALL"
+        f"bool_or({COUNT} < 0) AS g FROM ({stored}) GROUP BY ALL"
     )
     all_of, so_far = f"OVER (PARTITION BY {same})", f"OVER (PARTITION BY {same} ORDER BY {CREATED})"
     there = (
@@ -97,16 +109,26 @@ def counted_events_sql(
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
     new = f"SELECT *, there > coalesce(max(there) {before}, 0) AS is_new FROM ({there})"
-    last = f"SELECT *, max({CREATED}) FILTER (is_new) {all_of} AS known FROM ({new})"
-    count = f"CASE WHEN NOT gone THEN n WHEN {CREATED} = known THEN rest ELSE 0 END"
-    cast = "".join(
-        f", CAST({each.name} AS {each.type.duckdb}) AS {each.name}" for each in arguments
-    )
-    selected = f"{keys}, {EVENT}, {CREATED}"
-    newest = f"row_number() OVER (PARTITION BY {keys} ORDER BY {EVENT} DESC, {SEQUENCE}) = 1"
-    return (
-        f"SELECT {selected}, CASE WHEN gone THEN top ELSE s END AS {SEQUENCE}{cast}, "
-        f"CAST({count} AS BIGINT) AS {COUNT} FROM ({last}) UNION ALL "
-        f"SELECT {selected}, {SEQUENCE}{cast}, {COUNT} FROM ({stored}) "
-        f"WHERE {EVENT} < {since} AND {COUNT} > 0 AND {in_time}{of_run} QUALIFY {newest}"
-    )
+    return f"SELECT *, max({CREATED}) FILTER (is_new) {all_of} AS known FROM ({new})"
+
+
+def _keys(spec: VersionSpec) -> str:
+    return ", ".join(identifier(key.name) for key in spec.join_keys)
+
+
+def _longest_us(spec: VersionSpec) -> int:
+    return spec.view.longest_window // MICROSECOND
+
+
+def _since(spec: VersionSpec, as_of: datetime) -> str:
+    """Return the instant that the longest window reaches back to."""
+    return f"make_timestamptz({to_us(as_of) - _longest_us(spec)})"
+
+
+def _in_time(spec: VersionSpec) -> str:
+    """Return the condition for an event that was known before it left the longest window."""
+    return f"epoch_us(greatest({EVENT}, {CREATED})) < epoch_us({EVENT}) + {_longest_us(spec)}"
+
+
+def _is_newest(spec: VersionSpec) -> str:
+    return f"row_number() OVER (PARTITION BY {_keys(spec)} ORDER BY {EVENT} DESC, {SEQUENCE}) = 1"
