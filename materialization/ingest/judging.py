@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: How far ahead a row's times may lie: it waits that long. Further ones are mistaken for another
 #: unit as a rule, and would hide all that is true meanwhile from whoever reads the files.
 AHEAD = timedelta(days=366)
+#: Bytes of a key's text: it is part of the name under which Redis has each row of its entity.
+MOST_KEY_BYTES = 4_096
 _FUTURE = (
     "it lies more than a year ahead, beyond {0:%Y-%m-%dT%H:%M:%S.%fZ}; push a row nearer to it."
 )
@@ -98,11 +100,12 @@ def note_wrong(
                 refusals.add(row, said, partial(_shown, column, int(place)), valid)
 
     for key in spec.join_keys:
-        nulls = rows.column(key.name).is_null()
-        note(key.name, key.name, nulls, f"a row needs its {key.name}.")
+        for failing, valid in _of_key(rows.column(key.name), f"a row needs its {key.name}."):
+            note(key.name, key.name, failing, valid)
     if spec.event_id is not None:
-        nulls = rows.column(EVENT_ID).is_null()
-        note(EVENT_ID, spec.event_id, nulls, "it tells events apart: every row has one.")
+        needed = "it tells events apart: every row has one."
+        for failing, valid in _of_key(rows.column(EVENT_ID), needed):
+            note(EVENT_ID, spec.event_id, failing, valid)
     names = {EVENT: source.event_timestamp, CREATED: source.created_timestamp}
     for name, time in names.items():
         if time is None:
@@ -117,6 +120,14 @@ def note_wrong(
             rows.column(feature.name), feature.value_type, feature.checks
         ):
             note(feature.name, feature.source_column, failing, valid)
+
+
+def _of_key(column: pa.Array, needed: str) -> Iterator[tuple[pa.Array, str]]:
+    """Yield which values of a key are none, as ``_failing`` does."""
+    yield column.is_null(), needed
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        too_long = pc.greater(pc.binary_length(column), MOST_KEY_BYTES)
+        yield too_long, f"a key has at most {MOST_KEY_BYTES:,} bytes."
 
 
 def _shown(column: pa.Array, row: int) -> str:

@@ -18,7 +18,7 @@ from materialization.stores.layout import counter_key, log_key
 from materialization.stores.push_command import LOGGED
 from registry.choices import Role
 from tests import factories
-from tests.materialization.ingest.push_world import SOURCE, VIEW, approved, ready
+from tests.materialization.ingest.push_world import DEFINITIONS, SOURCE, VIEW, approved, ready
 from tests.materialization.run_world import (
     committed,
     fresh,
@@ -158,6 +158,22 @@ def test_what_is_no_value_of_its_column_is_refused_by_row(version, send, now, co
     assert refused.status_code == 422, refused.content
     assert [(r["row"], r["column"]) for r in refused.json()["refused"]] == [(1, column)]
     assert push_log().logged() == []
+
+
+def test_a_key_has_so_many_bytes(cast, send, now):
+    text = DEFINITIONS.replace("driver_id, type: int64", "driver_id, type: string")
+    version = ready(cast, text.replace("driver_id: int64", "driver_id: string"), at=now)
+    longest, longer = "k" * 4096, "é" * 2049
+
+    refused = send("push", pushed(now, driver_id=[longest, longer])).json()
+
+    assert [(each["row"], each["column"]) for each in refused["refused"]] == [(1, "driver_id")]
+    assert refused["refused"][0]["valid"] == "a key has at most 4,096 bytes."
+    huge = send("push", pushed(now, driver_id=["k" * 1_000_000, "k"]))
+    assert (huge.status_code, len(huge.content) < 2_000) == (422, True)
+    assert send("push", pushed(now, driver_id=[longest, "k"])).status_code == 200
+    read = online(version, {"driver_id": [longest, longer, "k"]}, at=timezone.now())
+    assert read["fare"] == [12.5, None, 8.0]
 
 
 @pytest.mark.parametrize(
