@@ -17,8 +17,8 @@ def meant_by(name: str) -> tuple[str, Callable[[FeatureViewVersion], bool]]:
 
     :raises BadReference: it is none of these.
     """
-    view, _, pin = name.partition("@")
-    reference = parse_reference(f"{name}:*") if pin else None
+    view, at, _ = name.partition("@")
+    reference = parse_reference(f"{name}:*") if at else None
 
     def is_meant(version: FeatureViewVersion) -> bool:
         if reference is None:

@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow.parquet as pq
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
-from redis.connection import AbstractConnection
 
 from lib.connections import get_redis
 from materialization.runner import draining
 from materialization.stores import offline
 from materialization.stores.push_log import RedisPushLog
-from materialization.stores.push_scripts import PUSH_SHA
 from registry.models import FeatureTable
 from serving.ingest.door import PushesFirst
 
@@ -41,14 +39,12 @@ class Step(NamedTuple):
     owner: Any
     name: str
     is_done: bool
-    #: A word without which a call is not the one.
-    said: bytes = b""
 
 
-#: Nothing is sent; it is sent and nobody hears the answer; nobody is told of the answer.
+#: Nothing is sent to Redis; it is, and is done; it is known to be, and nobody is told.
 OF_PUSHES = [
     Step(RedisPushLog, "_sent", is_done=False),
-    Step(AbstractConnection, "send_packed_command", is_done=True, said=PUSH_SHA.encode()),
+    Step(RedisPushLog, "_sent", is_done=True),
     Step(RedisPushLog, "push", is_done=True),
 ]
 #: The log is claimed, entries are taken, staged, in the table's folder, committed, noted, trimmed.
@@ -166,8 +162,6 @@ def _arm(step: Step) -> None:
     real = getattr(step.owner, step.name)
 
     def deadly(*args: Any, **options: Any) -> Any:
-        if step.said and step.said not in b"".join(args[1]):
-            return real(*args, **options)
         if step.is_done:
             real(*args, **options)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -304,6 +304,8 @@ def test_feasts_writes_go_the_same_way(version, send, now):
     assert online(version, KEYS, at=timezone.now())["town"] == ["Chur", None, None]
     none = send("write-to-online-store", body | {"feature_view_name": "last_trip@2.0.0"})
     assert (none.status_code, none.json()["code"]) == (404, "view_not_pushed")
+    none = send("write-to-online-store", body | {"feature_view_name": "last_trip@"})
+    assert (none.status_code, none.json()["code"]) == (422, "invalid_reference")
 
 
 @pytest.mark.parametrize("who", ["consumer", "author", "steward", "operator", "auditor"])
