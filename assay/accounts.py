@@ -5,7 +5,7 @@ Not for a project's service accounts and tokens: ``tokens`` has those.
 from __future__ import annotations
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 from assay.transport import api_path
 
 
@@ -37,7 +37,7 @@ class AccountCalls(Calls):
         found: JSON = answer.json()
         return found
 
-    def accounts(self, *, user: str | None = None, limit: int | None = None) -> list[JSON]:
+    def accounts(self, *, user: str | None = None, limit: int | None = None) -> Listed:
         """List them by name, or the one of a name."""
         return self._list_at(api_path("accounts"), query={"user": user}, limit=limit)
 

@@ -5,7 +5,7 @@ Not for where alerts are sent: the admin has the channels.
 from __future__ import annotations
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 STATES = ("open", "acknowledged", "closed")
 
@@ -20,7 +20,7 @@ class AlertCalls(Calls):
         kind: str | None = None,
         severity: str | None = None,
         limit: int | None = None,
-    ) -> list[JSON]:
+    ) -> Listed:
         """List alerts, newest first; closed ones too unless ``state`` says which."""
         query = {"state": state, "kind": kind, "severity": severity}
         return self._list("alerts", query=query, limit=limit)

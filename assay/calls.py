@@ -4,19 +4,15 @@ Not for calls themselves; FeatureStore is put together from those groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
 from assay.errors import Invalid
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 from assay.transport import LOOK_TIMEOUT_SECONDS, Query, Transport
 
 PAGE_SIZE = 100
-
-
-def rows_of(pages: Iterable[JSON]) -> Iterator[JSON]:
-    return chain.from_iterable(page["results"] for page in pages)
 
 
 class Calls:
@@ -47,21 +43,29 @@ class Calls:
         found: JSON = answer.json()
         return found
 
-    def _list(
-        self, *parts: str, query: Query | None = None, limit: int | None = None
-    ) -> list[JSON]:
+    def _list(self, *parts: str, query: Query | None = None, limit: int | None = None) -> Listed:
         """Read pages of the project until they end, or until ``limit`` objects have arrived."""
         return self._list_at(self._transport.project_path(*parts), query=query, limit=limit)
 
     def _list_at(
         self, path: str, *, query: Query | None = None, limit: int | None = None
-    ) -> list[JSON]:
+    ) -> Listed:
         """Read pages of whatever is at a path, as ``_list`` does."""
-        return list(islice(rows_of(self._pages(path, query, limit)), limit))
+        first, rows = self._listed(path, query, limit)
+        return Listed(rows, first.get("count"))
+
+    def _listed(
+        self, path: str, query: Query | None, limit: int | None
+    ) -> tuple[JSON, Iterator[JSON]]:
+        """Read the first page, and give it beside all rows: the others are asked for with them."""
+        pages = self._pages(path, query, limit)
+        first = next(pages)
+        rows = chain.from_iterable(page["results"] for page in chain([first], pages))
+        return first, islice(rows, limit)
 
     def _list_of(
         self, what: str, feature_view: str | None, status: str | None, limit: int | None
-    ) -> list[JSON]:
+    ) -> Listed:
         """Read what there is of one view, or of all, in one status or in any."""
         return self._list(what, query={"feature_view": feature_view, "status": status}, limit=limit)
 

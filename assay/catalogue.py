@@ -13,7 +13,7 @@ from assay.errors import NotFound
 from assay.notebooks import Plan
 from assay.objects import Definition, definition_of
 from assay.references import split_reference, version_of, view_alone
-from assay.shapes import JSON, Definitions
+from assay.shapes import JSON, Definitions, Listed
 
 
 class CatalogueCalls(Calls):
@@ -98,24 +98,24 @@ class CatalogueCalls(Calls):
         found = self.export(names, state=state, unversioned=unversioned)
         return [definition_of(each["document"]) for each in found]
 
-    def registered(self, *, standing: str | None = None) -> list[JSON]:
+    def registered(self, *, standing: str | None = None) -> Listed:
         """Give every object with the commit that said it last as ``origin``, if one ever did.
 
         ``standing`` is ``in_step`` with it, ``waits`` for somebody to agree, or has ``drifted``.
         """
         return self._list("definitions", "registered", query={"standing": standing})
 
-    def list_entities(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+    def list_entities(self, /, *, limit: int | None = None, **filters: Any) -> Listed:
         return self._list("entities", query=filters, limit=limit)
 
-    def list_data_sources(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+    def list_data_sources(self, /, *, limit: int | None = None, **filters: Any) -> Listed:
         return self._list("data-sources", query=filters, limit=limit)
 
-    def list_roots(self) -> list[JSON]:
+    def list_roots(self) -> Listed:
         """Give the roots that sources can name; ``path`` is there for the project's owners."""
         return self._list("roots")
 
-    def list_connections(self) -> list[JSON]:
+    def list_connections(self) -> Listed:
         """Give the connections that sources can name, with what came of the last try of each.
 
         ``address``, where one leads, is there for who writes definitions, or runs them.
@@ -130,10 +130,10 @@ class CatalogueCalls(Calls):
         tried: JSON = self._post("connections", name, "test", value={})
         return tried
 
-    def list_feature_views(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+    def list_feature_views(self, /, *, limit: int | None = None, **filters: Any) -> Listed:
         return self._list("feature-views", query=filters, limit=limit)
 
-    def list_feature_services(self, /, *, limit: int | None = None, **filters: Any) -> list[JSON]:
+    def list_feature_services(self, /, *, limit: int | None = None, **filters: Any) -> Listed:
         return self._list("feature-services", query=filters, limit=limit)
 
     def get_entity(self, name: str) -> JSON:
@@ -157,7 +157,7 @@ class CatalogueCalls(Calls):
 
     def list_versions(
         self, name: str, *, state: str | None = None, limit: int | None = None
-    ) -> list[JSON]:
+    ) -> Listed:
         """Give the versions of a view, in one state or in any: drafts first, then the highest."""
         view = view_alone(name, "list_versions lists", "get_feature_view")
         return self._list("feature-views", view, "versions", query={"state": state}, limit=limit)

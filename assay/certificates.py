@@ -8,7 +8,7 @@ from assay.calls import Calls
 from assay.errors import StoresDiffer, WaitTimedOut
 from assay.progress import looking
 from assay.references import split_reference
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 from assay.waiting import OnProgress, Waiting
 
 ENDED = ("equal", "different", "failed")
@@ -44,7 +44,7 @@ class CertificateCalls(Calls):
         feature_view: str | None = None,
         status: str | None = None,
         limit: int | None = None,
-    ) -> list[JSON]:
+    ) -> Listed:
         """List what comparisons found, newest first."""
         return self._list_of("certificates", feature_view, status, limit)
 

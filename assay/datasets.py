@@ -23,7 +23,7 @@ from assay.historical import ARROW_STREAM
 from assay.progress import looking
 from assay.references import dataset_of, version_of_dataset
 from assay.resuming import resumed
-from assay.shapes import JSON, EntityFrame, Features, NamedViews, Timing
+from assay.shapes import JSON, EntityFrame, Features, Listed, NamedViews, Timing
 from assay.waiting import OnProgress, Waiting
 
 #: It is over: nothing is waited for any more.
@@ -163,7 +163,7 @@ class DatasetCalls(Calls):
 
     def datasets(
         self, *, name: str | None = None, status: str | None = None, limit: int | None = None
-    ) -> list[JSON]:
+    ) -> Listed:
         """List datasets, newest first: dicts with ``name``, ``version``, ``status``, ``rows``, …"""
         return self._list("datasets", query={"name": name, "status": status}, limit=limit)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from assay.calls import Calls
 from assay.encoding import instant
 from assay.references import view_alone
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 _ABOUT = "a grant is for"
 
@@ -27,7 +27,7 @@ class GrantCalls(Calls):
         user: str | None = None,
         feature_view: str | None = None,
         limit: int | None = None,
-    ) -> list[JSON]:
+    ) -> Listed:
         """List the grants that the token's user may see, newest first.
 
         ``state``: asked, active, ending (soon), ended, refused or revoked.

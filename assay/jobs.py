@@ -17,7 +17,7 @@ from assay.frames import SentFrame, entity_frame
 from assay.historical import ARROW_STREAM
 from assay.historical_job import HistoricalJob
 from assay.resuming import resumed
-from assay.shapes import JSON, EntityFrame, Features, NamedViews, Timing
+from assay.shapes import JSON, EntityFrame, Features, Listed, NamedViews, Timing
 from assay.transport import Transport
 
 
@@ -62,7 +62,7 @@ class HistoricalJobCalls(Calls):
             return self._job(found, frame=frame)
         return self._job(self._asked(whole_body(options, views, frame.columns)), frame=frame)
 
-    def historical_jobs(self, *, status: str | None = None, limit: int | None = None) -> list[JSON]:
+    def historical_jobs(self, *, status: str | None = None, limit: int | None = None) -> Listed:
         """List jobs, newest first: dicts with ``id``, ``status``, ``progress``, …"""
         return self._list("historical-jobs", query={"status": status}, limit=limit)
 

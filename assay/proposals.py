@@ -5,7 +5,7 @@ Not for making one: ``accounts`` does of accounts, and the admin of roles, polic
 from __future__ import annotations
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 from assay.transport import api_path
 
 
@@ -17,7 +17,7 @@ class ProposalCalls(Calls):
 
     def proposals(
         self, *, state: str | None = None, limit: int | None = None, everywhere: bool = False
-    ) -> list[JSON]:
+    ) -> Listed:
         """List them, newest first; ``state``: proposed, accepted, refused or withdrawn."""
         query = {"state": state}
         if everywhere:

@@ -5,7 +5,7 @@ Not for comments on a version under review; reviews has those.
 from __future__ import annotations
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 
 class QuestionCalls(Calls):
@@ -13,7 +13,7 @@ class QuestionCalls(Calls):
 
     def list_questions(
         self, feature: str | None = None, *, state: str | None = None, limit: int | None = None
-    ) -> list[JSON]:
+    ) -> Listed:
         """List what was asked of ``view:feature``, a view or all, newest first.
 
         ``state``: ``open``, ``answered`` or ``closed``.

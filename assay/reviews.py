@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from assay.calls import Calls
 from assay.references import split_reference
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 TURNS = ("me", "mine", "overdue")
 
@@ -16,7 +16,7 @@ TURNS = ("me", "mine", "overdue")
 class ReviewCalls(Calls):
     """Reviews: dicts with ``view``, ``version``, ``class``, ``reasons``, ``packet_hash``, …"""
 
-    def reviews(self, *, turn: str | None = None, limit: int | None = None) -> list[JSON]:
+    def reviews(self, *, turn: str | None = None, limit: int | None = None) -> Listed:
         """List what waits, longest first: asked of ``me``, ``mine``, ``overdue``, or all."""
         return self._list("reviews", query={"for": turn}, limit=limit)
 
@@ -29,7 +29,7 @@ class ReviewCalls(Calls):
         """Ask exactly these people to decide on ``view@version``; nobody: all who may."""
         return self._post(*_version(reference), "reviewers", value={"reviewers": list(reviewers)})
 
-    def comments(self, reference: str, *, limit: int | None = None) -> list[JSON]:
+    def comments(self, reference: str, *, limit: int | None = None) -> Listed:
         """List what was said about ``view@version``, with what became of the lines it is on."""
         return self._list(*_version(reference), "comments", limit=limit)
 

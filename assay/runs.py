@@ -12,7 +12,7 @@ from assay.encoding import instant
 from assay.errors import RunFailed, WaitTimedOut
 from assay.progress import of_runs
 from assay.references import version_of, view_alone
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 from assay.waiting import OnProgress, Waiting
 
 TERMINAL_STATUSES = ("succeeded", "failed", "errored", "cancelled")
@@ -81,7 +81,7 @@ class RunCalls(Calls):
         feature_view: str | None = None,
         status: str | None = None,
         limit: int | None = None,
-    ) -> list[JSON]:
+    ) -> Listed:
         return self._list_of("runs", feature_view, status, limit)
 
     def get_run(self, run_id: int) -> JSON:

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.calls import Calls
 from assay.references import view_alone
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 
 class SearchCalls(Calls):
@@ -41,7 +41,7 @@ class SearchCalls(Calls):
         direction: str | None = None,
         depth: int | None = None,
         limit: int | None = None,
-    ) -> list[JSON]:
+    ) -> Listed:
         """Give what something is made of (``upstream``) and what reads it, nearest first.
 
         ``kind`` is ``data-source``, ``column`` (``source.column``), ``feature-view``, ``feature``

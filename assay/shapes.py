@@ -4,7 +4,7 @@ Not for behaviour; pandas, polars and pyarrow are named here for type checkers o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -34,3 +34,11 @@ Features: TypeAlias = "Sequence[str] | str | Mapping[str, Any] | None"
 # A name in references → {"view": the view it stands for, "join_keys": {key: the frame's column}}.
 NamedViews: TypeAlias = "Mapping[str, Mapping[str, Any]] | None"
 Timing: TypeAlias = Literal["known", "event"]
+
+
+class Listed(list[JSON]):
+    """Objects of a list. ``total`` is how many there are, of which a limit may leave some out."""
+
+    def __init__(self, found: Iterable[JSON], total: int | None) -> None:
+        super().__init__(found)
+        self.total = total

@@ -5,7 +5,7 @@ Not for sending rows: ``push`` does, and whoever writes the stream.
 from __future__ import annotations
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 STATES = ("waiting", "reading", "stopped")
 LETTER_STATES = ("waiting", "asked", "taken", "dismissed")
@@ -14,7 +14,7 @@ LETTER_STATES = ("waiting", "asked", "taken", "dismissed")
 class StreamCalls(Calls):
     """Partitions: dicts with ``id``, ``feature_view``, ``stream``, ``partition``, ``lag``."""
 
-    def streams(self, *, state: str | None = None, limit: int | None = None) -> list[JSON]:
+    def streams(self, *, state: str | None = None, limit: int | None = None) -> Listed:
         """List the partitions of streams, and how far the tables that they feed have come."""
         return self._list("streams", query={"state": state}, limit=limit)
 
@@ -26,7 +26,7 @@ class StreamCalls(Calls):
         value = {"place": place, "reason": reason}
         return self._post("streams", str(part_id), "read-on", value=value)
 
-    def dead_letters(self, *, state: str | None = None, limit: int | None = None) -> list[JSON]:
+    def dead_letters(self, *, state: str | None = None, limit: int | None = None) -> Listed:
         """List records that could not be taken, newest first: where each lies, and why."""
         return self._list("dead-letters", query={"state": state}, limit=limit)
 

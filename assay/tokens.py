@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 
 class TokenCalls(Calls):
     """What programs come with. The text of a token is in the answer that makes it, as ``token``."""
 
-    def list_service_accounts(self) -> list[JSON]:
+    def list_service_accounts(self) -> Listed:
         return self._list("service-accounts")
 
     def service_account(self, name: str) -> JSON:
@@ -46,7 +46,7 @@ class TokenCalls(Calls):
             value["calls_per_minute"] = calls_per_minute
         return self._post("service-accounts", name, value=value)
 
-    def list_tokens(self, *, live: bool = False) -> list[JSON]:
+    def list_tokens(self, *, live: bool = False) -> Listed:
         """Fetch your own tokens of the project, and as its owner all of them."""
         return self._list("tokens", query={"live": "true" if live else None})
 

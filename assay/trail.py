@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import IO
 
 from assay.calls import Calls
-from assay.shapes import JSON
+from assay.shapes import Listed
 
 
 class TrailCalls(Calls):
@@ -15,7 +15,7 @@ class TrailCalls(Calls):
     ``until`` as instants, ``request_id`` as an answer's header had it, ``q`` for words.
     """
 
-    def audit(self, /, *, limit: int = 100, **filters: str | None) -> list[JSON]:
+    def audit(self, /, *, limit: int = 100, **filters: str | None) -> Listed:
         """Give the first ``limit`` entries of the project's trail, the newest first."""
         return self._list("audit", query=filters, limit=limit)
 

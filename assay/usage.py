@@ -5,34 +5,31 @@ Not for who did what else; the trail says that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
 
 from assay import notebooks
-from assay.calls import Calls, rows_of
+from assay.calls import Calls
 from assay.references import view_of
-from assay.shapes import JSON
+from assay.shapes import JSON, Listed
 
 #: What can be told apart.
 BY = ("view", "version", "feature", "through", "service", "reader", "door", "day")
 
 
-class Usage(list[JSON]):
+class Usage(Listed):
     """Rows of who read what, and what they are rows of.
 
     ``sees``: ``all`` reads that there were, or your ``own``. ``since`` and ``counted_until``: reads
     of between are here; None where the server cannot say until when. ``kept_days``: how long reads
     are kept. ``dropped``: reads of all projects that had no room; None where nobody can say now.
-    ``total``: how many rows there are, of which ``limit`` may have left some out.
     """
 
     def __init__(self, rows: Iterable[JSON], answer: JSON) -> None:
-        super().__init__(rows)
+        super().__init__(rows, answer["count"])
         self.sees: str = answer["sees"]
         self.since: str = answer["since"]
         self.counted_until: str | None = answer["counted_until"]
         self.kept_days: int = answer["kept_days"]
         self.dropped: int | None = answer["dropped"]
-        self.total: int = answer["count"]
 
     @property
     def about(self) -> str:
@@ -86,9 +83,8 @@ class UsageCalls(Calls):
             "days": days,
             "by": ",".join(by) if by is not None else None,
         }
-        pages = self._pages(self._transport.project_path("usage"), query, limit)
-        first = next(pages)
-        return Usage(islice(rows_of(chain([first], pages)), limit), first)
+        first, rows = self._listed(self._transport.project_path("usage"), query, limit)
+        return Usage(rows, first)
 
     def usage_samples(
         self,

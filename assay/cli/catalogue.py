@@ -77,8 +77,7 @@ def run_versions(context: Context, args: argparse.Namespace) -> None:
         marked = any(each.get("break_glass") for each in found)
         rows = [each | {"broken_glass": _mark(each)} for each in found]
         context.out.table(rows, columns if marked else columns[:-1])
-        if len(found) == args.limit:
-            context.out.note(f"the newest {args.limit}; --limit takes more")
+        context.out.rest(found)
 
 
 def run_roots(context: Context, args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from assay.errors import AssayError, InvalidDefinition
 from assay.progress import printable
+from assay.shapes import Listed
 
 PIPE_WIDTH = 200
 STYLES = {
@@ -93,6 +94,12 @@ class Output:
             self.json(found)
         else:
             self.table(map(row, found), columns)
+            self.rest(found)
+
+    def rest(self, found: Sequence[Mapping[str, Any]]) -> None:
+        """Say of a list that a limit cut how long it is."""
+        if isinstance(found, Listed) and found.total is not None and found.total > len(found):
+            self.note(f"{len(found):,} of {found.total:,}; --limit takes more.")
 
     def describe(self, value: Mapping[str, Any], title: str = "") -> None:
         """Print an object: plain facts first, then its lists of objects and its parts, each titled.

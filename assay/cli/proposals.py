@@ -49,8 +49,6 @@ def run_step(context: Context, args: argparse.Namespace) -> None:
 
 
 def _show(context: Context, found: list[JSON]) -> None:
-    if context.out.as_json:
-        context.out.json(found)
-    else:
-        rows = [{**each, "could_agree": ", ".join(each["could_agree"])} for each in found]
-        context.out.table(rows, COLUMNS)
+    context.out.rows(
+        found, COLUMNS, row=lambda each: each | {"could_agree": ", ".join(each["could_agree"])}
+    )

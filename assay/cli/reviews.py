@@ -56,22 +56,21 @@ def add(commands: Commands) -> None:
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
     reviews = context.store.reviews(turn=args.turn, limit=args.limit)
-    if context.out.as_json:
-        context.out.json(reviews)
-        return
-    rows = []
-    for each in reviews:
-        more = len(each["reasons"]) - REASONS_SHOWN
-        mark = each.get("break_glass")
-        said = "; ".join(each["reasons"][:REASONS_SHOWN]) + (
-            f"; and {more} more" if more > 0 else ""
-        )
-        asked = ", ".join(each["reviewers"]) or "all who may"
-        line = {"version": f"{each['view']}@{each['version']}", "what_changed": said}
-        if mark:
-            line["state"] = f"broken glass, until {mark['until']}: look at it"
-        rows.append(each | line | {"reviewers": asked, "overdue": "yes" if each["overdue"] else ""})
-    context.out.table(rows, COLUMNS)
+    context.out.rows(reviews, COLUMNS, row=_row)
+
+
+def _row(review: JSON) -> JSON:
+    more = len(review["reasons"]) - REASONS_SHOWN
+    said = [*review["reasons"][:REASONS_SHOWN], *[f"and {more} more"] * (more > 0)]
+    line = {
+        "version": f"{review['view']}@{review['version']}",
+        "what_changed": "; ".join(said),
+        "reviewers": ", ".join(review["reviewers"]) or "all who may",
+        "overdue": "yes" if review["overdue"] else "",
+    }
+    if mark := review.get("break_glass"):
+        line["state"] = f"broken glass, until {mark['until']}: look at it"
+    return review | line
 
 
 def run_ask(context: Context, args: argparse.Namespace) -> None:
@@ -85,16 +84,14 @@ def run_ask(context: Context, args: argparse.Namespace) -> None:
 
 def run_comments(context: Context, args: argparse.Namespace) -> None:
     comments = context.store.comments(args.reference, limit=args.limit)
-    if context.out.as_json:
-        context.out.json(comments)
-        return
-    rows = []
-    for each in comments:
-        state = "resolved" if each["resolved_at"] else "open"
-        where = f"{each['path']}:{each['line']} ({each['side']})" if each["path"] else ""
-        shown = {"state": "" if each["thread"] else state, "where": where}
-        rows.append(each | shown | {"answers": each["thread"]})
-    context.out.table(rows, COMMENT_COLUMNS)
+    context.out.rows(comments, COMMENT_COLUMNS, row=_comment_row)
+
+
+def _comment_row(comment: JSON) -> JSON:
+    state = "resolved" if comment["resolved_at"] else "open"
+    where = f"{comment['path']}:{comment['line']} ({comment['side']})" if comment["path"] else ""
+    shown = {"state": "" if comment["thread"] else state, "where": where}
+    return comment | shown | {"answers": comment["thread"]}
 
 
 def run_comment(context: Context, args: argparse.Namespace) -> None:

@@ -88,6 +88,7 @@ def run_lineage(context: Context, args: argparse.Namespace) -> None:
     else:
         ordered = sorted(steps, key=lambda step: int(step["distance"]))
         context.out.table(map(_line, ordered), ("step", "kind", "name", "through", "state"))
+        context.out.rest(steps)
 
 
 def _line(step: JSON) -> JSON:

@@ -39,12 +39,9 @@ def run_audit(context: Context, args: argparse.Namespace) -> None:
         _write(context, args, asked)
         return
     entries = context.store.audit(limit=args.limit, **asked)
-    if context.out.as_json:
-        context.out.json(entries)
-    else:
-        # Definitions fill pages: before and after are in `--json`, what people wrote is here.
-        rows = [{**entry, "comment": _words(entry["data"])} for entry in entries]
-        context.out.table(rows, ("at", "actor", "verb", "subject", "comment"))
+    # Definitions fill pages: before and after are in `--json`, what people wrote is here.
+    columns = ("at", "actor", "verb", "subject", "comment")
+    context.out.rows(entries, columns, row=lambda each: each | {"comment": _words(each["data"])})
 
 
 def _write(context: Context, args: argparse.Namespace, asked: dict[str, str | None]) -> None:

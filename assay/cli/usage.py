@@ -57,8 +57,7 @@ def run_usage(context: Context, args: argparse.Namespace) -> None:
     columns = [*(_NAMES.get(each, each) for each in by), *_SHOWN]
     context.out.table([_line(row) for row in found], columns)
     context.out.note(found.about)
-    if (count := len(found)) < found.total:
-        context.out.note(f"{count:,} of {found.total:,} lines; --limit shows more.")
+    context.out.rest(found)
 
 
 def _show_samples(context: Context, args: argparse.Namespace) -> None:

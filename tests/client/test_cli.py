@@ -454,6 +454,18 @@ def test_exit_codes_tell_what_kind_of_failure_it_was(argv, code):
     assert main(argv) == code
 
 
+@pytest.mark.parametrize(("count", "said"), [(1213, ["2 of 1,213; --limit takes more."]), (2, [])])
+def test_a_list_that_a_limit_cut_says_how_long_it_is(assay, peer, store, capsys, count, said):
+    page = {"results": [{"id": 1}, {"id": 2}], "count": count, "next": "more" if said else None}
+    peer.answers_with("GET alerts", page)
+
+    assert assay("alerts", "list", "--limit", "2") == 0
+
+    assert capsys.readouterr().err.splitlines() == said
+    found = store.alerts(limit=2)
+    assert (found, found.total) == (page["results"], count)
+
+
 @pytest.mark.parametrize(("status", "is_shown"), [(500, True), (409, False)])
 def test_what_the_server_failed_at_is_named_as_its_log_names_it(
     assay, peer, capsys, status, is_shown

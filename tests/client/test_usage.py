@@ -97,7 +97,7 @@ def test_the_command_says_what_the_lines_are_lines_of(assay, peer, capsys):
     assert captured.err.splitlines() == [
         f"your own reads {until}.",
         f"all reads {unknown}; 1,500 reads of the server had no room and are missing.",
-        "2 of 213 lines; --limit shows more.",
+        "2 of 213; --limit takes more.",
         f"your own reads {until}; whether reads had no room cannot be told now.",
     ]
     assert "(none)" in captured.out
