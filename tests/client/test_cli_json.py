@@ -118,6 +118,8 @@ ANSWERS = {
         "counted_until": None,
         "kept_days": 90,
         "dropped": None,
+        "samples": [],
+        "samples_dropped": 0,
         "next": None,
     },
     "POST dead-letters/7/dismiss": {"dismissed": 1, "still_alike": 0, "letter": OBJECT},

@@ -117,7 +117,6 @@ def calls_of_views():
 def test_each_call_takes_a_version_or_says_that_it_is_about_all(willing, store, name, parameter):
     willing.answers_with("POST write-to-online-store", PUSHED)
     willing.answers_with("GET offline-files", OFFLINE)
-    willing.answers_with("GET usage", USAGE)
     call = getattr(store, name)
     given = {parameter: NAMES.get(parameter, "view@1.2.0")}
     for each in inspect.signature(call).parameters.values():
