@@ -5,12 +5,9 @@ Not for how much the Assay server answers; it has limits of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mcp.server.mcpserver.exceptions import ToolError
-
-from assay.shapes import JSON
 
 T = TypeVar("T")
 MAX_CHARACTERS = 60_000
@@ -36,12 +33,6 @@ def check_limit(limit: int) -> int:
     if not 1 <= limit <= MAX_LISTED:
         raise ToolError(f"limit is {limit}; ask for 1 to {MAX_LISTED}.")
     return limit
-
-
-def listed(ask: Callable[..., list[JSON]], limit: int, **query: Any) -> JSON:
-    """Ask for the first objects of a list, and tell whether that is all of it."""
-    found = ask(limit=limit + 1, **query)
-    return {"results": found[:limit], "complete": len(found) <= limit}
 
 
 def check_entities(entities: dict[str, list[Any]]) -> None:

@@ -12,7 +12,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 
 from assay.client import FeatureStore
 from assay.encoding import plain
-from assay.mcp.bounds import MAX_LISTED, bounded, listed
+from assay.mcp.bounds import MAX_LISTED, bounded
 from assay.mcp.callers import Callers
 from assay.mcp.tools import described
 from assay.shapes import JSON
@@ -47,7 +47,7 @@ def add_resources(server: MCPServer[Any], callers: Callers) -> None:
     def catalogue(kind: str, ctx: Context[Any, Any]) -> str:
         """The first of a kind by name: entities, data-sources, feature-views, feature-services.
 
-        `complete` is false where there are more than these: tools find them by words.
+        `count` is how many there are; tools find by words what is not among these.
         """
         _known(kind)
         with callers.resource(ctx) as store:
@@ -68,7 +68,8 @@ def _first_of(store: FeatureStore, kind: str) -> JSON:
         "feature-views": store.list_feature_views,
         "feature-services": store.list_feature_services,
     }
-    return listed(asked[kind], MAX_LISTED)
+    found = asked[kind](limit=MAX_LISTED)
+    return {"count": found.total, "results": found}
 
 
 def _known(kind: str) -> None:

@@ -13,7 +13,7 @@ from mcp.types import ToolAnnotations
 
 from assay.client import FeatureStore
 from assay.encoding import plain
-from assay.mcp.bounds import bounded, check_entities, check_limit, listed
+from assay.mcp.bounds import bounded, check_entities, check_limit
 from assay.mcp.callers import Callers
 from assay.shapes import JSON
 
@@ -49,11 +49,11 @@ def _add_finding(server: MCPServer[Any], callers: Callers) -> None:
     def list_feature_services(ctx: Context[Any, Any], words: str = "", limit: int = 20) -> JSON:
         """List feature services: named sets of features that models and prompts read together.
 
-        `complete` is false where there are more: ask with `words`, or a higher limit.
+        `count` is how many there are: ask with `words`, or a higher limit, where it is more.
         """
         with callers.tool(ctx) as store:
-            found = listed(store.list_feature_services, check_limit(limit), q=words or None)
-        return bounded(found, "Ask with a lower limit.")
+            found = store.list_feature_services(q=words or None, limit=check_limit(limit))
+        return bounded({"count": found.total, "results": found}, "Ask with a lower limit.")
 
     @server.tool(annotations=READS)
     def describe(ctx: Context[Any, Any], kind: Kind, name: str) -> JSON:

@@ -81,8 +81,7 @@ def test_over_stdio_features_are_found_described_and_read(served, cast, users):
             services = await said(client, "list_feature_services")
             assert [each["name"] for each in services["results"]] == ["recommender", "second"]
             first = await said(client, "list_feature_services", limit=1)
-            ends = [each["complete"] for each in (first, services)]
-            assert (len(first["results"]), ends) == (1, [False, True])
+            assert [len(first["results"]), first["count"], services["count"]] == [1, 2, 2]
             view = await said(client, "describe", kind="feature_view", name="watching")
             assert view["name"] == "watching"
             read = await said(
@@ -133,7 +132,7 @@ def test_resources_and_prompts_of_the_catalogue(served, cast, users):
             for uri, has in (
                 ("assay://guide", "view:feature"),
                 ("assay://catalogue/feature-views", "watching"),
-                ("assay://catalogue/feature-views", '"complete": true'),
+                ("assay://catalogue/feature-views", '"count": 1'),
                 ("assay://catalogue/feature-services/recommender", "watching:segment"),
             ):
                 read = await client.read_resource(uri)
