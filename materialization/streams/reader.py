@@ -23,6 +23,10 @@ class StreamUnavailable(Unavailable):
     code = "stream_unavailable"
 
 
+class StreamGone(StreamUnavailable):
+    """Whoever has the streams answers, and has none of that name (any more)."""
+
+
 class StreamUnreadable(Invalid):
     """The stream is not there, or is not what it was; somebody has to do something."""
 
@@ -74,7 +78,7 @@ class StreamReader(Protocol):
         """Return what tells the stream from another of its name; empty: nothing does."""
 
     def partitions(self) -> list[int]:
-        """:raises StreamUnreadable: there is no such stream."""
+        """:raises StreamUnreadable, StreamGone: there is no such stream."""
 
     def bounds(self, partition: int) -> Bounds: ...
 

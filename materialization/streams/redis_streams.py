@@ -15,6 +15,7 @@ from materialization.streams.reader import (
     Bounds,
     Fault,
     Record,
+    StreamGone,
     StreamUnavailable,
 )
 from registry.spec.connections import RedisConnection
@@ -152,7 +153,7 @@ class RedisReader:
             yield
         except redis.ResponseError as exc:
             if "no such key" in str(exc) or "WRONGTYPE" in str(exc):
-                raise StreamUnavailable(
+                raise StreamGone(
                     f"connection {self._link.name!r} leads to no stream {self._stream!r}; nothing"
                     " is read until there is one."
                 ) from exc

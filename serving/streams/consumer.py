@@ -24,6 +24,7 @@ from materialization.models import StreamPart
 from materialization.streams.kinds import READERS
 from materialization.streams.leases import end, note_living, note_parts, share
 from materialization.streams.letters import letters_asked, note_again
+from materialization.streams.reader import StreamGone, StreamUnreadable
 from materialization.streams.schema_registry import SCHEMA_SECONDS
 from registry.spec.sources.streams import StreamSource
 from serving.streams.feed import Feed
@@ -148,6 +149,9 @@ class Consumer:
                 note_parts(table, source.stream, feed.reader.partitions())
                 feed.look_again(now=now)
         except AssayError as exc:
+            if isinstance(exc, (StreamGone, StreamUnreadable)) and table.pk in self._feeds:
+                # Whoever reads on hears nothing of it: there are no records.
+                self._feeds[table.pk][1].rest(exc.message, now=now)
             self._note_unread(target, source.stream, exc.message, at)
         except AWAY:
             raise

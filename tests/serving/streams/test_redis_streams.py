@@ -22,6 +22,7 @@ from materialization.streams.redis_streams import RedisReader, id_of, place_of
 from registry.choices import EvidencePart, State
 from registry.fittings import fitted_of
 from registry.spec.connections import RedisConnection
+from serving.streams import consumer as consuming
 from tests import factories
 from tests.factories import make_version
 from tests.materialization.ingest.push_world import VIEW, ready
@@ -177,7 +178,7 @@ def test_a_field_of_json_and_the_time_of_the_id(cast, stream, online_redis):
     assert DeadLetter.objects.count() == 1
 
 
-def test_a_stream_that_is_not_there_and_a_redis_that_is_away_are_said(cast, stream, settings):
+def test_a_stream_that_is_not_there_or_goes_away_is_said(cast, stream, monkeypatch):
     version = made(cast, SOURCE)
 
     def words() -> str:
@@ -190,6 +191,14 @@ def test_a_stream_that_is_not_there_and_a_redis_that_is_away_are_said(cast, stre
         stream.delete("trips")
         stream.xadd("trips", {name: str(value) for name, value in trip(1001, 1).items()})
         turn_until(one, lambda: fares(version) == [1.0, None])
+        turn_until(one, lambda: not words())
+        monkeypatch.setattr(consuming, "LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(consuming, "TOPIC_SECONDS", 0.1)
+        one._feeds[version.table.pk][1].asks_at = 0.0
+        stream.delete("trips")  # while it is read
+        turn_until(one, lambda: "leads to no stream 'trips'" in words())
+        stream.xadd("trips", {name: str(value) for name, value in trip(1001, 2).items()})
+        turn_until(one, lambda: fares(version) == [2.0, None])
 
 
 @pytest.mark.parametrize("entry", ["0-1", "1526919030474-55", "1526919030474-1048575"])
