@@ -30,7 +30,8 @@ compressed = Compressed(PlainUtf8(doors), least=settings.GZIP_FROM_BYTES)
 limited = CallLimits(
     compressed, most=settings.CALLS_PER_MINUTE, most_of=settings.CALLS_PER_MINUTE_OF
 )
-application = WithRequestId(CrossOrigin(limited, origins=settings.CORS_ORIGINS))
+seen = CrossOrigin(limited, origins=settings.CORS_ORIGINS) if settings.CORS_ORIGINS else limited
+application = WithRequestId(seen)
 serve_others()
 startup.refuse_roots_in_our_state()
 startup.refuse_packages_in_our_state()

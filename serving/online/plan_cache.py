@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,11 +67,21 @@ class KeptPlan(NamedTuple):
         return self.holds(online_store().read(self.read.project_id, self.read.views, ()))
 
 
+class _Held:
+    """A plan that is kept, and the last of the registry's epochs that it was seen to be of."""
+
+    __slots__ = ("confirmed", "plan")
+
+    def __init__(self, plan: KeptPlan) -> None:
+        self.plan = plan
+        self.confirmed: epoch.Registered | None = None
+
+
 class PlanCache:
-    """The least recently asked plans leave when all have more than ``capacity`` features."""
+    """Plans that were not asked for lately leave when all have more than ``capacity`` features."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._plans: OrderedDict[Question, KeptPlan] = OrderedDict()
+        self._plans: OrderedDict[Question, _Held] = OrderedDict()
         self._capacity, self._weight = capacity, 0
         self._lock = Lock()
         self._makers = [Lock() for _ in range(MAKERS)]
@@ -81,15 +92,20 @@ class PlanCache:
 
     def find(self, question: Question, *, at: datetime) -> KeptPlan | None:
         """Return the question's plan, unless the registry has changed since it was made."""
-        with self._lock:
-            kept = self._plans.get(question)
-            if kept is not None:
-                self._plans.move_to_end(question)
-        if kept is None:
+        held = self._plans.get(question)
+        if held is None:
             return None
-        read = kept.read
-        known = self._registered.epochs(read.project_id, read.views, at=at)
-        return kept if kept.registered == known else None
+        # To hash a question costs as much as to find its plan: while few are kept none is moved.
+        if self._weight > self._capacity // 2:
+            with self._lock, suppress(KeyError):
+                self._plans.move_to_end(question)
+        read = held.plan.read
+        known = self._registered.known(read.project_id, at=at)
+        if known is not held.confirmed:
+            if known is None or held.plan.registered != known.of(read.views):
+                return None
+            held.confirmed = known
+        return held.plan
 
     def make(
         self,
@@ -155,11 +171,12 @@ class PlanCache:
 
     def _keep(self, question: Question, kept: KeptPlan) -> None:
         with self._lock:
-            self._weight += kept.weight - (old.weight if (old := self._plans.get(question)) else 0)
-            self._plans[question] = kept
+            old = self._plans.get(question)
+            self._weight += kept.weight - (old.plan.weight if old else 0)
+            self._plans[question] = _Held(kept)
             self._plans.move_to_end(question)
             while self._weight > self._capacity:
-                self._weight -= self._plans.popitem(last=False)[1].weight
+                self._weight -= self._plans.popitem(last=False)[1].plan.weight
 
 
 class Confirmed(NamedTuple):
@@ -188,7 +205,12 @@ class RegisteredEpochs:
     def epochs(
         self, project_id: int, views: Sequence[str], *, at: datetime
     ) -> tuple[str | None, ...] | None:
-        """Return the epochs as they were a moment ago, the project's own first; None: not known.
+        """Return the epochs as they were a moment ago, the project's own first; None: not known."""
+        known = self.known(project_id, at=at)
+        return None if known is None else known.of(views)
+
+    def known(self, project_id: int, *, at: datetime) -> epoch.Registered | None:
+        """Return what the registry said a moment ago: the same object until it is asked again.
 
         One thread asks at a time, the others go by what is known until it has the answer: a
         database that hangs takes one of them. One that does not answer changes no rights either.
@@ -204,7 +226,7 @@ class RegisteredEpochs:
                 logger.warning("the epochs of project %d cannot be asked for: %s", project_id, exc)
             finally:
                 self._asking.release()
-        return known.epochs.of(views)
+        return known.epochs
 
     def _ask(self, project_id: int, known: Confirmed, at: datetime) -> Confirmed:
         _close_lost_connections()
