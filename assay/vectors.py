@@ -38,7 +38,8 @@ class SearchResponse:
 
     def __init__(self, answer: JSON, *, warnings: Sequence[str] = ()) -> None:
         #: ``searched`` vectors as of ``indexed_at``; whether the index ``is_behind`` what is
-        #: stored, and whether the answer ``is_complete``.
+        #: stored, whether the answer ``is_complete``, and which ``index`` it is of (``exact`` or
+        #: ``cells``), with the ``recall`` that was measured of it.
         self.metadata: JSON = answer["metadata"]
         self.warnings: list[str] = list(warnings)
         types = self.metadata["value_types"]
@@ -80,6 +81,7 @@ class VectorCalls(Calls):
         metric: str = "cosine",
         filter: Mapping[str, Any] | None = None,  # noqa: A002 - the call's own word
         features: Sequence[str] = (),
+        exact: bool = False,
         full_feature_names: bool = False,
     ) -> SearchResponse:
         """Find the ``k`` entities whose vectors are nearest to a vector, or to an entity's own.
@@ -88,6 +90,7 @@ class VectorCalls(Calls):
         of array. ``metric`` is ``cosine`` (one minus it), ``l2`` or ``dot`` (minus the product).
         ``filter`` narrows by features of the same version: ``{"state": "open", "age": {"lt": 5},
         "kind": ["a", "b"], "ended": None}``. ``features`` are told of each hit, as they are now.
+        Of a large table the vectors of the nearest cells are looked at, and with ``exact`` all.
 
         :raises Invalid: the vector has another length or a number that is none; see the message.
         :raises Unavailable: the version is not loaded, or not indexed yet.
@@ -100,6 +103,7 @@ class VectorCalls(Calls):
             **({} if entity is None else {"entity": dict(entity)}),
             **({"filter": dict(filter)} if filter else {}),
             **({"features": list(features)} if features else {}),
+            **({"exact": True} if exact else {}),
             **({"full_feature_names": True} if full_feature_names else {}),
         }
         path = self._transport.project_path("search")

@@ -190,6 +190,8 @@ ONLINE_MAX_VALUES = env_int("ONLINE_MAX_VALUES", 1_000_000, minimum=1)
 CONTEXT_MAX_VALUES = env_int("CONTEXT_MAX_VALUES", 20_000, minimum=1)
 # Megabytes of the file that searches of one table's vectors look through.
 SEARCH_INDEX_MAX_MB = env_int("SEARCH_INDEX_MAX_MB", 2048, minimum=1)
+# Vectors of one feature from which a search looks at those of the nearest cells, not at all.
+SEARCH_CELLS_FROM = env_int("SEARCH_CELLS_FROM", 100_000, minimum=1000)
 # Rows of an entity frame a get-historical-features call answers while the caller waits.
 HISTORICAL_MAX_ROWS = env_int("HISTORICAL_MAX_ROWS", 1_000_000, minimum=1)
 # Columns of an entity frame.

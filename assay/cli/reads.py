@@ -72,6 +72,7 @@ def _add_search(commands: Commands) -> None:
     )
     search.add_argument("-k", type=int, default=10, metavar="N", help="hits, default 10")
     search.add_argument("--metric", choices=("cosine", "l2", "dot"), default="cosine")
+    search.add_argument("--exact", action="store_true", help="look at all, however many they are")
     search.add_argument(
         "--filter",
         type=_json_argument,
@@ -182,6 +183,7 @@ def run_search(context: Context, args: argparse.Namespace) -> None:
         metric=args.metric,
         filter=args.filter,
         features=args.features,
+        exact=args.exact,
     )
     warn(context, answer.warnings)
     if answer.metadata["is_behind"]:

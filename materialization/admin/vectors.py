@@ -33,6 +33,7 @@ def search_panel(request: HttpRequest, feature: Feature) -> str:
         "index": index,
         "is_online": version.spec.view.online,
         "found": index.vectors.get(feature.name, 0) if index is not None else 0,
+        "cells": index.cells.get(feature.name) if index is not None else None,
         "is_behind": index is not None and index.stored_version < index.table.stored_version,
     }
     return render_to_string("materialization/admin/feature_search.html", context, request)

@@ -25,6 +25,9 @@ class VectorIndex(models.Model):
     bytes = models.PositiveBigIntegerField(default=0)
     #: Feature → how many of the rows have a vector that can be found.
     vectors = models.JSONField(default=dict, blank=True)
+    #: Feature → how many cells it has, and metric → how far they are searched (``Reach``);
+    #: features whose vectors are all looked at are left out.
+    cells = models.JSONField(default=dict, blank=True)
     #: Why there is no newer one; empty: nothing is wrong.
     error = models.TextField(blank=True)
     #: Rows that come before then wait: building takes its share of a worker's time, not all.

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from materialization.queries import covered_until, table_at
 from materialization.runner.draining import drain
 from materialization.stores.layout import layout_of
 from materialization.vector_indexes import tables_at_rest, tables_to_index, unread_indexes
+from materialization.vectors.grouping import group_by_cells
 from materialization.vectors.index_file import IndexTooLarge, write_index
 from registry.choices import SERVED_STATES
 
@@ -100,7 +102,9 @@ def _index(table: FeatureTable, at: datetime, clock: Callable[[], datetime]) -> 
     began = time.perf_counter()
     snapshot = offline_store().snapshot(table_at(table))
     found: dict[str, Any] = {"stored_as": snapshot.identity, "stored_version": snapshot.version}
-    nothing: dict[str, Any] = {"built_at": None, "file": "", "rows": 0, "bytes": 0, "vectors": {}}
+    nothing: dict[str, Any] = {
+        "built_at": None, "file": "", "rows": 0, "bytes": 0, "vectors": {}, "cells": {},
+    }  # fmt: skip
     row = VectorIndex.objects.filter(table=table)
     old = row.get().file
     try:
@@ -142,11 +146,16 @@ def _write(
         _waiting(snapshot, spec, as_of) as later,
     ):
         written = write_index(path, layout, chain(rows, later), most_bytes=most_bytes)
+        cells = group_by_cells(
+            path, [*written.vectors], from_rows=settings.SEARCH_CELLS_FROM, most_bytes=most_bytes
+        )
+        size = Path(path).stat().st_size
     return {
         "file": file,
         "rows": written.rows,
-        "bytes": written.size,
+        "bytes": size,
         "vectors": written.vectors,
+        "cells": cells,
     }
 
 

@@ -7,6 +7,7 @@ searches reads those from the online store, and so a file that lags misses rows 
 from __future__ import annotations
 
 import mmap
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -15,11 +16,12 @@ import pyarrow.compute as pc
 
 from lib.errors import Unavailable
 from materialization.stores.columns import EVENT
+from materialization.vectors.cells import Cells
 from materialization.vectors.conditions import COMPARABLE, met
 from materialization.vectors.metrics import distances, lengths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from materialization.stores.layout import TableLayout
     from materialization.vectors.conditions import Condition
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 16_384
 #: Numbers of vectors that are looked at together: they are copied to be computed with.
 _AT_ONCE = 1 << 21
-_TAG, _EVENT = "tag", "event"
+#: Rows in a row that are rather looked at one by one than copied together.
+_RUN = 32
+_TAG, _EVENT, _CELLS = "tag", "event", "cells"
 
 
 class IndexTooLarge(Unavailable):
@@ -45,7 +49,6 @@ class Written(NamedTuple):
     """What of a table is in a file; ``vectors``: of each feature, how many can be found."""
 
     rows: int
-    size: int
     vectors: dict[str, int]
 
 
@@ -94,8 +97,32 @@ def write_index(
                 writer.write_batch(whole.slice(start, BATCH_ROWS))
                 _require_room(sink.tell(), most_bytes)
             rows += batch.num_rows
-        size = sink.tell()
-    return Written(rows, size, vectors)
+    return Written(rows, vectors)
+
+
+def rewrite(
+    index: IndexFile,
+    path: str,
+    rows: np.ndarray,
+    cells: Mapping[str, Cells],
+    *,
+    most_bytes: int,
+) -> None:
+    """Write an index again with its ``rows`` in this order, and with cells.
+
+    ``path`` may be its own: what is mapped stays.
+
+    :raises IndexTooLarge: the file would have more than ``most_bytes``.
+    """
+    schema = index.schema.with_metadata(
+        {f"{_CELLS} {feature}".encode(): each.to_bytes() for feature, each in cells.items()}
+    )
+    Path(path).unlink(missing_ok=True)
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for start in range(0, len(rows), BATCH_ROWS):
+            batch = index.batch_of(rows[start : start + BATCH_ROWS])
+            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+            _require_room(sink.tell(), most_bytes)
 
 
 def _require_room(size: int, most_bytes: int) -> None:
@@ -142,6 +169,13 @@ class IndexFile:
         self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         sizes = [batch.num_rows for batch in self._batches]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.schema = reader.schema
+        #: Feature → its rows by cells, where there are.
+        self.cells = {
+            name.decode().removeprefix(f"{_CELLS} "): Cells.from_bytes(written)
+            for name, written in (reader.schema.metadata or {}).items()
+        }
+        self._lengths: dict[str, np.ndarray] = {}
 
     @property
     def rows(self) -> int:
@@ -150,7 +184,7 @@ class IndexFile:
     def eligible(
         self, conditions: Sequence[Condition], *, oldest_micros: int | None
     ) -> np.ndarray | None:
-        """Return the rows that met the conditions and had not expired; None: all of them."""
+        """Return of each row whether it met the conditions and had not expired; None: all did."""
         if not conditions and oldest_micros is None:
             return None
         found = []
@@ -161,28 +195,29 @@ class IndexFile:
             for condition in conditions:
                 keep &= met(batch.column(_column(condition.feature)), condition)
             found.append(keep)
-        return np.flatnonzero(np.concatenate(found)) if found else np.empty(0, np.int64)
+        return np.concatenate(found) if found else np.empty(0, bool)
 
     def distances(
         self, feature: str, metric: str, query: np.ndarray, rows: np.ndarray | None
     ) -> np.ndarray:
         """Return how far each of ``rows``, or each of all, is; not a number where it is nowhere."""
-        found = [distances(metric, vectors, query) for vectors in self._vectors(feature, rows)]
+        found = [distances(metric, vectors, query) for vectors in self.parts(feature, rows)]
         return np.concatenate(found) if found else np.empty(0, np.float64)
 
     def products(self, feature: str, query: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """Return the product of each with the query, added up with 32 bits: fast, and nearly so."""
         query = query.astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = [
-                np.einsum("ij,j->i", vectors, query) for vectors in self._vectors(feature, rows)
-            ]
+            found = [np.einsum("ij,j->i", vectors, query) for vectors in self.parts(feature, rows)]
         return np.concatenate(found).astype(np.float64) if found else np.empty(0, np.float64)
 
     def lengths(self, feature: str, rows: np.ndarray | None) -> np.ndarray:
         """Return how long each is; not a number where there is no vector that can be found."""
-        found = [batch.column(_length_of(feature)).to_numpy() for batch in self._batches]
-        whole: np.ndarray = np.concatenate(found) if found else np.empty(0, np.float64)
+        whole = self._lengths.get(feature)
+        if whole is None:
+            found = [batch.column(_length_of(feature)).to_numpy() for batch in self._batches]
+            whole = np.concatenate(found) if found else np.empty(0, np.float64)
+            self._lengths[feature] = whole
         return whole if rows is None else whole[rows]
 
     def tags(self, rows: np.ndarray) -> list[bytes]:
@@ -193,14 +228,43 @@ class IndexFile:
             found.append(self._batches[index].column(_TAG)[row - int(self._starts[index])].as_py())
         return found
 
-    def _vectors(self, feature: str, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+    def batch_of(self, rows: np.ndarray) -> pa.RecordBatch:
+        """Return ``rows``, in whatever order they are named."""
+        order = np.argsort(rows, kind="stable")
+        edges = np.searchsorted(rows[order], self._starts)
+        taken = [
+            batch.take(pa.array(rows[order[first:last]] - start))
+            for batch, start, first, last in zip(
+                self._batches, self._starts, edges[:-1], edges[1:], strict=False
+            )
+            if first < last
+        ]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return pa.concat_batches(taken).take(pa.array(back))
+
+    def vectors(self, feature: str, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of ``rows``, which are in order, as rows of a matrix."""
+        return np.concatenate(list(self.parts(feature, rows)))
+
+    def parts(self, feature: str, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         """Yield the vectors of ``rows``, which are in order, a bearable number at a time."""
         for start, batch in zip(self._starts[:-1].tolist(), self._batches, strict=True):
             column = batch.column(_column(feature))
             whole = column.flatten().to_numpy().reshape(batch.num_rows, column.type.list_size)
+            runs = [whole]
             if rows is not None:
                 first, last = np.searchsorted(rows, [start, start + batch.num_rows])
-                whole = whole[rows[first:last] - start]
+                runs = _runs(whole, rows[first:last] - start)
             step = max(1, _AT_ONCE // column.type.list_size)
-            for begin in range(0, len(whole), step):
-                yield whole[begin : begin + step]
+            for run in runs:
+                for begin in range(0, len(run), step):
+                    yield run[begin : begin + step]
+
+
+def _runs(whole: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
+    """Return some rows: as they lie where many follow each other, else a copy of them."""
+    ends = np.flatnonzero(np.diff(rows) != 1) + 1
+    if len(rows) < _RUN * (len(ends) + 1):
+        return [whole[rows]]
+    return [whole[run[0] : run[-1] + 1] for run in np.split(rows, ends)]

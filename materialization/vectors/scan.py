@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from materialization.vectors.metrics import COSINE
+from materialization.vectors.metrics import COSINE, orders
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from materialization.vectors.index_file import IndexFile
 
 #: What a sum of N products with 32 bits is off by at most, of the lengths' product, is N of these:
@@ -30,6 +32,29 @@ class Candidates(NamedTuple):
 
     rows: np.ndarray
     distances: np.ndarray
+
+
+def scans(  # noqa: PLR0913
+    index: IndexFile,
+    *,
+    feature: str,
+    metric: str,
+    query: np.ndarray,
+    eligible: np.ndarray | None,
+    k: int,
+    exact: bool,
+) -> Iterator[tuple[Scan, float | None]]:
+    """Yield looks at the ``eligible`` rows, each further than the one before, and their recall.
+
+    First at the nearest cells, where there are such; at last at all, which has a recall of None.
+    """
+    cells = None if exact else index.cells.get(feature)
+    near = cells and cells.near(metric, query, k=k, eligible=eligible)
+    if near:
+        scan = Scan(index, feature=feature, metric=metric, query=query, rows=near.rows)
+        yield scan, near.recall
+    rows = None if eligible is None else np.flatnonzero(eligible)
+    yield Scan(index, feature=feature, metric=metric, query=query, rows=rows), None
 
 
 class Scan:
@@ -77,11 +102,9 @@ def _bounds(
     # Too large a sum for 32 bits says nothing: whoever has one is computed again.
     off = np.where(np.isfinite(products), off, np.inf)
     products = np.where(np.isfinite(products), products, 0.0)
+    far = orders(metric, products, lengths)
     if metric == COSINE:
-        far, off = -products / lengths, off / lengths
-    elif metric == "dot":
-        far = -products
-    else:
-        far = lengths**2 - 2 * products
+        off = off / lengths
+    elif metric == "l2":
         off = 2 * off + _EXACT * (lengths**2 + own**2)
     return far - off, far + off

@@ -12,7 +12,7 @@ from lib.instants import to_us
 from materialization.edges.stores import online_store
 from materialization.stores.online_protocol import OnlineRows, StoredRows
 from materialization.vectors.index_file import vector_features
-from materialization.vectors.scan import Scan
+from materialization.vectors.scan import scans
 from registry.queries import ReferenceNotFound
 from registry.spec.references import parse_reference
 from registry.spec.value_types import parse_type
@@ -27,7 +27,7 @@ from serving.online.read import (
 from serving.online.request import OnlineRequest
 from serving.request_body import BadRequest
 from serving.search.filters import conditions
-from serving.search.hits import MOST_NUMBERS, Hit, Looked, keys_of, nearest_hits
+from serving.search.hits import MOST_NUMBERS, Hit, Hits, Looked, keys_of, nearest_hits
 from serving.search.indexes import INDEXES
 from serving.search.request import as_number, read_vector, require_direction
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from materialization.vectors.index_file import IndexFile
+    from materialization.vectors.scan import Scan
     from registry.deprecation import Deprecation
     from serving.online.plan_cache import KeptPlan
     from serving.online.plans import TableRead
@@ -70,6 +72,8 @@ class SearchAnswer(NamedTuple):
     indexed_at: datetime
     is_behind: bool
     is_complete: bool
+    #: The measured share of the nearest that a look at some cells finds; None: all were looked at.
+    recall: float | None
     warnings: tuple[str, ...]
     deprecation: Deprecation
 
@@ -85,41 +89,15 @@ class Search:
 
     def answer(self) -> tuple[SearchAnswer, list[AnswerColumn]]:
         """Return the answer, and the columns of all that the plan read of its hits."""
-        plan, request = self._plan, self._request
+        plan = self._plan
         place, column = self._searched()
-        table = plan.tables[column.table]
-        length = parse_type(column.type).length
+        table, feature = plan.tables[column.table], plan.references[place].feature
         width = self._width()
         own = self._own_tag()
         found = self._rows(table, [] if own is None else [own])
-        query = self._query(found, column, table, length)
-        looked = Looked(
-            table.layout,
-            column.position,
-            request.metric,
-            query,
-            conditions(request.filter, table.layout, of=table.version),
-            self._oldest(table),
-            own,
-        )
-        uid = table.layout.uid
-        index = INDEXES.open(uid, version=table.version, is_pushed=table.is_pushed)
-        feature = plan.references[place].feature
-        nearest = Scan(
-            index.file,
-            feature=feature,
-            metric=request.metric,
-            query=query,
-            rows=index.file.eligible(looked.conditions, oldest_micros=looked.oldest_micros),
-        )
-        hits = nearest_hits(
-            looked,
-            nearest,
-            index.file,
-            lambda tags: self._rows(table, tags).rows,
-            k=request.k,
-            width=width,
-        )
+        looked = self._looked(found, column, own)
+        index = INDEXES.open(table.layout.uid, version=table.version, is_pushed=table.is_pushed)
+        hits, recall = self._hits(looked, index.file, table, feature, width)
         read = self._whole(found, column.table, hits.found)
         columns = feature_columns(plan, read, [], self._at, rows=len(hits.found), stored=False)
         late = overdue(plan, self._covered(read), self._at)
@@ -133,10 +111,55 @@ class Search:
             indexed_at=index.built_at,
             is_behind=index.is_behind,
             is_complete=hits.is_complete,
+            recall=recall,
             warnings=(*plan.warnings, *late, *columns.warnings),
             deprecation=plan.deprecation,
         )
         return answer, columns.columns
+
+    def _looked(self, found: StoredRows, column: FeatureColumn, own: bytes | None) -> Looked:
+        """Return what is looked for.
+
+        :raises Invalid: the vector, or what it is narrowed by, cannot be searched with.
+        """
+        request, table = self._request, self._plan.tables[column.table]
+        return Looked(
+            table.layout,
+            column.position,
+            request.metric,
+            self._query(found, column, table),
+            conditions(request.filter, table.layout, of=table.version),
+            self._oldest(table),
+            own,
+        )
+
+    def _hits(
+        self, looked: Looked, file: IndexFile, table: TableRead, feature: str, width: int
+    ) -> tuple[Hits, float | None]:
+        """Return the hits and their recall: of some cells, and of all where those have too few."""
+        k, exact = self._request.k, self._request.exact
+        eligible = file.eligible(looked.conditions, oldest_micros=looked.oldest_micros)
+        looks = scans(
+            file,
+            feature=feature,
+            metric=looked.metric,
+            query=looked.query,
+            eligible=eligible,
+            k=k,
+            exact=exact,
+        )
+
+        def hits_of(nearest: Scan) -> Hits:
+            return nearest_hits(
+                looked, nearest, file, lambda tags: self._rows(table, tags).rows, k=k, width=width
+            )
+
+        nearest, recall = next(looks)
+        hits = hits_of(nearest)
+        while len(hits.found) < k and recall is not None:
+            nearest, recall = next(looks)
+            hits = hits_of(nearest)
+        return hits, recall
 
     def _covered(self, read: OnlineRows) -> list[datetime]:
         """Return until when each table that was read is covered."""
@@ -232,14 +255,13 @@ class Search:
             require_loaded(table, its)
         return found
 
-    def _query(
-        self, found: StoredRows, column: FeatureColumn, table: TableRead, length: int
-    ) -> np.ndarray:
+    def _query(self, found: StoredRows, column: FeatureColumn, table: TableRead) -> np.ndarray:
         """Return the vector that was sent, or the entity's own.
 
         :raises BadRequest: it cannot be searched with, or the entity has none now.
         """
         reference, metric = self._request.reference, self._request.metric
+        length = parse_type(column.type).length
         if self._request.vector is not None:
             sent = read_vector(self._request.vector, length=length, of=str(reference))
             require_direction(sent, metric)

@@ -39,7 +39,9 @@ class SearchAPI(OnlineFeaturesAPI):
 
         Nearest to a `vector`, or to an `entity`'s own, by `cosine` (one minus it), `l2` or `dot`
         (minus the product): less is nearer. `filter` narrows by features of the same version.
-        Expired rows and null vectors are no hits. `is_behind`: rows came since the index was built,
+        Expired rows and null vectors are no hits. Of large tables the vectors of the nearest cells
+        are looked at, which finds the share `recall` of the nearest; with `exact` all are.
+        `is_behind`: rows came since the index was built,
         and may lack; what is answered is of now all the same.
         """
         check_parameters(request.GET, self.parameters)
@@ -68,6 +70,8 @@ def search_output(answer: SearchAnswer, request: SearchRequest) -> dict[str, Any
             "indexed_at": instant_text(answer.indexed_at),
             "is_behind": answer.is_behind,
             "is_complete": answer.is_complete,
+            "index": "exact" if answer.recall is None else "cells",
+            "recall": 1.0 if answer.recall is None else answer.recall,
         },
         "hits": [
             {

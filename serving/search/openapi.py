@@ -10,7 +10,6 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 
 from materialization.vectors.metrics import COSINE, METRICS
-from serving.online.openapi import PROBLEMS
 from serving.openapi import TEXTS, problems
 from serving.search.request import MAX_FILTERS, MAX_K
 
@@ -37,6 +36,11 @@ REQUEST: dict[str, Any] = {
         },
         "k": {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": 10},
         "metric": {"type": "string", "enum": list(METRICS), "default": COSINE},
+        "exact": {
+            "type": "boolean",
+            "default": False,
+            "description": "Look at all vectors, however many they are.",
+        },
         "filter": {
             "type": "object",
             "additionalProperties": {},
@@ -61,6 +65,8 @@ ANSWER: dict[str, Any] = {
                 "indexed_at",
                 "is_behind",
                 "is_complete",
+                "index",
+                "recall",
             ],
             "properties": {
                 "feature": {"type": "string"},
@@ -79,6 +85,16 @@ ANSWER: dict[str, Any] = {
                 "is_complete": {
                     "type": "boolean",
                     "description": "No candidate was left that may be nearer.",
+                },
+                "index": {
+                    "type": "string",
+                    "enum": ["exact", "cells"],
+                    "description": "All vectors were looked at, or those of the nearest cells.",
+                },
+                "recall": {
+                    "type": "number",
+                    "description": "The share of the nearest that it finds, as was measured when"
+                    " it was built; 1 where all were looked at.",
                 },
             },
         },
@@ -125,6 +141,8 @@ EXAMPLES = [
                 "indexed_at": "2026-03-01T11:00:00.000000Z",
                 "is_behind": False,
                 "is_complete": True,
+                "index": "exact",
+                "recall": 1.0,
             },
             "hits": [
                 {
@@ -149,8 +167,19 @@ documented = extend_schema(
     request={"application/json": REQUEST},
     responses={
         200: OpenApiResponse(ANSWER, description="The k nearest, or as many as there are."),
-        **PROBLEMS,
-        **problems({503: "not_loaded, not_indexed or redis_unreachable; ask again."}),
+        **problems(
+            {
+                401: "no live token.",
+                403: "the token's user lacks read_online, or read_offline of the searched view.",
+                404: "no such project, view, version or feature.",
+                410: "the version was retired.",
+                413: "too_many_numbers or too_many_values (of k hits), too_many_features, or too"
+                " large a body.",
+                422: "an invalid request, and says what would be valid; no_vector: the entity has"
+                " none now.",
+                503: "not_loaded, not_indexed, not_ready or redis_unreachable; ask again.",
+            }
+        ),
     },
     examples=EXAMPLES,
 )

@@ -33,6 +33,8 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entity: dict[str, Any] | None = None
     k: int = 10
     metric: str = COSINE
+    #: Look at all vectors, however many they are.
+    exact: bool = False
     #: Feature of the same version → what it must be; see ``filters``.
     filter: dict[str, Any] = {}
     #: What is told of each hit.

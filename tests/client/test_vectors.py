@@ -76,11 +76,15 @@ def test_the_command_shows_hits_and_says_that_the_index_lags(peer, monkeypatch, 
         monkeypatch.setenv(f"ASSAY_{name}", value)
     asked = ["search-vectors", "documents:embedding", "--vector", "[0.5, 1]"]
 
-    assert main([*asked, "--filter", '{"state": "open"}', "--feature", "documents:title"]) == 0
+    assert (
+        main([*asked, "--exact", "--filter", '{"state": "open"}', "--feature", "documents:title"])
+        == 0
+    )
     said = capsys.readouterr()
     assert main(["--json", "search-vectors", "documents:embedding", "-e", "document_id=7"]) == 0
 
     assert peer.requests[0].json()["filter"] == {"state": "open"}
+    assert peer.requests[0].json()["exact"] is True
     assert peer.requests[1].json()["entity"] == {"document_id": 7}
     assert "Refunds" in said.out
     assert "may lack" in said.err

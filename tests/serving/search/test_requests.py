@@ -67,6 +67,8 @@ def test_the_whole_answer(client, token, documents, now):
             "searched": 3,
             "is_behind": False,
             "is_complete": True,
+            "index": "exact",
+            "recall": 1.0,
         },
         "hits": [
             {
@@ -147,6 +149,7 @@ REFUSED = [
     ({**NEAR, "k": 1001}, "1 to 1000"),
     ({**NEAR, "k": 1.5}, "int"),
     ({**NEAR, "metric": "cosin"}, "cosine"),
+    ({**NEAR, "exact": 1}, "bool"),
     ({"feature": FEATURE, "entity": {"document_id": 99}}, "has no row"),
     ({"feature": FEATURE, "entity": {"document_id": 4}}, "has null"),
     ({"feature": FEATURE, "entity": {"document_id": None}}, "null"),

@@ -119,6 +119,52 @@ def test_each_search_is_what_the_loop_says(cast, token, sources):
     assert met > 500
 
 
+def test_a_search_by_cells_answers_rows_of_now_and_as_many_as_all_would(
+    cast, token, sources, settings
+):
+    settings.SEARCH_CELLS_FROM = 200
+    dice = random.Random(8)
+    centres = [[dice.uniform(-9, 9) for _ in range(LENGTH)] for _ in range(30)]
+    rows = [
+        row(
+            number,
+            in_32_bits([part + dice.gauss(0, 0.2) for part in centres[number % 30]]),
+            event_timestamp=AT - dice.choice([HOUR, HOUR, 9 * DAY, 11 * DAY]),
+            pages=number % 7,
+        )
+        for number in range(900)
+    ]
+    version = loaded(cast, sources, rows)
+    gone = {"document_id": 0, "event": AT - HOUR / 2, "embedding": None}
+    online_world.write(version, [gone], at=AT, sequence=2)
+    rows[0]["embedding"] = None
+    found = right = by_cells = 0
+
+    for _ in range(40):
+        metric, k = dice.choice(["cosine", "l2", "dot"]), dice.choice([1, 10, 50])
+        pages, at = dice.choice([None, [1, 2, 3]]), AT + dice.choice([0, 8]) * DAY
+        told = {
+            "vector": in_32_bits([part + dice.gauss(0, 0.2) for part in dice.choice(centres)]),
+            "metric": metric, "k": k, "filter": {} if pages is None else {"pages": pages}, "at": at,
+        }  # fmt: skip
+        expected = oracle.nearest(
+            rows, "embedding", told["vector"], metric=metric, k=k, at=at, ttl=10 * DAY,
+            counts=lambda row: pages is None or row["pages"] in pages,  # noqa: B023
+        )  # fmt: skip
+        some, all_ = ask(token, **told), ask(token, exact=True, **told)
+
+        distances = [far for far, _ in expected]
+        assert [hit.distance for hit in all_.hits] == pytest.approx(distances, abs=1e-9)
+        assert (all_.recall, len(some.hits)) == (None, len(expected))
+        assert 0 not in ids(some)
+        found += len({*ids(some)} & {*ids(all_)})
+        right += len(expected)
+        by_cells += some.recall is not None and some.recall > 0.9
+    assert found / right > 0.9
+    assert by_cells > 20
+    assert VectorIndex.objects.get().cells["embedding"]["cells"] == 60
+
+
 @pytest.fixture
 def documents(cast, sources):
     """1 to 5 on a line: the number is how far each is from nothing, and says its pages."""

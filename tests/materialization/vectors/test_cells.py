@@ -1,0 +1,130 @@
+"""Rows by cells: the same rows, and as many of the nearest as the file says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from materialization.vectors.grouping import group_by_cells
+from materialization.vectors.index_file import IndexFile, IndexTooLarge, write_index
+from materialization.vectors.metrics import METRICS, distances
+from materialization.vectors.scan import scans
+from tests.materialization.vectors.test_scan import batch_of, layout_of
+
+ROWS, LENGTH = 6000, 12
+
+
+def clustered(random: np.random.Generator, count: int) -> np.ndarray:
+    """Around the same centres whenever it is called, of other lengths each."""
+    centres = 3 * np.random.default_rng(1).standard_normal((60, LENGTH))
+    found = centres[random.integers(0, 60, count)] + random.standard_normal((count, LENGTH)) / 2
+    return (found * random.uniform(0.98, 1.02, (count, 1))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    found = clustered(np.random.default_rng(7), ROWS)
+    found[::500] = np.nan
+    found[1::1000] = 0
+    found[2::1000] = found[3]
+    return found
+
+
+def file_of(folder, vectors, *, from_rows=1000):
+    path = folder / "vectors.arrow"
+    batches = [batch_of(vectors[at : at + 700], first=at) for at in range(0, len(vectors), 700)]
+    write_index(str(path), layout_of(vectors.shape[1]), batches, most_bytes=1 << 30)
+    told = group_by_cells(str(path), ["e"], from_rows=from_rows, most_bytes=1 << 30)
+    with path.open("rb") as opened:
+        return IndexFile(opened), told
+
+
+@pytest.fixture(scope="module")
+def written(vectors, tmp_path_factory):
+    return file_of(tmp_path_factory.mktemp("cells"), vectors)
+
+
+def numbers(index, rows):
+    return np.array([int(tag.strip(b"{}")) for tag in index.tags(rows)])
+
+
+def test_a_file_by_cells_has_the_same_rows_and_tells_its_cells(vectors, written):
+    index, told = written
+    every = np.arange(index.rows)
+    original = numbers(index, every)
+
+    assert sorted(original) == list(range(ROWS))
+    assert np.array_equal(index.vectors("e", every), vectors[original], equal_nan=True)
+    assert index.cells["e"].told() == told["e"]
+    assert told["e"]["cells"] == 2 * int((ROWS - 12) ** 0.5)
+    assert sorted(index.cells["e"].order) == list(range(ROWS - 12))  # those of a cell are together
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_cells_find_as_many_of_the_nearest_as_they_say(vectors, written, metric):
+    index, _ = written
+    random = np.random.default_rng(8)
+    found = met = looked = 0
+    for query in clustered(random, 60):
+        k = int(random.choice([1, 10, 100]))
+        kept = random.random(index.rows) < random.choice([0.3, 1.0])
+        eligible = None if kept.all() else kept
+        (scan, recall), (whole, none) = scans(
+            index, feature="e", metric=metric, query=query, eligible=eligible, k=k, exact=False
+        )
+        first, right = scan.first(k), whole.first(k)
+        assert (none, recall >= 0.9, len(first.rows)) == (None, True, k)
+        assert kept[first.rows].all()
+        far = distances(metric, vectors[numbers(index, first.rows)], query)
+        assert first.distances.tolist() == pytest.approx(far.tolist())
+        found += len({*first.rows} & {*right.rows})
+        met += k
+        looked += len(scan._rows)
+        exact = np.sort(distances(metric, vectors[numbers(index, np.flatnonzero(kept))], query))
+        assert right.distances.tolist() == pytest.approx(exact[np.isfinite(exact)][:k].tolist())
+
+    assert found / met > 0.9
+    assert looked / 60 < ROWS / 4
+
+
+def test_where_few_are_left_all_of_them_are_looked_at(vectors, written):
+    index, _ = written
+    few = np.zeros(index.rows, bool)
+    few[::300] = True
+
+    looks = list(
+        scans(index, feature="e", metric="l2", query=vectors[5], eligible=few, k=10, exact=False)
+    )
+
+    assert [recall for _, recall in looks] == [None]
+
+
+def test_vectors_without_neighbourhoods_have_no_cells(tmp_path):
+    vectors = np.random.default_rng(7).standard_normal((2000, 64)).astype(np.float32)
+    for told in (vectors, vectors * np.float32(1e20), np.zeros_like(vectors), vectors[:999]):
+        index, cells = file_of(tmp_path, told)
+        assert (cells, index.cells) == ({}, {})
+        assert len(numbers(index, np.arange(index.rows))) == len(told)
+
+
+def test_cells_count_in_how_large_a_file_may_be(vectors, tmp_path):
+    path = tmp_path / "vectors.arrow"
+    write_index(str(path), layout_of(LENGTH), [batch_of(vectors)], most_bytes=1 << 30)
+    size = path.stat().st_size
+
+    with pytest.raises(IndexTooLarge, match="SEARCH_INDEX_MAX_MB"):
+        group_by_cells(str(path), ["e"], from_rows=1000, most_bytes=size)
+
+
+def test_equal_vectors_are_one_neighbourhood(tmp_path):
+    """Ties: any of them is as near, and none is found twice."""
+    index, _ = file_of(tmp_path, np.ones((2000, 4), np.float32))
+
+    *_, (scan, _recall) = scans(
+        index, feature="e", metric="l2", query=np.ones(4, np.float32), eligible=None, k=10,
+        exact=False,
+    )  # fmt: skip
+
+    assert len({*scan.first(10).rows}) == 10
+    assert isinstance(index.schema, pa.Schema)
