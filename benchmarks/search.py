@@ -1,14 +1,16 @@
 """Searches of vectors: recall@10 against plain NumPy, and how long one takes, beside that floor.
 
-Run: ``python -m benchmarks.search [--rows 20000] [--length 384] [--asked 100]``. Vectors lie in
-clusters, as those of texts do. One search is the governed one, in this process, without HTTP: plan,
-candidates, the rows of now, features. The *floor* is one product of a matrix in memory with the
-query, in 32 bits, and the ten greatest. Not for many at once.
+Run: ``python -m benchmarks.search [--rows 20000] [--length 384] [--asked 100] [--cells-from N]``.
+Vectors lie in clusters, as those of texts do. One search is the governed one, in this process,
+without HTTP: plan, candidates, the rows of now, features. The *floor* is one product of a matrix in
+memory with the query, in 32 bits, and the ten greatest. From ``--cells-from`` vectors on those of
+the nearest cells are compared, and all for ``exact``. Not for many at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -49,6 +51,8 @@ K, CLUSTERS, KINDS = 10, 200, 10
 
 def main() -> None:
     asked = _arguments()
+    if asked.cells_from is not None:
+        os.environ["SEARCH_CELLS_FROM"] = str(asked.cells_from)
     random = np.random.default_rng(7)
     vectors = clustered(random, asked.rows, asked.length)
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as name:
@@ -85,6 +89,10 @@ def load(folder: Path, redis_url: str, vectors: np.ndarray) -> str:
         f"loaded in {time.perf_counter() - began:.1f} s, of which the index took"
         f" {index.seconds:.1f} s; it has {index.bytes / 1e6:,.0f} MB"
     )
+    for told in index.cells.values():
+        reach = next(iter(told["reaches"]["cosine"]), None)
+        looked = f"{reach['rows']:,} vectors, recall {reach['recall']}" if reach else "all"
+        print(f"{told['cells']:,} cells; looked at for {K} by the cosine, as told: {looked}")
     return factories.token_for(people.consumer)
 
 
@@ -113,6 +121,7 @@ def _report(
     _line("floor", floor, floor, "")
     for name, told in (
         ("bare", {}),
+        ("exact", {"exact": True}),
         ("with a title", {"features": ["documents:title"]}),
         ("a tenth of them", {"filter": {"kind": 3}}),
     ):
@@ -173,6 +182,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--length", type=int, default=384)
     parser.add_argument("--asked", type=int, default=100)
+    parser.add_argument("--cells-from", type=int, help="default: as SEARCH_CELLS_FROM says")
     return parser.parse_args()
 
 
