@@ -32,6 +32,7 @@ from materialization.models import (
     Quarantine,
     StoredWindow,
     StreamPart,
+    VectorIndex,
 )
 from materialization.quality.freshness import MAY_PROMISE, ends_of
 from materialization.queries import recorded_tables, table_at
@@ -73,6 +74,7 @@ MEANS = {
     "assay_runs_live": "Runs that wait or are under way.",
     "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
     "assay_queue_takers": "Processes that were heard of within a minute and take from a queue.",
+    "assay_search_recall": "The least share of the nearest that searches of a feature find.",
     "assay_stream_lag": "Records of a stream that a table has not read yet.",
     "assay_stream_dead_letters": "Records of a stream that could not be taken and wait.",
     "assay_store_used_bytes": "What a store has taken of what it may take.",
@@ -97,6 +99,7 @@ def figures(*, at: datetime) -> Iterator[Figure]:
     yield from _budgets()
     yield from _runs()
     yield from _processes(at)
+    yield from _searches()
     yield from _streams()
     yield from _stores()
     yield from _pushes(at)
@@ -239,6 +242,19 @@ def _processes(at: datetime) -> Iterator[Figure]:
         yield Figure("assay_process_silence_seconds", {"kind": kind}, silence)
     for queue, count in takers(at=at).items():
         yield Figure("assay_queue_takers", {"queue": queue}, count)
+
+
+def _searches() -> Iterator[Figure]:
+    """Say the recall of each feature that is searched; 1 where all of its vectors are looked at."""
+    columns = "table__feature_view__project__name", "table__feature_view__name", "table__uid"
+    indexed = VectorIndex.objects.exclude(file="").order_by("pk")
+    rows = indexed.values_list(*columns, "vectors", "cells")
+    for project, view, table, vectors, cells in in_batches(rows, ROWS_AT_ONCE):
+        for feature in vectors:
+            reaches = cells[feature]["reaches"].values() if feature in cells else ()
+            recall = min((each["recall"] for found in reaches for each in found), default=1.0)
+            of_table = {"project": project, "feature_view": view, "table": table}
+            yield Figure("assay_search_recall", of_table | {"feature": feature}, recall)
 
 
 def _streams() -> Iterator[Figure]:

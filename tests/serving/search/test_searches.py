@@ -14,6 +14,7 @@ from django.db.models import F
 from materialization.edges.stores import online_store
 from materialization.models import VectorIndex
 from materialization.runner import indexing
+from materialization.standing import figures
 from registry.models import FeatureTable
 from serving.online.read import NotLoaded
 from serving.search.indexes import NotIndexed
@@ -162,7 +163,11 @@ def test_a_search_by_cells_answers_rows_of_now_and_as_many_as_all_would(
         by_cells += some.recall is not None and some.recall > 0.9
     assert found / right > 0.9
     assert by_cells > 20
-    assert VectorIndex.objects.get().cells["embedding"]["cells"] == 60
+    cells = VectorIndex.objects.get().cells["embedding"]
+    assert cells["cells"] == 60
+    least = min(each["recall"] for metric in cells["reaches"].values() for each in metric)
+    assert 0.9 < least < 1
+    assert [each.value for each in figures(at=AT) if each.name == "assay_search_recall"] == [least]
 
 
 @pytest.fixture
