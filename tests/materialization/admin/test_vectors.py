@@ -34,8 +34,9 @@ def test_a_vectors_page_says_what_can_be_found(as_, version):
     assert "all vectors" in said
     reaches = {"cosine": [{"k": 10, "rows": 1200, "recall": 0.991}], "dot": []}
     VectorIndex.objects.update(cells={"embedding": {"cells": 632, "reaches": reaches}})
-    told = "the nearest of 632 cells: cosine 1,200 vectors for 10 hits (recall 0.991); dot all"
-    assert told in page(as_, version, "embedding")
+    told = page(as_, version, "embedding")
+    assert "the nearest of 632 cells, by metric:" in told
+    assert "cosine 1,200 vectors for 10 hits, recall 0.991 dot all vectors" in told
     assert "behind" not in said.partition("Search Vectors")[2].partition("Takes")[0]
     assert "can be found" not in page(as_, version, "pages")
 
