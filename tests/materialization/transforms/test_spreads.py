@@ -29,7 +29,7 @@ near = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-30, 60))
 
 def spreads(groups, kind="DOUBLE", *, name="variance", bins=None, exactly=spread):
     """Return what the stages make of the values of each group."""
-    call = Call(0, FUNCTIONS[name], {}, Argument("x", kind, "x"), 0, 0, 0)
+    call = Call(0, FUNCTIONS[name], {}, Argument("x", kind, "x"), 0, 0, 0, 0)
     with duckdb.connect() as connection:
         connection.create_function(SPREAD, exactly, TYPES, "DOUBLE")
         pairs = [(g, str(value)) for g, values in enumerate(groups) for value in values]
