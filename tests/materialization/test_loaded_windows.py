@@ -116,8 +116,9 @@ def changed(rows: list[Any], chance: random.Random, end: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("says_when_known", "is_partial"), [(True, True), (False, False)])
 def test_run_after_run_online_is_the_training_set_of_that_instant(
-    cast, sources, online_redis, monkeypatch, says_when_known, is_partial
+    cast, sources, online_redis, monkeypatch, settings, says_when_known, is_partial
 ):
+    settings.ENGINE_MEMORY_LIMIT_MB = 2048  # as servers have it: now and then 512 are too few
     if is_partial:
         monkeypatch.setattr(online_windows, "MANY_ROWS", 1)
         monkeypatch.setattr(online_windows, "KNOWN_SHARE", 100)
