@@ -67,7 +67,7 @@ class StreamPartAdmin(ScopedAdmin):
 
         def move() -> StreamPart:
             access.require(actor, Right.MATERIALIZE_FEATUREVIEW, obj.table.feature_view)
-            if said not in _WORDS and not (said.isdecimal() and said.isascii()):
+            if said not in _WORDS and not (said.isdecimal() and said.isascii() and len(said) < 20):
                 raise Invalid(f"{said[:100]!r} is no place: write an offset, oldest or newest.")
             place = _WORDS[said] if said in _WORDS else int(said)
             return read_on(part=obj, place=place, actor=actor, reason=reason, at=at)
