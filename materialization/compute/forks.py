@@ -17,6 +17,15 @@ from pathlib import Path
 
 from materialization.errors import EngineStopped
 
+_ENVIRONMENT = {
+    # A library that starts threads when it is imported starts none that a fork would lack.
+    "OPENBLAS_NUM_THREADS": "1",
+    # What is set aside counts against a job's limit as what is used does. Arrow's own pool takes 1
+    # GB at once, whatever it holds, and DuckDB's allocator keeps what was freed, each thread its
+    # own: runs of a hundred rows were told that they need more memory.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "DUCKDB_JE_MALLOC_CONF": "retain:false",
+}
 SANDBOX = Path(__file__).parents[1] / "sandbox" / "main.py"
 
 
@@ -58,14 +67,13 @@ class Template:
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
         # No variable of ours reaches it: settings, tokens and passwords live in the environment.
-        # A library that starts threads when it is imported starts none that a fork would lack.
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our interpreter, our file
                 [sys.executable, "-I", str(SANDBOX), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 cwd="/",
-                env={"OPENBLAS_NUM_THREADS": "1"},
+                env=_ENVIRONMENT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )

@@ -67,7 +67,7 @@ schedule: {every: 1h}
 owner: rides
 """
 TEXT = "\n---\n".join((ENTITY, SOURCE, VIEW))
-#: What is computed of the windows at each read, in place of the widest of them.
+#: What is computed of the windows at each read, beside the widest of them.
 DERIVED = """
   - {name: share_1h, type: float64, sql: "trips_1h / nullif(trips_3h, 0)"}
   - {name: by_one, type: int64, sql: "sum_3h // (trips_1h - 1)"}
@@ -76,7 +76,7 @@ DERIVED = """
     sql: "case when least_3h < 0.3 then 'low' when last_3h is null then '' else sum_3h::text end"
 """
 VARIANCE = "  - {name: variance_3h, column: conv_rate_variance_3h, type: float64}\n"
-WITH_DERIVED = TEXT.replace(VARIANCE, DERIVED.lstrip("\n"))
+WITH_DERIVED = TEXT.replace(VARIANCE, VARIANCE + DERIVED.lstrip("\n"))
 OUTPUTS = {
     "trips_1h": ("n", "count", HOUR),
     "trips_3h": ("n", "count", 3 * HOUR),
@@ -116,9 +116,8 @@ def changed(rows: list[Any], chance: random.Random, end: Any) -> list[Any]:
 
 @pytest.mark.parametrize(("says_when_known", "is_partial"), [(True, True), (False, False)])
 def test_run_after_run_online_is_the_training_set_of_that_instant(
-    cast, sources, online_redis, monkeypatch, settings, says_when_known, is_partial
+    cast, sources, online_redis, monkeypatch, says_when_known, is_partial
 ):
-    settings.ENGINE_MEMORY_LIMIT_MB = 2048  # as servers have it: now and then 512 are too few
     if is_partial:
         monkeypatch.setattr(online_windows, "MANY_ROWS", 1)
         monkeypatch.setattr(online_windows, "KNOWN_SHARE", 100)

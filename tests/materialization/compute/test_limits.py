@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from materialization.compute.child import start_child
@@ -20,6 +22,9 @@ from materialization.compute.limits import EngineLimits
 from materialization.errors import EngineLimitExceeded, EngineStopped
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
+from registry.spec.model import FeatureSpec
+from tests.materialization.aggregation_cases import HOUR, make_view
+from tests.materialization.aggregation_cases import SCHEMA as AGGREGATED
 from tests.materialization.engine_cases import (
     END,
     at,
@@ -92,6 +97,28 @@ def test_what_fits_is_computed(rows):
     )
 
     assert table.num_rows == 2000
+
+
+def test_few_rows_fit_however_many_windows_a_view_has(tmp_path):
+    """What a plan sets aside for each total is bounded, and allocators give back what was freed."""
+    windows = {f"{hours}h": hours * HOUR for hours in range(1, 25)}
+    spec, _ = make_view(columns=("x",), functions=("variance",), windows=windows)
+    derived = FeatureSpec(name="d", type="float64", sql="x_variance_1h - x_variance_24h")
+    view = msgspec.structs.replace(spec.view, features=(*spec.view.features, derived))
+    values = {"1": (0.25, 0.1), "2": (0.5, math.inf)}
+    when = END - 4 * HOUR
+    rows = [{"a": "1", "b": key, "event": when, "x": x} for key in values for x in values[key]]
+    write_parquet(tmp_path, rows, AGGREGATED)
+
+    given = job(tmp_path, msgspec.structs.replace(spec, view=view))
+    limits = msgspec.structs.replace(LIMITS, memory_limit_mb=512)
+    found, _ = computed_rows(ENGINES["duckdb"](limits), given)
+
+    found = found.sort_by([("b", "ascending"), ("event_timestamp", "ascending")])
+    of_one, of_other = (found.filter(pc.equal(found["b"], key)) for key in values)
+    assert of_one["x_variance_24h"][0].as_py() == pytest.approx(0.01125)
+    assert of_one["d"][0].as_py() == 0
+    assert math.isnan(of_other["x_variance_24h"][0].as_py())
 
 
 def status_of(pid: int) -> dict[str, str]:
