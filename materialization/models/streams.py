@@ -45,7 +45,7 @@ class StreamPart(models.Model):
     )
     #: Why it is not read, in words; empty: it is, or nobody tried yet.
     words = models.TextField(blank=True)
-    #: Since when it is as it is.
+    #: Since when it is read, or is not; other words for why are no other trouble.
     since = models.DateTimeField(null=True, blank=True)
     #: The place of the next record, and of the one behind the newest, when it was last looked at.
     place = models.BigIntegerField(null=True, blank=True)

@@ -24,8 +24,8 @@ from materialization.streams.reader import (
     Bounds,
     Fault,
     Record,
+    StreamGone,
     StreamUnavailable,
-    StreamUnreadable,
 )
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class KafkaReader:
             topic = described[self._topic].result(2 * ANSWER_SECONDS)
         except KafkaException as exc:
             if exc.args[0].code() in _OF_THE_TOPIC:
-                raise StreamUnavailable(self._no_partition(0)) from exc
+                raise self._no_topic(self.list_topics()) from exc
             client.poll(0)
             raise self._away(exc) from exc
         return f"{cluster}/{topic.topic_id}"[:200]
@@ -119,11 +119,7 @@ class KafkaReader:
         found = self.list_topics()
         topic = found.get(self._topic)
         if topic is None or topic.error is not None:
-            known = [name for name in sorted(found) if not name.startswith("__")]
-            raise StreamUnreadable(
-                f"connection {self._name!r} leads to no topic {self._topic!r}."
-                f"{did_you_mean(self._topic, known)} Nothing is read until there is one."
-            )
+            raise self._no_topic(found)
         return sorted(topic.partitions)
 
     def bounds(self, partition: int) -> Bounds:
@@ -206,6 +202,13 @@ class KafkaReader:
         if code in _OF_THE_TOPIC:
             return Fault(partition, self._no_partition(partition), is_final=False)
         return Fault(partition, f"the brokers say: {error.str()}", is_final=False)
+
+    def _no_topic(self, found: Mapping[str, Any]) -> StreamGone:
+        known = [name for name in sorted(found) if not name.startswith("__")]
+        return StreamGone(
+            f"connection {self._name!r} leads to no topic {self._topic!r}."
+            f"{did_you_mean(self._topic, known)} Nothing is read until there is one."
+        )
 
     def _no_partition(self, partition: int) -> str:
         return (

@@ -5,6 +5,9 @@ Not what keeps a record from being taken twice: places do (``stores.push_log``),
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -61,6 +64,34 @@ def share(name: str, parts: Collection[StreamPart], living: int, *, at: datetime
         if pk not in kept and wanted.update(consumer=name, leased_until=at + LEASE):
             kept.append(pk)
     return set(StreamPart.objects.filter(pk__in=kept, consumer=name).values_list("pk", flat=True))
+
+
+def name_of_us() -> str:
+    """Return a new name of a consumer: machine, process, and what tells it from those before."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def end_dead(name: str) -> None:
+    """Give up what consumers have whose processes died on ``name``'s machine: it follows them.
+
+    Call it when a process begins. Machines that share a name see each other's as dead: who is not
+    says so again with its next look, and shares.
+    """
+    machine, pid, _ = name.rsplit("-", 2)
+    known = StreamConsumer.objects.filter(name__startswith=f"{machine}-").exclude(name=name)
+    for other in known.values_list("name", flat=True):
+        where, number, _ = other.rsplit("-", 2)
+        # In a container each process may have the number of the one before.
+        if where == machine and (number == pid or not _runs(int(number))):
+            end(other)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # only asks
+    except OSError as exc:
+        return isinstance(exc, PermissionError)
+    return True
 
 
 def end(name: str) -> None:

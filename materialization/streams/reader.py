@@ -75,10 +75,13 @@ class StreamReader(Protocol):
     """Reads partitions of one stream. Every method may raise ``StreamUnavailable``."""
 
     def identity(self) -> str:
-        """Return what tells the stream from another of its name; empty: nothing does."""
+        """Return what tells the stream from another of its name; empty: nothing does.
+
+        :raises StreamGone: there is no such stream.
+        """
 
     def partitions(self) -> list[int]:
-        """:raises StreamUnreadable, StreamGone: there is no such stream."""
+        """:raises StreamGone: there is no such stream."""
 
     def bounds(self, partition: int) -> Bounds: ...
 

@@ -6,14 +6,12 @@ Not for how records are taken (``feed``), nor for what the command line says.
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from django.db import close_old_connections
+from django.db.models import Q
 
 from lib.clock import database_now
 from lib.errors import AssayError
@@ -22,9 +20,9 @@ from materialization.edges.sources import whereabouts
 from materialization.ingest.targets import stream_targets
 from materialization.models import StreamPart
 from materialization.streams.kinds import READERS
-from materialization.streams.leases import end, note_living, note_parts, share
+from materialization.streams.leases import end, end_dead, name_of_us, note_living, note_parts, share
 from materialization.streams.letters import letters_asked, note_again
-from materialization.streams.reader import StreamGone, StreamUnreadable
+from materialization.streams.reader import StreamGone
 from materialization.streams.schema_registry import SCHEMA_SECONDS
 from registry.spec.sources.streams import StreamSource
 from serving.streams.feed import Feed
@@ -53,7 +51,7 @@ class Consumer:
     """Reads its share of all parts until it is told to stop."""
 
     def __init__(self, *, limits: StreamLimits) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.name = name_of_us()
         self._limits = limits
         #: By table: the feed, and what it was made of.
         self._feeds: dict[int, tuple[object, Feed]] = {}
@@ -61,6 +59,8 @@ class Consumer:
 
     def run(self, stopped: Event) -> None:
         """Read until ``stopped``; then whoever lives takes over at once."""
+        with suppress(*AWAY):  # what is not given up for them falls to others with time
+            end_dead(self.name)
         try:
             while not stopped.is_set():
                 if self._is_due(time.monotonic()):
@@ -149,7 +149,7 @@ class Consumer:
                 note_parts(table, source.stream, feed.reader.partitions())
                 feed.look_again(now=now)
         except AssayError as exc:
-            if isinstance(exc, (StreamGone, StreamUnreadable)) and table.pk in self._feeds:
+            if isinstance(exc, StreamGone) and table.pk in self._feeds:
                 # Whoever reads on hears nothing of it: there are no records.
                 self._feeds[table.pk][1].rest(exc.message, now=now)
             self._note_unread(target, source.stream, exc.message, at)
@@ -166,7 +166,7 @@ class Consumer:
         if not parts.exists():
             note_parts(target.table, stream, [0])
         if target.table.pk not in self._feeds:
-            parts.exclude(words=words).update(since=at)
+            parts.exclude(~Q(words=""), state=PartState.WAITING).update(since=at)
             parts.update(state=PartState.WAITING, words=words, seen_at=at)
 
     def _share(self, living: int, at: datetime, now: float) -> None:
@@ -184,7 +184,8 @@ class Consumer:
     def _tell(self, feed: Feed, at: datetime) -> None:
         """Note how far each part came, for those who look."""
         for number, each in feed.readings.items():
-            said = (each.state, each.words)
+            # Where words take turns, the trouble goes on: it would never be old enough to tell.
+            said = (each.state, bool(each.words))
             since = {"since": at} if said != each.told else {}
             each.told = said
             came = feed.came(number)

@@ -55,8 +55,8 @@ class Reading:
     place: int = 0
     state: PartState = PartState.WAITING
     words: str = ""
-    #: What was told of it last.
-    told: tuple[str, str] = ("", "")
+    #: What was told of it last: its state, and whether there were words.
+    told: tuple[PartState, bool] = (PartState.WAITING, False)
     #: By the process's clock: not tried again before.
     rests_until: float = 0.0
     #: Whether the reader gives its records from ``place`` on.
