@@ -32,7 +32,7 @@ def test_a_vectors_page_says_what_can_be_found(as_, version):
     assert "1 of 2 entities can be found" in said
     assert "2026-03-01 12:00" in said
     assert "all vectors" in said
-    reaches = {"cosine": [{"k": 10, "rows": 1200, "recall": 0.991}], "dot": []}
+    reaches = {"dot": [], "cosine": [{"k": 10, "rows": 1200, "recall": 0.991}]}
     VectorIndex.objects.update(cells={"embedding": {"cells": 632, "reaches": reaches}})
     told = page(as_, version, "embedding")
     assert "the nearest of 632 cells, by metric:" in told
