@@ -13,7 +13,7 @@ class OfflinePaths(list[str]):
 
     Give it to ``pandas.read_parquet``, ``polars.read_parquet``, ``duckdb.read_parquet`` or
     ``spark.read.parquet(*paths)``. Files hold every row there ever was, and those at the edges rows
-    outside of the time that was asked for: docs/http-api.md says which of several counts.
+    outside of the time that was asked for: docs/datasets.md says which of several counts.
     """
 
     def __init__(self, found: JSON) -> None:

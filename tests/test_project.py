@@ -99,7 +99,7 @@ def test_the_api_is_the_one_in_the_snapshot():
 
 def test_the_operations_guide_explains_every_setting():
     settings = (ROOT / "featurestore_project" / "settings.py").read_text()
-    guide = (ROOT / "docs" / "operations.md").read_text()
+    guide = (ROOT / "docs" / "settings.md").read_text()
 
     names = set(ENVIRONMENT_READ.findall(settings))
     assert len(names) > 20

@@ -1,6 +1,6 @@
 """Feast's own client, unmodified and with an empty registry, against a real server.
 
-What it shows is what docs/http-api.md promises under "Feast clients".
+What it shows is what docs/feast.md promises.
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ class Feast:
 
     def __init__(self, python: str, folder: Path, url: str, token: str) -> None:
         self._python, self._folder, self._token = python, folder, token
-        text = (servers.ROOT / "docs" / "http-api.md").read_text()
-        _, _, section = text.partition("## Feast clients")
-        (block,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+        text = (servers.ROOT / "docs" / "feast.md").read_text()
+        (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
         path = f"{url}/api/v1/projects/rides"
         written = block.replace("https://assay.example.org/api/v1/projects/streaming", path)
         assert path in written
