@@ -1,8 +1,9 @@
 """Online reads of one granian worker, by scenario; each prints one table.
 
-``sizes``: 1 and 100 entities of 10 features, against the limit (a bare handler without Django), the
-floor (a bare Django view over the same rows), itself without noting who reads what (silent) and,
-when FEAST_PYTHON names an interpreter that has Feast, its feature server over the same values.
+``sizes``: 1 and 100 entities of 10 features, against the limit (a bare handler without Django, the
+values alone), what a team writes by hand (the same answer by redis-py), the floor (a bare Django
+view over the same rows), itself without noting who reads what (silent) and, when FEAST_PYTHON names
+an interpreter that has Feast, its feature server over the same values.
 ``views``: 1, 3 and 30 views in one question. ``connections``: 500 at once, none refused.
 ``backfill``: latencies while another process materializes.
 """

@@ -90,6 +90,7 @@ def start_peers(stack: ExitStack, folder: Path, redis_url: str, *, views: int) -
     ours = "featurestore_project.wsgi"
     sides = [
         ("limit", "benchmarks.online_limit", env, PATH, {}),
+        ("by hand", "benchmarks.online_by_hand", env, PATH, {}),
         ("floor", "benchmarks.online_floor", env, PATH, {}),
         ("assay", ours, {}, path, bearer),
         ("silent", ours, {"USAGE_DAYS": "0"}, path, bearer),
@@ -111,9 +112,8 @@ def start_feast(stack: ExitStack, folder: Path, redis_url: str) -> list[Peer]:
         return []
     repository, redis_port = folder / "feast", str(urlsplit(redis_url).port)
     peer = [python, str(parts.ROOT / "benchmarks" / "feast_peer.py"), str(repository), redis_port]
-    subprocess.run(
-        [*peer, str(parts.source_folder(folder) / "wide.parquet")], check=True, capture_output=True
-    )
+    peer += [str(parts.source_folder(folder) / "wide.parquet"), "file"]
+    subprocess.run(peer, check=True, stdout=subprocess.DEVNULL)
     port = parts.free_port()
     feast = [str(Path(python).parent / "feast"), "-c", str(repository), "serve", "-h", "127.0.0.1"]
     # By default its worker restarts after a thousand requests, which would break connections.
