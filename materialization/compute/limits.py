@@ -22,6 +22,8 @@ class PythonLimits(msgspec.Struct, frozen=True):
     memory_limit_mb: int = 1024
     #: For each batch, and for importing the module.
     batch_seconds: float = 60.0
+    #: What those seconds are set by.
+    batch_setting: str = "PYTHON_BATCH_SECONDS"
 
 
 class EngineIdentity(msgspec.Struct, frozen=True):

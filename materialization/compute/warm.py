@@ -44,6 +44,10 @@ class TransformBusy(Unavailable):
     code = "transform_busy"
 
 
+class RowsTakeTooLong(EngineLimitExceeded):
+    """The rows of one call took more than its time, whatever came before them."""
+
+
 class FailingRow(msgspec.Struct, frozen=True, array_like=True):
     """Why row ``place`` of a batch cannot be made; ``column`` as the source has it, or a key."""
 
@@ -138,7 +142,7 @@ class Warm:
             raise EngineStopped("the engine's process ended without a word; try again.") from exc
 
     def _too_long(self) -> EngineLimitExceeded:
-        return EngineLimitExceeded(
+        return RowsTakeTooLong(
             f"the view's transform took longer than {self._limits.timeout_s:g} s; send fewer rows"
             " at once, or raise TRANSFORM_SECONDS.",
             limit="time",
@@ -158,6 +162,7 @@ class Transforms:
         """Return what a version makes of rows; ``name`` stands for all that decides that.
 
         A process that did well before and ended is begun anew, once: it may have come to its end.
+        Not for rows that took too long: they would again, and others wait.
 
         :raises AssayError: it makes nothing of them.
         """
@@ -168,9 +173,9 @@ class Transforms:
                 warm = held.warm
                 try:
                     return warm.rows(batch)
-                except (EngineStopped, EngineLimitExceeded):
+                except (EngineStopped, EngineLimitExceeded) as exc:
                     held.end()
-                    if is_last or not warm.answered:
+                    if is_last or not warm.answered or isinstance(exc, RowsTakeTooLong):
                         raise
                 except AssayError:
                     if not warm.answered:  # it could not begin, and has ended

@@ -56,13 +56,15 @@ def transforms() -> Transforms:
 
 def _start_transform(spec: VersionSpec) -> Warm:
     limits = _limits(settings.TRANSFORM_SECONDS)
-    seconds = min(limits.python.batch_seconds, limits.timeout_s)
+    python = limits.python
+    if limits.timeout_s < python.batch_seconds:
+        python = replace(python, batch_seconds=limits.timeout_s, batch_setting="TRANSFORM_SECONDS")
     limits = replace(
         limits,
         memory_limit_mb=settings.TRANSFORM_MEMORY_LIMIT_MB,
         temp_limit_mb=settings.TRANSFORM_MEMORY_LIMIT_MB,
         threads=1,
-        python=replace(limits.python, batch_seconds=seconds),
+        python=python,
     )
     return Warm(spec_with_fitted(spec, fitted_of), limits, keys_of(spec))
 

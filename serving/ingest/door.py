@@ -19,6 +19,7 @@ from lib.accepting import preferred
 from lib.bodies import BadBody, read_up_to
 from lib.errors import AssayError, Unavailable
 from lib.media_types import JSON
+from materialization.errors import EngineLimitExceeded, PythonFailed
 from registry.authentication import bearer_token, digest, find_token
 from serving.doors import ok_headers, plain_post
 from serving.edges import push_limits
@@ -37,8 +38,10 @@ PARSE: dict[str, Callable[[bytes], PushRequest | WriteRequest]] = {
     "push": parse_push,
     "write-to-online-store": parse_write,
 }
-#: What was met here when some rows may have been taken already: the view says it, and takes none.
+#: What was met here, for the view to say: it takes none of the rows.
 MET = "assay.met_by_push"
+#: Rows may have been taken already; or a transform failed at them, and would for as long again.
+_MET = (Unavailable, PythonFailed, EngineLimitExceeded)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,7 +66,7 @@ class PushesFirst:
         try:
             answer = _answer(found[1], found[2], token, environ, length)
         except Exception as exc:  # noqa: BLE001 - the view says, logs and records what it was
-            if isinstance(exc, Unavailable) or not isinstance(exc, AssayError):
+            if isinstance(exc, _MET) or not isinstance(exc, AssayError):
                 environ[MET] = exc
             return self._application(environ, start_response)
         start_response("200 OK", ok_headers(JSON, answer))

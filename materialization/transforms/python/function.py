@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from registry.spec.python_code import PythonCall
     from registry.spec.version_spec import VersionSpec
 
+#: Bounds of a process, and not of its last rows alone.
+_OF_ALL_ROWS = {"processor", "memory"}
+
 
 def call_of(spec: VersionSpec) -> PythonCall:
     """:raises LookupError: the view has no function."""
@@ -52,7 +55,7 @@ class Function:
     """The function of one version, on one connection, as long as a job lasts.
 
     A process that fails has ended. Where one thread asks, the next rows have another, and so have
-    those that it fails at after others: it may have come to the end of its time.
+    those at which it met a bound that all rows before them had their part in.
     """
 
     def __init__(self, spec: VersionSpec, limits: EngineLimits) -> None:
@@ -98,7 +101,7 @@ class Function:
                     self._ended_by = exc
                     raise
                 self.end()
-                if not did_well:
+                if not did_well or exc.data.get("limit") not in _OF_ALL_ROWS:
                     raise
             try:
                 return self._made(batch)

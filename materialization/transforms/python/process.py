@@ -168,7 +168,7 @@ class Confined:
             self._process.kill()
             raise self._failed(
                 f"it took longer than {seconds:g} s for {for_what}, and was stopped"
-                " (PYTHON_BATCH_SECONDS)",
+                f" ({self._limits.batch_setting})",
                 limit="time",
             ) from exc
         if kind == ARROW:
@@ -202,7 +202,8 @@ class Confined:
         code = self._process.wait()
         if code == -signal.SIGXCPU:
             why = f"it took too much of the processor's time for {for_what}"
-        elif code < 0:
+            return self._failed(why, limit="processor")
+        if code < 0:
             why = f"its process ended by signal {-code} at {for_what}"
         else:
             why = f"its process ended with {code} at {for_what}"

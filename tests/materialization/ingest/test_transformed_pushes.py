@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -359,9 +360,14 @@ def test_a_function_that_fails_is_told_and_the_next_rows_are_made(cast, send, se
     failed = sent(3.0, 666.0, partial=True)
     assert (failed.status_code, failed.json()["code"]) == (422, "python_failed")
     assert "rides:made: it raised ValueError" in failed.json()["detail"]
+    assert sent(3.0).status_code == 200
+    began = time.monotonic()
     endless = sent(667.0)
     assert (endless.status_code, endless.json()["code"]) == (422, "python_failed")
     assert "longer than 5 s for a batch of 1 rows" in endless.json()["detail"]
+    assert "(TRANSFORM_SECONDS)" in endless.json()["detail"]
+    # Once, also after rows at which it did well: meanwhile those of others wait.
+    assert time.monotonic() - began < 10
     checked = sent(4.0, -1.0).json()
     assert [(each["row"], each["column"]) for each in checked["refused"]] == [(1, "fare")]
     assert sent(4.0, 5.0).status_code == 200
