@@ -20,12 +20,14 @@ from materialization.compute.questions import Expression, Trial
 from registry.spec.dialect import DIALECT
 from registry.spec.row_sql import check_expression, check_row_sql, columns_of
 from registry.spec.scalar.compiling import COMPUTED, compiled
+from registry.spec.scalar.folding import PAIRS
 from registry.spec.scalar.functions import NAMES
-from registry.spec.scalar.kinds import Untyped
+from registry.spec.scalar.kinds import MOST_REPLACED, NoResult, Untyped
 from registry.spec.scalar.plain import plain_sql
 from registry.spec.scalar.texts import lower, upper
 from tests import scalar_cases as cases
 
+TEXT = {"s": "string"}
 COLUMNS = tuple(f"i{place}" for place in range(len(cases.INPUTS) + 1))
 
 
@@ -173,6 +175,60 @@ def test_random_regular_expressions(engine):
     asked = [Expression(each.sql, ("s",)) for each in made]
     for scalar, found in zip(made, engine.evaluate(pa.table({"s": texts}), asked), strict=True):
         assert found.values.to_pylist() == [scalar.run([text, 0, []]) for text in texts], scalar.sql
+
+
+def test_all_that_a_pattern_finds_is_replaced_up_to_a_length(engine):
+    sql, inputs = "regexp_replace(s, 'é', 'b', 'g')", TEXT
+    scalar = compiled(sql, inputs=inputs, declared="string")
+    texts = ["é" * MOST_REPLACED, "é" * (MOST_REPLACED + 1), "é", None]
+    reasons: list[NoResult] = []
+
+    started = time.process_time()
+    mine = [scalar.run([text, 0, reasons]) for text in texts]
+
+    assert time.process_time() - started < 5
+    assert mine == ["b" * MOST_REPLACED, None, "b", None]
+    assert [str(each) for each in reasons] == ["a text too long to replace all in it"]
+    rows = pa.table({"s": texts})
+    (found,) = engine.evaluate(rows, [Expression(scalar.sql, ("s",))])
+    assert found.values.to_pylist() == mine
+    with duckdb.connect() as session:
+        session.register("rows", rows)
+        as_null = plain_sql(sql, inputs=inputs, declared="string", null_without_result=True)
+        assert [v for (v,) in session.sql(f"SELECT {as_null} FROM rows").fetchall()] == mine
+        with pytest.raises(duckdb.ConversionException, match="a text too long: 250001"):
+            raising = plain_sql(sql, inputs=inputs, declared="string")
+            session.sql(f"SELECT {raising} FROM rows").fetchall()
+
+
+def test_a_pattern_ignores_the_same_cases_in_both_forms(engine):
+    """Of every letter that has two: each library folds by the tables that it was built with."""
+    letters = map(chr, range(0x110000))
+    every = "".join(each for each in letters if {each.lower(), each.upper()} != {each})
+    named = every.translate({ord(letter): None for pair in PAIRS for letter in pair})
+    parts = [named[start : start + 50] for start in range(0, len(named), 50)]
+    made = [
+        compiled(f"regexp_replace(s, '[{part}]', '', 'gi')", inputs=TEXT, declared="string")
+        for part in parts
+    ]
+
+    asked = [Expression(each.sql, ("s",)) for each in made]
+    found = engine.evaluate(pa.table({"s": [every]}), asked)
+
+    for part, scalar, theirs in zip(parts, made, found, strict=True):
+        assert theirs.values.to_pylist() == [scalar.run([every, 0, []])], part
+
+
+@pytest.mark.parametrize("pattern", [*"ΐΰﬅﬆ", "[Ͱ-Ͽ]", "a[^ΐ]", "\\x{1fd3}", "[\\x{300}-ϿA]"])
+def test_letters_that_are_one_in_some_versions_are_refused_where_case_is_ignored(pattern):
+    sql = f"regexp_matches(s, '{pattern}'"
+
+    with pytest.raises(Untyped, match="which ignores case, is one letter with another"):
+        compiled(f"{sql}, 'i')", inputs=TEXT, declared="bool")
+    with pytest.raises(Untyped, match="which ignores case"):
+        compiled(f"regexp_matches(s, '(?si:{pattern})')", inputs=TEXT, declared="bool")
+    assert compiled(f"{sql})", inputs=TEXT, declared="bool")
+    assert compiled("regexp_matches(s, '[é-￿]|[^a]', 'i')", inputs=TEXT, declared="bool")
 
 
 def test_every_character_has_the_same_case_in_both_forms(engine):

@@ -55,6 +55,8 @@ DIGITS = 38
 LEAST_INT, MOST_INT = -(2**63), 2**63 - 1
 _IS_INSTANT = f"a BETWEEN {EARLIEST_US} AND {LATEST_US}"
 _INSTANT = "CAST(make_timestamp(a) AS TIMESTAMP WITH TIME ZONE)"
+#: Characters of a text in which all that a pattern finds is replaced: each find has its price.
+MOST_REPLACED = 250_000
 #: Operations that may have no result, as macros of the engine: name and arguments, what raises an
 #: error then, and what is null. The second is slower, so the first is tried before it.
 MACROS = (
@@ -77,6 +79,11 @@ MACROS = (
         "assay_within(a, most)",
         "CASE WHEN a IS NULL OR a BETWEEN -most AND most THEN a ELSE error('out of range') END",
         "CASE WHEN a BETWEEN -most AND most THEN a END",
+    ),
+    (
+        "assay_replaced(a)",
+        f"CASE WHEN a IS NULL OR length(a) <= {MOST_REPLACED} THEN a ELSE error('too long') END",
+        f"CASE WHEN length(a) <= {MOST_REPLACED} THEN a END",
     ),
     ("assay_divide(a, b)", "a // b", "TRY(a // b)"),
     ("assay_remainder(a, b)", "a % b", "TRY(a % b)"),

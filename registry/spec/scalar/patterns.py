@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import re2
 
 from registry.spec.scalar.conversions import as_kind
-from registry.spec.scalar.kinds import BOOL, INT, NULL, TEXT, Scalar, Untyped, null, strict
+from registry.spec.scalar.folding import torn
+from registry.spec.scalar.kinds import (
+    BOOL,
+    INT,
+    MOST_REPLACED,
+    NULL,
+    TEXT,
+    NoResult,
+    Scalar,
+    Untyped,
+    null,
+    strict,
+)
 from registry.spec.scalar.text_functions import MOST_PATTERN, quoted
 
 if TYPE_CHECKING:
@@ -102,7 +114,8 @@ def replace(arguments: list[Scalar]) -> Scalar:
     if written is None:
         raise Untyped("regexp_replace takes what it puts in written out.")
     pieces = _pieces(written, made.compiled.groups)
-    sql = f"regexp_replace({{0}}, {quoted(made.text)}, {quoted(written)}{made.arguments})"
+    given = "assay_replaced({0})" if made.is_global else "{0}"
+    sql = f"regexp_replace({given}, {quoted(made.text)}, {quoted(written)}{made.arguments})"
     run = _replacing(made.compiled, pieces, is_global=made.is_global)
     return strict(TEXT, sql, run, as_kind(text, TEXT))
 
@@ -123,6 +136,11 @@ def _pattern(part: Scalar, options: list[Scalar], *, may_be_global: bool = False
         raise Untyped(
             f"options of a regular expression are {', '.join(sorted(known))}, written out; write"
             " others into the pattern, as in (?m)^a."
+        )
+    if (letter := torn(text, letters)) is not None:
+        raise Untyped(
+            f"{letter} in the pattern {text!r}, which ignores case, is one letter with another in"
+            " some versions of Unicode; leave it out, or list both cases and do not ignore them."
         )
     compiled = _compiled(text, letters)
     is_global = "g" in letters
@@ -189,7 +207,12 @@ def _replacing(
         return (data[:start] + put_in(found) + data[end:]).decode()
 
     def everywhere(text: str) -> str:
-        """As RE2 does: nothing empty is found where the one before ended."""
+        """As RE2 does: nothing empty is found where the one before ended.
+
+        :raises NoResult: the text is too long for a call of each find.
+        """
+        if len(text) > MOST_REPLACED:
+            raise NoResult("a text too long to replace all in it")
         data, made, place, last = text.encode(), [], 0, -1
         while place <= len(data) and (found := pattern.search(data, place)) is not None:
             start, end = found.span()
