@@ -176,12 +176,18 @@ class RedisOnlineStore(RedisInspection):
 
     def _asked(self, connection: Any, commands: list[bytes]) -> list[list[Any]]:
         try:
+            return self._with_script(connection, commands)
+        except redis.ConnectionError:
+            # A connection that lay idle while Redis restarted is dead; a new one may not be, and
+            # the server that it finds may have no scripts.
+            connection.disconnect()
+        return self._with_script(connection, commands)
+
+    def _with_script(self, connection: Any, commands: list[bytes]) -> list[list[Any]]:
+        try:
             return round_trip(connection, commands)
         except redis.exceptions.NoScriptError:
             self._redis.script_load(READ)
-        except redis.ConnectionError:
-            # A connection that lay idle while Redis restarted is dead; a new one may not be.
-            connection.disconnect()
         return round_trip(connection, commands)
 
     def keep_known(self, layout: EventLayout, hops: Sequence[KnownHop]) -> None:

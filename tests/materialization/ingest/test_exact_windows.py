@@ -15,6 +15,7 @@ import pytest
 from lib.instants import to_us
 from materialization.choices import RunKind
 from materialization.edges.stores import online_store
+from materialization.ingest.events import event_layout
 from materialization.ingest.refusals import RowsRefused
 from materialization.ingest.taking import TooManyEvents
 from materialization.runner.draining import drain_logs
@@ -365,6 +366,21 @@ def test_a_push_of_many_corrections_writes_each_hop_once(cast, online_redis):
     push(cast, [{**row, "fare": 2.0} for row in rows], AT + US)
 
     assert online_redis.info("commandstats")["cmdstat_hset"]["calls"] - before < 10
+
+
+def test_a_server_without_scripts_behind_a_dead_connection_answers(cast, online_redis):
+    """As Redis is when it was started again: both are found out one after the other."""
+    version = ready(cast, definitions())
+    push(cast, [{"key": (1,), "event": AT - US, "fare": 1.0}], AT)
+    layout = event_layout(version.spec, uid=table_of(version).uid)
+    asked = [(layout, layout.entity.tags([[1]]))]
+    before = online_store().read(1, (), asked, now=to_us(AT))
+
+    online_redis.script_flush()
+    online_redis.client_kill_filter(_type="normal", skipme=True)
+
+    assert online_store().read(1, (), asked, now=to_us(AT)) == before
+    assert before.tables[0] is not None
 
 
 def test_an_entity_that_is_asked_for_often_is_read_once(cast, online_redis):
