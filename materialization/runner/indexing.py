@@ -140,12 +140,12 @@ def _write(
         as_of = max(as_of, at)
     file = f"{table.uid}/{secrets.token_hex(8)}.arrow"
     most_bytes = settings.SEARCH_INDEX_MAX_MB << 20
-    with (
-        vector_files().writing(file) as path,
-        engine().latest_rows(snapshot.files, spec, as_of=as_of) as rows,
-        _waiting(snapshot, spec, as_of) as later,
-    ):
-        written = write_index(path, layout, chain(rows, later), most_bytes=most_bytes)
+    with vector_files().writing(file) as path:
+        with (
+            engine().latest_rows(snapshot.files, spec, as_of=as_of) as rows,
+            _waiting(snapshot, spec, as_of) as later,
+        ):
+            written = write_index(path, layout, chain(rows, later), most_bytes=most_bytes)
         cells = group_by_cells(
             path, [*written.vectors], from_rows=settings.SEARCH_CELLS_FROM, most_bytes=most_bytes
         )

@@ -7,6 +7,7 @@ many are found was measured when the file was written, and each search says it.
 from __future__ import annotations
 
 import io
+import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -120,6 +121,14 @@ class Cells:
 
     @classmethod
     def from_bytes(cls, written: bytes) -> Cells:
+        """:raises ValueError: that is not what ``to_bytes`` wrote."""
+        try:
+            return cls._read(written)
+        except (zipfile.BadZipFile, EOFError, KeyError) as exc:
+            raise ValueError("there are no cells in it") from exc
+
+    @classmethod
+    def _read(cls, written: bytes) -> Cells:
         with np.load(io.BytesIO(written), allow_pickle=False) as found:
             reaches = {
                 metric: tuple(

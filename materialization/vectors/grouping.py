@@ -6,6 +6,7 @@ search goes is what the nearest of vectors of the table itself take, against a l
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from materialization.vectors.cells import Cells, Reach
-from materialization.vectors.index_file import IndexFile, rewrite
+from materialization.vectors.index_file import IndexFile, IndexTooLarge, rewrite
 from materialization.vectors.metrics import METRICS, orders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+log = logging.getLogger(__name__)
 #: The share of the nearest that a search is to find, and up to how many hits it is measured for.
 TARGET, HITS = 0.95, (10, 100, 1000)
 #: Vectors that are asked about: by half of them the reach is chosen, by the others measured.
@@ -39,9 +41,8 @@ def group_by_cells(
 ) -> dict[str, Any]:
     """Group the rows of an index by cells where it has ``from_rows``; return what ``told`` says.
 
-    The file is written anew in its place, with the rows of each cell of the first feature together.
-
-    :raises IndexTooLarge: it would have more than ``most_bytes``.
+    The file is written anew in its place, with the rows of each cell of the first feature together;
+    where it would have more than ``most_bytes`` with them it stays as it is, and has none.
     """
     with Path(path).open("rb") as opened:
         index = IndexFile(opened)
@@ -55,7 +56,11 @@ def group_by_cells(
         back = np.empty_like(places)
         back[places] = np.arange(len(places))
         kept = {name: each.renamed(back) for name, each in kept.items()}
-        rewrite(index, path, places, kept, most_bytes=most_bytes)
+        try:
+            rewrite(index, path, places, kept, most_bytes=most_bytes)
+        except IndexTooLarge as exc:
+            log.warning("searched without cells, with which %s", exc.message)
+            return {}
     return {name: each.told() for name, each in kept.items()}
 
 
@@ -128,7 +133,10 @@ def _reaches(
     random: np.random.Generator,
 ) -> dict[str, tuple[Reach, ...]]:
     """Return how far searches go by each metric; nothing where that is to look at most of all."""
-    asked = np.sort(random.choice(cells.order, min(ASKED, len(cells.order)), replace=False))
+    near = cells.order[lengths[cells.order] > 0]  # nothing is near a vector without a direction
+    if len(near) <= HITS[0]:
+        return {}
+    asked = np.sort(random.choice(near, min(ASKED, len(near)), replace=False))
     queries = index.vectors(feature, asked)
     is_asked = random.permutation(len(asked)) % 2 == 0
     home = np.empty(index.rows, np.int64)
@@ -183,8 +191,9 @@ def _nearest(
     queries: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Return the rows nearest to each question by each metric, by looking at all but itself."""
-    usable = np.flatnonzero(np.isfinite(lengths) & (lengths > 0))
-    most = min(HITS[-1], len(usable) - 1)
+    usable = np.flatnonzero(np.isfinite(lengths))
+    # By the angle those of no length come last, as what is not a number does.
+    most = min(HITS[-1], int((lengths > 0).sum()) - 1)
     nothing = np.empty((len(asked), 0))
     best = dict.fromkeys(METRICS, _Best(nothing, nothing.astype(np.int64)))
     start = 0

@@ -7,6 +7,7 @@ searches reads those from the online store, and so a file that lags misses rows 
 from __future__ import annotations
 
 import mmap
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -21,7 +22,7 @@ from materialization.vectors.conditions import COMPARABLE, met
 from materialization.vectors.metrics import distances, lengths_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from materialization.stores.layout import TableLayout
     from materialization.vectors.conditions import Condition
@@ -78,7 +79,7 @@ def write_index(
         + [(_column(name), kind) for name, kind in scalars]
     )
     rows, vectors = 0, dict.fromkeys(lengths, 0)
-    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with _written(path, schema, most_bytes) as write:
         for batch in batches:
             events = pc.cast(batch.column(EVENT), pa.int64())
             columns = [layout.entity.arrow_tags(batch), events]
@@ -94,8 +95,7 @@ def write_index(
             columns += [batch.column(name) for name, _ in scalars]
             whole = pa.RecordBatch.from_arrays(columns, schema=schema)
             for start in range(0, whole.num_rows, BATCH_ROWS):
-                writer.write_batch(whole.slice(start, BATCH_ROWS))
-                _require_room(sink.tell(), most_bytes)
+                write(whole.slice(start, BATCH_ROWS))
             rows += batch.num_rows
     return Written(rows, vectors)
 
@@ -110,19 +110,41 @@ def rewrite(
 ) -> None:
     """Write an index again with its ``rows`` in this order, and with cells.
 
-    ``path`` may be its own: what is mapped stays.
+    ``path`` may be its own: what is mapped stays, and what is there until the new one is whole.
 
-    :raises IndexTooLarge: the file would have more than ``most_bytes``.
+    :raises IndexTooLarge: the file would have more than ``most_bytes``; what was there still is.
     """
     schema = index.schema.with_metadata(
         {f"{_CELLS} {feature}".encode(): each.to_bytes() for feature, each in cells.items()}
     )
-    Path(path).unlink(missing_ok=True)
+    beside = Path(f"{path}.cells")
+    try:
+        with _written(str(beside), schema, most_bytes) as write:
+            for start in range(0, len(rows), BATCH_ROWS):
+                batch = index.batch_of(rows[start : start + BATCH_ROWS])
+                write(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _written(
+    path: str, schema: pa.Schema, most_bytes: int
+) -> Iterator[Callable[[pa.RecordBatch], None]]:
+    """Give what writes batches to a file.
+
+    :raises IndexTooLarge: it has more than ``most_bytes``; its end counts, where the schema is
+        again, with cells.
+    """
     with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for start in range(0, len(rows), BATCH_ROWS):
-            batch = index.batch_of(rows[start : start + BATCH_ROWS])
-            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+
+        def write(batch: pa.RecordBatch) -> None:
+            writer.write_batch(batch)
             _require_room(sink.tell(), most_bytes)
+
+        yield write
+    _require_room(Path(path).stat().st_size, most_bytes)
 
 
 def _require_room(size: int, most_bytes: int) -> None:

@@ -108,13 +108,53 @@ def test_vectors_without_neighbourhoods_have_no_cells(tmp_path):
         assert len(numbers(index, np.arange(index.rows))) == len(told)
 
 
-def test_cells_count_in_how_large_a_file_may_be(vectors, tmp_path):
+@pytest.mark.parametrize("room", [0, 1000, 40_000])
+def test_a_file_that_has_no_room_for_cells_is_searched_without(vectors, tmp_path, caplog, room):
     path = tmp_path / "vectors.arrow"
     write_index(str(path), layout_of(LENGTH), [batch_of(vectors)], most_bytes=1 << 30)
-    size = path.stat().st_size
+    plain = path.read_bytes()
 
+    told = group_by_cells(str(path), ["e"], from_rows=1000, most_bytes=len(plain) + room)
+
+    assert (told, path.read_bytes()) == ({}, plain)
+    assert "without cells" in caplog.text
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_file_with_cells_is_no_larger_than_it_may_be(vectors, tmp_path):
+    path = tmp_path / "vectors.arrow"
+    write_index(str(path), layout_of(LENGTH), [batch_of(vectors)], most_bytes=1 << 30)
+    plain = path.read_bytes()
+    assert group_by_cells(str(path), ["e"], from_rows=1000, most_bytes=1 << 30)
+    least = path.stat().st_size
+
+    for most, has_cells in ((least - 1, False), (least, True)):
+        path.write_bytes(plain)
+        assert bool(group_by_cells(str(path), ["e"], from_rows=1000, most_bytes=most)) is has_cells
     with pytest.raises(IndexTooLarge, match="SEARCH_INDEX_MAX_MB"):
-        group_by_cells(str(path), ["e"], from_rows=1000, most_bytes=size)
+        write_index(str(path), layout_of(LENGTH), [batch_of(vectors)], most_bytes=len(plain) - 1)
+
+
+def test_vectors_of_no_length_do_not_spoil_the_reach_of_others(tmp_path):
+    """A tenth are empty texts, say: nobody can ask by the angle to them."""
+    found = clustered(np.random.default_rng(7), ROWS)
+    found[::10] = 0
+
+    index, told = file_of(tmp_path, found)
+
+    assert {*told["e"]["reaches"]} == {*METRICS}
+    assert all(told["e"]["reaches"].values())
+    assert len(index.cells["e"].order) == ROWS
+
+
+def test_cells_that_are_damaged_are_no_file(vectors, tmp_path):
+    file_of(tmp_path, vectors)
+    whole = (tmp_path / "vectors.arrow").read_bytes()
+    for damage in (b"PK\x01\x02", b"PK\x05\x06", b"reach dot.npy"):
+        path = tmp_path / "damaged.arrow"
+        path.write_bytes(whole.replace(damage, damage[::-1]))
+        with path.open("rb") as opened, pytest.raises(ValueError, match="no cells"):
+            IndexFile(opened)
 
 
 def test_equal_vectors_are_one_neighbourhood(tmp_path):
