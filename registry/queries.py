@@ -288,6 +288,14 @@ def may_arrive() -> Q:
     return Q(*((("spec_json__contains", text)) for text in MAY_ARRIVE), _connector=Q.OR)
 
 
+def may_have_windows() -> Q:
+    """Return the condition of versions that aggregate, maybe; ``has_windows_online`` tells of some.
+
+    Whatever aggregates rows that arrive has windows online.
+    """
+    return Q(spec_json__contains='"aggregations":[{')
+
+
 def abandoned_tables() -> list[FeatureTable]:
     """Return tables that nobody can read any more and that may have rows online."""
     may_have_rows = Q(ready_at__isnull=False) | Q(loading_since__isnull=False)

@@ -70,6 +70,7 @@ class CertificateAdmin(ScopedAdmin):
         is_online = obj.kind == CertificateKind.ONLINE
         differs = obj.status == CertificateStatus.DIFFERENT
         may_ask = may_run and not obj.is_live and obj.version.state in SERVED_STATES
+        may_put_right = may_ask and is_online and not obj.has_windows
         return {
             "certificate": obj,
             "chart": outcomes(list(last)[::-1]),
@@ -78,7 +79,7 @@ class CertificateAdmin(ScopedAdmin):
             "may_ask": may_ask,
             "is_online": is_online,
             "makes_ticks": obj.version.spec.transform.makes_ticks,
-            "may_repair": may_ask and is_online and differs and obj.repaired < obj.differences,
+            "may_repair": may_put_right and differs and obj.repaired < obj.differences,
         }
 
     def again(self, request: HttpRequest, obj: Certificate) -> HttpResponse | None:

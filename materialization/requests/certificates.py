@@ -31,7 +31,7 @@ from materialization.requests.turns import STEPPED_BACK
 from materialization.runner.certifying import give_up
 from registry import access, audit
 from registry.choices import SERVED_STATES, Right
-from registry.queries import may_arrive, served_versions
+from registry.queries import may_arrive, may_have_windows, served_versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -128,10 +128,15 @@ def _comparable_table(
 ) -> FeatureTable:
     if version.state not in SERVED_STATES or version.table is None:
         raise NotComparable(f"{version} is {version.state}; only served versions are compared.")
-    if version.spec.is_pushed:
+    if kind is CertificateKind.SOURCE and version.spec.is_pushed:
+        raise NotComparable(
+            f"{version} has rows that arrive without runs: there is no source to compare what is"
+            " stored with. Compare the online store with it."
+        )
+    if version.spec.is_pushed and not version.spec.has_windows_online:
         raise NotComparable(
             f"{version} has rows that arrive without runs: some are online before they are"
-            " offline, so the stores are not compared."
+            " offline, so the stores are not compared, but where windows are made of them."
         )
     if repair and version.spec.has_windows_online:
         raise NotComparable(
@@ -229,9 +234,10 @@ def _latest_days(version: FeatureViewVersion) -> datetime | None:
 
 
 def _loaded_versions() -> QuerySet[FeatureViewVersion]:
-    """Return the served versions of tables that were loaded into the online store."""
+    """Return the served versions of tables that were loaded and may be comparable online."""
     tables = {"table__ready_at__isnull": False, "table__generation__gt": 0}
-    return _not_pushed().filter(**tables).defer("packet")
+    some = served_versions().filter(~may_arrive() | may_have_windows())
+    return some.filter(**tables).defer("packet")
 
 
 def _not_pushed() -> QuerySet[FeatureViewVersion]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,7 @@ from materialization.quality.consistency.subject import Stores, Subject
 from materialization.quality.consistency.windows import compare_windows
 from materialization.queries import table_at
 from materialization.runner.comparing_source import compare_source
+from materialization.runner.draining import drained
 from materialization.runner.heartbeat import Lease, LeaseLost, put_down, take
 from materialization.stores.layout import layout_of
 from registry import audit
@@ -121,7 +123,12 @@ def _compare(claimed: Certificate, watch: _Watch, clock: Callable[[], datetime])
     stores = Stores(offline_store(), online_store(), engine())
     if spec.has_windows_online:
         return compare_windows(
-            subject, stores, sample=claimed.sample, clock=clock, watch=watch.note
+            subject,
+            stores,
+            sample=claimed.sample,
+            clock=clock,
+            watch=watch.note,
+            arriving=partial(drained, table, spec) if spec.is_pushed else None,
         )
     return compare_online(
         subject,
@@ -242,6 +249,8 @@ def _aside(done: Certificate) -> str:
         late = "late, or beside other rows by now: the next run takes the former, recompute both"
     if done.has_windows:
         late = "with what is stored and not loaded yet"
+        if done.version.spec.is_pushed:
+            late = "with rows on their way, online and not stored yet"
     elif done.version.spec.transform.makes_ticks:
         late = "as they were served, though rows that arrived since would change them"
     said = [f"; {done.late:,} {late}"] if done.late else []

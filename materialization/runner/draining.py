@@ -29,7 +29,7 @@ from registry.choices import SERVED_STATES
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from materialization.stores.push_log import LogEntry
     from registry.spec.version_spec import VersionSpec
@@ -72,6 +72,23 @@ def drain(table: FeatureTable) -> int:
         if rows := _drain(table, version.spec, until):
             pushed.note_drained(table.uid, rows)
         return rows
+
+
+def drained(table: FeatureTable, spec: VersionSpec) -> Iterator[pa.Table]:
+    """Store what was pushed to a table; yield, as it is logged, what waits even so.
+
+    That is what came since, or what somebody else is storing.
+    """
+    drain(table)
+    after, until = 0, push_log().last(table.uid)
+    while entries := _some_entries(table.uid, after=after, until=until):
+        yield pa.Table.from_batches([each.batch(_logged_schema(spec)) for each in entries])
+        after = entries[-1].last
+
+
+def _logged_schema(spec: VersionSpec) -> pa.Schema:
+    """Return the columns of a log: those of events where no more is stored of a version."""
+    return window_arguments(spec).logged if spec.stores_events_only else computed_schema(spec)
 
 
 def _drain(table: FeatureTable, spec: VersionSpec, until: int) -> int:
@@ -158,12 +175,11 @@ def _marks(entries: Sequence[LogEntry], came: Mapping[str, int]) -> dict[str, in
 
 def _rows(spec: VersionSpec, entries: Sequence[LogEntry], came: Mapping[str, int]) -> pa.Table:
     """Return the rows of entries, but for those of a stream that are stored already."""
-    is_events = spec.stores_events_only
-    schema = window_arguments(spec).logged if is_events else computed_schema(spec)
+    schema = _logged_schema(spec)
     rows = pa.Table.from_batches([each.batch(schema) for each in entries], schema)
     numbers = np.concatenate([np.arange(each.first, each.last + 1) for each in entries])
     new = np.concatenate([_new(each, came) for each in entries])
-    stored = events_schema(spec) if is_events else stored_schema(spec)
+    stored = events_schema(spec) if spec.stores_events_only else stored_schema(spec)
     rows = rows.append_column(SEQUENCE, pa.array(numbers, pa.int64()))
     rows = rows.select(stored.names).cast(stored)
     return rows if new.all() else rows.filter(pa.array(new))

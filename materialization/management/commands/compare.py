@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from registry.models import FeatureViewVersion
+    from registry.spec.version_spec import VersionSpec
 
 SAMPLE = 1000
 COLUMNS: tuple[str, ...] = (
@@ -111,10 +112,16 @@ def _versions(
         versions = versions.filter(feature_view__name=view)
     found: dict[int | None, FeatureViewVersion] = {}
     for version in versions.order_by("feature_view__project__name", "feature_view__name", "pk"):
-        has_both = kind is CertificateKind.SOURCE or version.spec.view.online
-        if has_both and number in ("", version.number):
+        if (view or _has_both(version.spec, kind)) and number in ("", version.number):
             found.setdefault(version.table_id, version)
     return list(found.values())
+
+
+def _has_both(spec: VersionSpec, kind: CertificateKind) -> bool:
+    """Tell whether there are two things to compare; of a view that is named it is said why not."""
+    if kind is CertificateKind.SOURCE:
+        return not spec.is_pushed
+    return spec.view.online and (spec.has_windows_online or not spec.is_pushed)
 
 
 def _cells(done: Certificate) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Windows that online reads make of events against those of training sets, entity by entity.
 
 Both are as of one instant, so what there is to compare is what readers get. An entity that
-differs is looked at again with what is stored by then: runs store first and load after. One of
-which something is stored and not loaded yet is ``late`` and no difference. Not for rows that are
-stored as they are read (``online``).
+differs is looked at again with what is stored by then. ``late``, and no difference, is one of which
+only one store has something yet: runs store first and load after, rows that arrive are online first
+and stored after. Not for rows that are stored as they are read (``online``).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
@@ -57,16 +58,20 @@ def compare_windows(
     sample: int | None,
     clock: Callable[[], datetime],
     watch: Callable[[Findings, float], None],
+    arriving: Callable[[], Iterable[pa.Table]] | None = None,
 ) -> Compared:
     """Compare all entities of a table, or a ``sample`` of each store's; as ``compare_online``.
+
+    ``arriving``, of tables whose rows arrive: stores what did, and gives what waits even so.
 
     :raises NotLoaded: the table is not loaded, or ceased to be meanwhile: nothing can be said.
     """
     began = clock()
-    comparison = _Comparison(subject, stores, clock)
+    comparison = _Comparison(subject, stores, clock, arriving)
     for entities in comparison.entities(sample):
         comparison.look_at(entities)
         watch(comparison.findings, len(entities))
+    comparison.look_at_doubtful()
     return Compared(comparison.findings, began, comparison.version)
 
 
@@ -83,9 +88,18 @@ class _Differs(NamedTuple):
 
 
 class _Comparison:
-    def __init__(self, subject: Subject, stores: Stores, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        stores: Stores,
+        clock: Callable[[], datetime],
+        arriving: Callable[[], Iterable[pa.Table]] | None,
+    ) -> None:
         self.findings = Findings()
         self._subject, self._stores, self._clock = subject, stores, clock
+        self._arriving = arriving
+        #: Entities that differed, and are to be looked at again.
+        self._doubtful: list[bytes] = []
         self._layout = event_layout(subject.spec, uid=subject.layout.uid)
         self._made_of = window_arguments(subject.spec)
         self._look_again()
@@ -129,26 +143,61 @@ class _Comparison:
 
     def look_at(self, tags: Sequence[bytes]) -> None:
         self.findings.compared += len(tags)
-        differ = self._differing(tags)
+        online = self._online(tags, to_us(self._clock()))
+        self._doubtful += [each.tag for each in self._differing(tags, online)]
+        if len(self._doubtful) >= AT_ONCE:
+            self.look_at_doubtful()
+
+    def look_at_doubtful(self) -> None:
+        """Count what differs even with what is stored by now."""
+        tags, self._doubtful = self._doubtful, []
+        arriving = self._arriving
+        again = self._again if arriving is None else partial(self._again_arriving, arriving)
+        differ: list[_Differs] = []
+        late: set[bytes] = set()
         for _ in range(TRIES - 1):
-            if not differ:
+            if not tags:
                 return
-            self._look_again()
-            differ = self._differing([each.tag for each in differ])
-        loading = self._being_loaded([each.tag for each in differ])
+            differ, late = again(tags)
+            tags = [each.tag for each in differ]
         for each in differ:
-            if each.tag in loading:
+            if each.tag in late:
                 self.findings.late += 1
             else:
                 self._note(each)
 
-    def _differing(self, tags: Sequence[bytes]) -> list[_Differs]:
+    def _again(self, tags: Sequence[bytes]) -> tuple[list[_Differs], set[bytes]]:
+        """Return what differs of what runs load, and which of these is not all loaded yet."""
+        self._look_again()
+        differ = self._differing(tags, self._online(tags, to_us(self._clock())))
+        return differ, self._being_loaded([each.tag for each in differ])
+
+    def _again_arriving(
+        self, arriving: Callable[[], Iterable[pa.Table]], tags: Sequence[bytes]
+    ) -> tuple[list[_Differs], set[bytes]]:
+        """Return what differs of what arrives, and of which of these something is on its way.
+
+        What is online now waits by then or is in the snapshot that is taken after, with what came
+        meanwhile: that is online when it is read once more.
+        """
+        now = to_us(self._clock())
+        online = self._online(tags, now)
+        late: set[bytes] = set()
+        for rows in arriving():
+            for batch in rows.to_batches():
+                late.update(self._layout.entity.arrow_tags(batch).to_pylist())
+        self._look_again()
+        differ = self._differing(tags, online)
+        before, suspects = dict(zip(tags, online, strict=True)), [each.tag for each in differ]
+        after = zip(suspects, self._online(suspects, now), strict=True)
+        return differ, late | {tag for tag, seen in after if seen != before[tag]}
+
+    def _differing(
+        self, tags: Sequence[bytes], online: Sequence[tuple[int, bytes | None]]
+    ) -> list[_Differs]:
         if not tags:
             return []
-        now = to_us(self._clock())
-        online = [row for some in _pieces(tags, READ_AT_ONCE) for row in self._online(some, now)]
-        instants = [at for at, _ in online]
-        stored = self._stored(tags, instants)
+        stored = self._stored(tags, [at for at, _ in online])
         return [
             _Differs(tag, row, seen)
             for tag, row, (_, seen) in zip(tags, stored, online, strict=True)
@@ -157,13 +206,16 @@ class _Comparison:
 
     def _online(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
         """Return the instant that a read at ``now`` is as of, and what it gives, of each entity."""
+        return [row for some in _pieces(tags, READ_AT_ONCE) for row in self._read(some, now)]
+
+    def _read(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
         try:
             rows = self._stores.online.read(0, (), [(self._layout, tags)], now=now).tables[0]
         except TooLarge:
             half = len(tags) // 2
             if not half:
                 raise
-            return self._online(tags[:half], now) + self._online(tags[half:], now)
+            return self._read(tags[:half], now) + self._read(tags[half:], now)
         if rows is None or rows.generation < self._subject.generation:
             raise not_loaded(self._layout.uid)
         return [self._row(each, now) for each in rows.rows]

@@ -1,0 +1,146 @@
+"""Certificates of windows over pushed rows: what is on its way, what was changed in Redis.
+
+That they see all equal in thousands of random histories is in ``test_many_histories``.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import call_command
+
+from materialization.choices import CertificateKind
+from materialization.edges.stores import push_log
+from materialization.models import Alert
+from materialization.quality.consistency import windows as comparing
+from materialization.requests.certificates import (
+    NotComparable,
+    compare_due,
+    compare_sources_due,
+    request_certificate,
+)
+from materialization.runner.certifying import certify, words_of
+from materialization.runner.draining import drain_logs
+from tests.factories import verbs_of
+from tests.materialization.ingest.push_world import approved, ready
+from tests.materialization.ingest.window_world import HOUR, VIEW, definitions, push
+from tests.materialization.run_world import AT, committed, fresh, materialize, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from materialization.models import Certificate
+    from registry.models import FeatureViewVersion
+
+pytestmark = pytest.mark.django_db
+DRIVERS = 40
+
+
+@pytest.fixture
+def version(cast) -> FeatureViewVersion:
+    """Return one with events of all its hops, of which none is stored yet."""
+    made = ready(cast, definitions(VIEW))
+    chance = random.Random(5)
+    rows = [
+        {"key": (driver,), "event": AT - chance.random() * 3 * HOUR, "fare": chance.random()}
+        for driver in range(DRIVERS)
+        for _ in range(6)
+    ]
+    push(cast, rows, AT)
+    return made
+
+
+def certified(
+    version: FeatureViewVersion, clock: Callable[[], datetime] = lambda: AT, **asked: Any
+) -> Certificate:
+    made = request_certificate(
+        version=fresh(version), at=AT, actor=None, **{"sample": None, **asked}
+    )
+    with committed():
+        certify(certificate_id=made.pk, worker="w", clock=clock)
+    made.refresh_from_db()
+    return made
+
+
+def test_rows_that_come_while_it_compares_are_no_difference(cast, version, monkeypatch):
+    monkeypatch.setattr(comparing, "AT_ONCE", 7)
+    pushed: list[int] = []
+
+    def clock() -> datetime:
+        """Push what is known before the instant that is asked for, and after it."""
+        driver = len(pushed) % (DRIVERS + 20)
+        pushed.append(driver)
+        push(cast, [{"key": (driver,), "event": AT - HOUR / 7, "fare": float(len(pushed))}], AT)
+        return AT
+
+    done = certified(version, clock)
+
+    assert (done.status, done.differences) == ("equal", 0), (words_of(done), done.examples)
+    assert done.equal + done.late == done.compared >= DRIVERS
+    assert len(pushed) > DRIVERS / 7
+    assert certified(version).late == 0
+
+
+def test_what_nobody_stores_is_on_its_way_and_closes_no_alert(cast, version, online_redis):
+    stem = b"w" + table_of(version).uid.encode()
+    online_redis.copy(stem + b"{3}", stem + b"{4711}")
+    assert certified(version).extra == 1
+    online_redis.delete(stem + b"{4711}")
+    push(cast, [{"key": (1,), "event": AT, "fare": 0.5}], AT)
+
+    with push_log().draining(table_of(version).uid):
+        done = certified(version)
+
+    assert (done.status, done.late, done.equal) == ("equal", 1, DRIVERS - 1), words_of(done)
+    assert "1 with rows on their way, online and not stored yet" in words_of(done)
+    assert Alert.objects.get().state == "open"
+    assert certified(version, sample=5).status == "equal"
+    assert certified(version).late == 0
+    assert Alert.objects.get().state == "closed"
+
+
+def test_a_hop_that_was_changed_is_found_with_its_features(version, online_redis):
+    drain_logs()
+    stem = b"w" + table_of(version).uid.encode()
+    names = {n: online_redis.hkeys(stem + b"{%d}" % n) for n in (2, 3, 5, 7)}
+    newest = {n: max(set(own) - {b"n"}, key=int) for n, own in names.items()}
+    online_redis.delete(stem + b"{1}")
+    online_redis.hdel(stem + b"{2}", newest[2])
+    field = online_redis.hget(stem + b"{3}", newest[3])
+    online_redis.hset(stem + b"{3}", newest[3], field[:-1] + bytes([field[-1] ^ 1]))  # one bit
+    online_redis.hset(stem + b"{5}", newest[7], online_redis.hget(stem + b"{7}", newest[7]))
+
+    done = certified(version)
+
+    assert (done.status, done.missing, done.different, done.extra) == ("different", 1, 3, 0)
+    assert (done.late, done.equal) == (0, DRIVERS - 4)
+    found = {each["key"]: each for each in done.examples}
+    assert set(found) == {f"driver_id={n}" for n in (1, 2, 3, 5)}
+    assert found["driver_id=1"]["kind"] == "missing"
+    assert "fare_last_k_3_3h" in found["driver_id=3"]["features"]
+    assert "fare_sum_3h" in found["driver_id=5"]["features"]
+    assert Alert.objects.get().state == "open"
+    assert verbs_of(done) == ["differed"]
+
+
+def test_it_is_asked_for_by_itself_and_by_the_shell_and_not_of_what_arrives_without(
+    cast, version, capsys
+):
+    rows = approved(cast)
+    with committed():
+        materialize(rows)
+    compare_due(at=AT)
+    compare_sources_due(at=AT)
+    asked = [each.version.feature_view.name for each in version.table.certificates.all()]
+    assert asked == ["spending"]
+    assert not table_of(rows).certificates.exists()
+    certify(certificate_id=version.table.certificates.get().pk, worker="w", clock=lambda: AT)
+    call_command("compare", "--full")
+    assert capsys.readouterr().out.count("spending@1.0.0  full") == 1
+    with pytest.raises(NotComparable, match="online before they are offline"):
+        request_certificate(version=fresh(rows), sample=None, at=AT, actor=None)
+    with pytest.raises(NotComparable, match="no source"):
+        certified(version, kind=CertificateKind.SOURCE)
