@@ -100,12 +100,14 @@ class UsageCalls(Calls):
         ``reference`` is ``view:feature`` or ``view@1.2.0:feature``. There are some where the
         project has them sampled. Each of ``samples`` has ``version``, ``at``, ``status`` and
         ``value``, which is absent where it was too long to be kept; ``samples_dropped`` is how many
-        values of the view had no room. Never of confidential or restricted features, nor of what
-        is computed of them at the request.
+        values of the view had no room. ``compared`` has a line for each version: how far the newest
+        20,000 lie from its baseline (``drift`` by measure, ``why_not``: why there is no more), and
+        on how many ``samples`` since when that rests. Never of confidential or restricted features,
+        nor of what is computed of them at the request.
         """
         query = {**_named(reference, version, feature), "days": days, "samples": most, "limit": 1}
         found = self._get("usage", query=query)
-        return {name: found[name] for name in ("samples", "samples_dropped")}
+        return {name: found[name] for name in ("samples", "samples_dropped", "compared")}
 
 
 def _named(

@@ -71,6 +71,17 @@ def _show_samples(context: Context, args: argparse.Namespace) -> None:
     context.out.table(found["samples"], ("at", "version", "status", "value"))
     if dropped := found["samples_dropped"]:
         context.out.line(f"{dropped:,} more values of the view had no room.")
+    for each in found["compared"]:
+        context.out.line(_compared(each))
+
+
+def _compared(version: JSON) -> str:
+    """Say how far samples of a version lie from its baseline."""
+    said = f"{version['version']}: {version['samples']:,} samples since {version['since']}"
+    if baseline := version["baseline"]:
+        said += f", against the baseline of {baseline['set_at']}"
+    figures = ", ".join(f"{name} {value}" for name, value in version["drift"].items())
+    return "; ".join(filter(None, (said, figures, version["why_not"].rstrip(".")))) + "."
 
 
 def _line(row: JSON) -> JSON:

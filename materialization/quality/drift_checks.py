@@ -48,7 +48,7 @@ def judge_drift(spec: VersionSpec, now: Profile, compared: Mapping[Against, Comp
     """
     measured = {side: _measured(spec, now, other) for side, other in compared.items()}
     figures = {
-        str(side): {name: said for name, each in found.items() if (said := _kept(each))}
+        str(side): {name: said for name, each in found.items() if (said := kept_measures(each))}
         for side, found in measured.items()
     }
     results: list[CheckResult] = []
@@ -74,7 +74,8 @@ def _measured(spec: VersionSpec, now: Profile, other: Compared) -> dict[str, Dri
     return found
 
 
-def _kept(drift: Drift) -> dict[str, float | str]:
+def kept_measures(drift: Drift) -> dict[str, float | str]:
+    """Return what was measured as it is kept and answered: an infinity is a word."""
     given = {name: getattr(drift, name) for name in MEASURES}
     return {
         name: round(value, 6) if math.isfinite(value) else str(value)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from serving.admin import datasets, jobs, usage
+from serving.admin import datasets, jobs, served, usage
 
-__all__ = ["datasets", "jobs", "usage"]
+__all__ = ["datasets", "jobs", "served", "usage"]

@@ -42,7 +42,7 @@ def feature_usage_panel(request: HttpRequest, feature: Feature) -> str:
     if not version.number:
         return ""
     view = version.feature_view
-    asked = _asked(request, view.project)._replace(
+    asked = asked_by(request, view.project)._replace(
         view=view.name, version=version.number, feature=feature.name
     )
     return _panel(request, asked, version.approved_at)
@@ -51,7 +51,7 @@ def feature_usage_panel(request: HttpRequest, feature: Feature) -> str:
 @panel(FeatureService, is_wide=True)
 def service_usage_panel(request: HttpRequest, service: FeatureService) -> str:
     """Show who asked for the service by its name, day by day."""
-    asked = _asked(request, service.project)._replace(service=service.name)
+    asked = asked_by(request, service.project)._replace(service=service.name)
     return _panel(request, asked, None)
 
 
@@ -61,7 +61,7 @@ def deprecated_usage_panel(request: HttpRequest, version: FeatureViewVersion) ->
     if version.state != State.DEPRECATED or not version.number:
         return ""
     view = version.feature_view
-    asked = _asked(request, view.project)._replace(view=view.name, version=version.number)
+    asked = asked_by(request, view.project)._replace(view=view.name, version=version.number)
     return _panel(request, asked, version.approved_at, is_deprecated=True)
 
 
@@ -70,7 +70,7 @@ def project_usage_panel(request: HttpRequest, project: Project) -> str:
     """Show who reads most of a project, and who still reads what is deprecated."""
     if not is_noted():
         return ""
-    asked = _asked(request, project)
+    asked = asked_by(request, project)
     leaving = tuple(map(str, versions_in(project, State.DEPRECATED)))
     context: dict[str, Any] = _until() | {"sees_all": asked.views is None}
     old = Question(["view", "version", "reader"], leaving)
@@ -88,7 +88,8 @@ def project_usage_panel(request: HttpRequest, project: Project) -> str:
     return render_to_string("serving/admin/project_usage_panel.html", context, request)
 
 
-def _asked(request: HttpRequest, project: Project) -> Asked:
+def asked_by(request: HttpRequest, project: Project) -> Asked:
+    """Ask for the reads of a project that whoever looks may see, of as many days as are shown."""
     user = acting_user(request)
     since = timezone.now() - timedelta(days=shown_days(settings.USAGE_DAYS))
     asked = Asked(project.name, since, views=seen_by(user, project), own=pseudonym_of(user))

@@ -23,12 +23,14 @@ from serving.usage.edges import counted_until, stored_usage
 from serving.usage.openapi import ANSWER, PROBLEMS
 from serving.usage.queries import Question
 from serving.usage.sampled import newest_samples, require_samples, sample_output
+from serving.usage.served import MOST_COMPARED, compared
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
     from serving.usage.queries import Used
+    from serving.usage.served import Served
 
 
 class UsageAPI(API):
@@ -50,6 +52,7 @@ class UsageAPI(API):
         is null where that cannot be said now. `dropped` are reads that had no room while they
         could not be stored. `samples` are values that reads of a feature answered, where the
         project has them sampled: for those who may read its training sets, and see its readers.
+        `compared` says how far the newest 20,000 of them lie from the baseline of each version.
         """
         user = access.acting_user(request)
         found = access.access_project(user, project)
@@ -57,8 +60,8 @@ class UsageAPI(API):
         asked, by = asked_of(
             request.query_params, project=found, user=user, kept_days=settings.USAGE_DAYS, at=at
         )
-        if most := samples_of(request.query_params.get("samples", "")):
-            require_samples(asked, project=found, user=user, at=at)
+        most = samples_of(request.query_params.get("samples", ""))
+        own = require_samples(asked, project=found, user=user, at=at) if most else []
         until = counted_until(at)
         [used] = answer(stored_usage(), asked, Question(by))
         response = paged(request, used, used_output)
@@ -70,9 +73,10 @@ class UsageAPI(API):
             "dropped": _dropped(),
         }
         if most:
-            newest, unkept = newest_samples(stored_usage(), asked, most)
-            response.data["samples"] = [sample_output(each) for each in newest]
+            newest, unkept = newest_samples(stored_usage(), asked, MOST_COMPARED)
+            response.data["samples"] = [sample_output(each) for each in newest[:most]]
             response.data["samples_dropped"] = unkept
+            response.data["compared"] = [served_output(each) for each in compared(newest, own)]
         return response
 
 
@@ -100,4 +104,19 @@ def used_output(used: Used) -> dict[str, Any]:
         },
         "first_at": used.first_at.isoformat(),
         "last_at": used.last_at.isoformat(),
+    }
+
+
+def served_output(served: Served) -> dict[str, Any]:
+    baseline, base = served.baseline, served.base
+    return {
+        "version": served.version,
+        "since": served.since.isoformat(),
+        "samples": served.samples,
+        "statuses": served.statuses,
+        "baseline": {"set_at": baseline.set_at.isoformat(), "rows": base.rows, "nulls": base.nulls}
+        if baseline and base
+        else None,
+        "drift": served.drift,
+        "why_not": served.why_not,
     }

@@ -53,6 +53,29 @@ _USED: dict[str, Any] = {
         "last_at": _INSTANT,
     },
 }
+_COMPARED: dict[str, Any] = {
+    "type": "object",
+    "description": "How far the newest sampled values, 20,000 at most, lie from the baseline.",
+    "required": ["version", "since", "samples", "statuses", "baseline", "drift", "why_not"],
+    "properties": {
+        "version": _TEXT,
+        "since": {**_INSTANT, "description": "The minute of the oldest of them."},
+        "samples": {**_COUNT, "description": "How many it rests on."},
+        "statuses": {"type": "object", "additionalProperties": _COUNT},
+        "baseline": {
+            "type": "object",
+            "nullable": True,
+            "required": ["set_at", "rows", "nulls"],
+            "properties": {"set_at": _INSTANT, "rows": _COUNT, "nulls": _COUNT},
+        },
+        "drift": {
+            "type": "object",
+            "description": "By measure, as of runs; an infinity is a word. Without what lacks.",
+            "additionalProperties": {"oneOf": [{"type": "number"}, _TEXT]},
+        },
+        "why_not": {**_TEXT, "description": "Why there is no more; empty where nothing lacks."},
+    },
+}
 ANSWER: dict[str, Any] = {
     "type": "object",
     "required": [
@@ -79,6 +102,11 @@ ANSWER: dict[str, Any] = {
         "samples_dropped": {
             **_COUNT,
             "description": "Beside `samples`: values of the view that had no room.",
+        },
+        "compared": {
+            "type": "array",
+            "description": "Beside `samples`: a version each, as far as there are some of it.",
+            "items": _COMPARED,
         },
         "samples": {
             "type": "array",

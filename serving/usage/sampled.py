@@ -40,8 +40,8 @@ class NotSampled(Forbidden):
     code = "not_sampled"
 
 
-def require_samples(asked: Asked, *, project: Project, user: User, at: datetime) -> None:
-    """Refuse who may not see values that reads of a feature answered.
+def require_samples(asked: Asked, *, project: Project, user: User, at: datetime) -> list[Feature]:
+    """Refuse who may not see values that reads of a feature answered; return it in each version.
 
     :raises BadFilter: no feature is named, or whose reads or which service's: samples do not tell.
     :raises ActionNotPermitted: its user lacks ``read_offline`` on the view or on one that the
@@ -69,6 +69,7 @@ def require_samples(asked: Asked, *, project: Project, user: User, at: datetime)
                 f"{feature.version}:{feature.name} is {level}: values of it, and of what is"
                 " computed of it, are not sampled, nor are those shown that were before it was."
             )
+    return own
 
 
 def _in_versions(project: Project, view: str, feature: str) -> list[Feature]:

@@ -120,6 +120,7 @@ ANSWERS = {
         "dropped": None,
         "samples": [],
         "samples_dropped": 0,
+        "compared": [],
         "next": None,
     },
     "POST dead-letters/7/dismiss": {"dismissed": 1, "still_alike": 0, "letter": OBJECT},

@@ -117,16 +117,25 @@ def test_the_command_says_that_nobody_took_the_time(assay, peer, capsys):
 def test_samples_are_shown_with_their_values(assay, peer, store, capsys):
     sample = {"version": "1.2.0", "at": "2026-03-01T12:00:00+00:00", "status": "PRESENT"}
     told = [{**sample, "value": 7.5}, sample]
-    answer = {"samples": told, "samples_dropped": 3}
+    baseline = {"set_at": "2026-01-01T00:00:00+00:00", "rows": 9_000, "nulls": 0}
+    one = {"version": "1.2.0", "since": sample["at"], "samples": 2_000, "statuses": {}}
+    far = {**one, "baseline": baseline, "drift": {"psi": 0.25, "mean": "inf"}, "why_not": ""}
+    few = {**one, "samples": 2, "baseline": None, "drift": {}, "why_not": "too few to say."}
+    answer = {"samples": told, "samples_dropped": 3, "compared": [far, few]}
     peer.answers_with("GET usage", {"results": [], "next": None, **answer})
 
     assert assay("usage", "spend@1.2.0:total", "--samples", "20") == 0
 
     query = {"view": ["spend"], "version": ["1.2.0"], "feature": ["total"], "samples": ["20"]}
     assert peer.requests[0].query == {**query, "limit": ["1"]}
-    *_, first, second, last = capsys.readouterr().out.splitlines()
+    first, second, dropped, *compared = capsys.readouterr().out.splitlines()[-5:]
     assert ("7.5" in first, "PRESENT" in second, "7.5" in second) == (True, True, False)
-    assert last == "3 more values of the view had no room."
+    assert dropped == "3 more values of the view had no room."
+    since = f"samples since {sample['at']}"
+    assert compared == [
+        f"1.2.0: 2,000 {since}, against the baseline of {baseline['set_at']}; psi 0.25, mean inf.",
+        f"1.2.0: 2 {since}; too few to say.",
+    ]
     assert store.usage_samples("spend:total", most=20) == answer
 
 

@@ -1,0 +1,74 @@
+"""What reads of a feature answered beside its baseline: a part of the feature's page.
+
+Shown while the project samples its reads, to those whom ``GET usage`` shows samples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from lib.errors import Forbidden, NotFound, Unavailable
+from materialization.admin.shares import shares_of
+from registry.access import acting_user
+from registry.admin.panels import panel
+from registry.models import Feature
+from registry.spec.drift import MEASURES
+from serving.admin.usage import asked_by
+from serving.usage.asking import shown_days
+from serving.usage.edges import is_noted, stored_usage
+from serving.usage.sampled import newest_samples, require_samples
+from serving.usage.served import MOST_COMPARED, compared
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from django.http import HttpRequest
+
+    from serving.usage.served import Served
+
+
+@panel(Feature, is_wide=True)
+def served_panel(request: HttpRequest, feature: Feature) -> str:
+    """Compare sampled values of this version with its baseline, for those who may see them."""
+    version = feature.version
+    project, view = version.feature_view.project, version.feature_view.name
+    if not (version.number and is_noted() and project.usage_sampled_one_in):
+        return ""
+    asked = asked_by(request, project)._replace(
+        view=view, version=version.number, feature=feature.name
+    )
+    try:
+        require_samples(asked, project=project, user=acting_user(request), at=timezone.now())
+    except (Forbidden, NotFound):
+        return ""
+    context: dict[str, Any] = {"days": shown_days(settings.USAGE_DAYS), "project": project}
+    try:
+        newest, unkept = newest_samples(stored_usage(), asked, MOST_COMPARED)
+    except Unavailable as exc:
+        context["why_not"] = exc.message
+    else:
+        found = compared(newest, [feature])
+        context |= _shown(found[0]) if found else {}
+        context["unkept"] = unkept
+    return render_to_string("serving/admin/served_panel.html", context, request)
+
+
+def _shown(served: Served) -> dict[str, Any]:
+    now, base = served.now, served.base
+    return {
+        "served": served,
+        "is_part": served.samples >= MOST_COMPARED,
+        "statuses": sorted(served.statuses.items()),
+        "measures": [
+            (words, f"{float(served.drift[name]):,.4g}")
+            for name, words in MEASURES.items()
+            if name in served.drift
+        ],
+        "shares": shares_of(base, now, "at the baseline and in sampled reads")
+        if "psi" in served.drift
+        else None,
+    }
