@@ -101,8 +101,10 @@ class PlanCache:
                 self._plans.move_to_end(question)
         read = held.plan.read
         known = self._registered.known(read.project_id, at=at)
-        if known is None or known is not held.confirmed:
-            if known is None or held.plan.registered != known.of(read.views):
+        if known is None:
+            return None
+        if known is not held.confirmed:
+            if held.plan.registered != known.of(read.views):
                 return None
             held.confirmed = known
         return held.plan
