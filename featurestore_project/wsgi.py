@@ -30,8 +30,9 @@ compressed = Compressed(PlainUtf8(doors), least=settings.GZIP_FROM_BYTES)
 limited = CallLimits(
     compressed, most=settings.CALLS_PER_MINUTE, most_of=settings.CALLS_PER_MINUTE_OF
 )
-seen = CrossOrigin(limited, origins=settings.CORS_ORIGINS) if settings.CORS_ORIGINS else limited
-application = WithRequestId(seen)
+application = WithRequestId(
+    CrossOrigin(limited, origins=settings.CORS_ORIGINS) if settings.CORS_ORIGINS else limited
+)
 serve_others()
 startup.refuse_roots_in_our_state()
 startup.refuse_packages_in_our_state()
@@ -40,4 +41,5 @@ startup.refuse_evicting_redis()
 startup.refuse_lost_store()
 scratch.remove_left_behind()
 copies.keep_tidy()
+# Where only reads are answered this is all that is loaded; rsgi loads more, and settles again.
 startup.settle_memory()
