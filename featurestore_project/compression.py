@@ -44,10 +44,11 @@ class Compressed:
 
         parts = self._application(environ, start)
         status, headers, *rest = said
-        if _is_made_on_the_way(parts, headers):
+        named = {name.lower(): value for name, value in headers}
+        if _is_made_on_the_way(parts, named):
             start_response(status, _coded(headers), *rest)
             return _OnTheWay(parts)
-        if not _is_compressible(parts, headers, least=self._least):
+        if not _is_compressible(parts, named, least=self._least):
             start_response(status, headers, *rest)
             return parts
         body = _gzipped(parts)
@@ -62,26 +63,22 @@ class _OnTheWay:
         self._parts = parts
 
     def __iter__(self) -> Iterator[bytes]:
-        press = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-        yield from filter(None, map(press.compress, self._parts))
-        yield press.flush()
+        return _pressed(self._parts)
 
     def close(self) -> None:
         self._parts.close()
 
 
-def _is_made_on_the_way(parts: Any, headers: list[tuple[str, str]]) -> bool:
+def _is_made_on_the_way(parts: Any, named: dict[str, str]) -> bool:
     """Tell whether an answer, of a kind that gets smaller, is made while it is sent."""
-    named = {name.lower(): value for name, value in headers}
     is_made = getattr(parts, "streaming", False) and "content-length" not in named
     return is_made and _kind(named) in COMPRESSED and "content-encoding" not in named
 
 
-def _is_compressible(parts: Any, headers: list[tuple[str, str]], *, least: int) -> bool:
+def _is_compressible(parts: Any, named: dict[str, str], *, least: int) -> bool:
     """Tell whether an answer is whole in memory, of a kind that gets smaller, and large."""
     if not (isinstance(parts, list) or getattr(parts, "streaming", True) is False):
         return False
-    named = {name.lower(): value for name, value in headers}
     length = named.get("content-length", "")
     is_large = length.isdecimal() and int(length) >= least
     return is_large and _kind(named) in COMPRESSED and "content-encoding" not in named
@@ -93,12 +90,17 @@ def _kind(named: dict[str, str]) -> str:
 
 def _gzipped(parts: Iterable[bytes]) -> bytes:
     """Return the parts as one gzip, and end what gave them."""
-    press = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     try:
-        return b"".join([*map(press.compress, parts), press.flush()])
+        return b"".join(_pressed(parts))
     finally:
         if close := getattr(parts, "close", None):
             close()
+
+
+def _pressed(parts: Iterable[bytes]) -> Iterator[bytes]:
+    press = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    yield from filter(None, map(press.compress, parts))
+    yield press.flush()
 
 
 def _coded(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
