@@ -1,4 +1,4 @@
-# ruff: noqa: S608 - names go through identifier(), the rest are numbers
+# ruff: noqa: S608 - names are quoted by sql_text, the rest are numbers
 """Which entities may have more events in a hop than it takes online. [pure]
 
 Not for how much they take to the byte: whoever packs events knows that (``event_merging``).
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.instants import MICROSECOND
-from lib.sql_text import identifier, instant
+from lib.sql_text import instant
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import EVENT, SEQUENCE
+from materialization.stores.columns import EVENT, SEQUENCE, keys_sql
 from materialization.transforms.windows.arguments import window_arguments
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def crowded_sql(
     No others do: sizes are the greatest that there may be. ``sequence``: only hops to which that
     run has added something.
     """
-    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
+    keys = keys_sql(spec)
     fixed, texts = _AROUND, []
     for each in window_arguments(spec).arguments:
         kind = each.type.kind

@@ -46,7 +46,7 @@ from materialization.compute.stored_rows_sql import (
 )
 from materialization.errors import TEMP_PREFIX
 from materialization.quality.profiling import profile_files
-from materialization.stores.columns import EVENTS, stored_schema
+from materialization.stores.columns import EVENTS, key_fields, stored_schema
 from materialization.transforms.aggregation.computing import register
 from materialization.transforms.aggregation.events import events_schema, renumbered_events_sql
 
@@ -189,13 +189,13 @@ class DuckDBEngine(Sandboxed):
         most: int,
         sequence: int | None = None,
     ) -> pa.Table:
-        fields = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+        schema = pa.schema(key_fields(spec))
         if not files:
-            return pa.schema(fields).empty_table()
+            return schema.empty_table()
         self._bring(files)
         sql = crowded_sql(files, spec, hop=hop, since=since, most=most, sequence=sequence)
         with self._session() as session, own_failures("adding events up", MORE):
-            return session.sql(sql).to_arrow_table().cast(pa.schema(fields))
+            return session.sql(sql).to_arrow_table().cast(schema)
 
     @contextlib.contextmanager
     def later_rows(
@@ -210,13 +210,13 @@ class DuckDBEngine(Sandboxed):
             yield pa.RecordBatchReader.from_batches(schema, batches)
 
     def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int | None) -> pa.Table:
-        fields = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+        schema = pa.schema(key_fields(spec))
         if not files:
-            return pa.schema(fields).empty_table()
+            return schema.empty_table()
         self._bring(files)
         with self._session() as session, own_failures("choosing entities", MORE):
             found = session.sql(sample_sql(files, spec, count)).to_arrow_table()
-        return found.cast(pa.schema(fields))
+        return found.cast(schema)
 
     def some_rows(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
         schema = stored_schema(spec)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from lib.instants import MICROSECOND, to_us
 from lib.sql_text import identifier
 from materialization.compute.stored_rows_sql import ASKED, stored_rows
-from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE, key_fields, keys_sql
 from materialization.transforms.aggregation.events import COUNT
 from materialization.transforms.windows.arguments import window_arguments
 
@@ -42,10 +42,9 @@ def kept_events_sql(
 
 def counted_schema(spec: VersionSpec) -> pa.Schema:
     """Return the columns of ``counted_events_sql``."""
-    keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
     stamps = [pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
     values = [pa.field(each.name, each.type.arrow) for each in window_arguments(spec).arguments]
-    number = pa.int64()
+    keys, number = key_fields(spec), pa.int64()
     return pa.schema([*keys, *stamps, pa.field(SEQUENCE, number), *values, pa.field(COUNT, number)])
 
 
@@ -65,7 +64,7 @@ def counted_events_sql(
     only those of the keys of ``ASKED``.
     """
     arguments = window_arguments(spec).arguments
-    keys = _keys(spec)
+    keys = keys_sql(spec)
     same = f"{keys}, {EVENT}{''.join(f', {each.name}' for each in arguments)}"
     among = f" SEMI JOIN {ASKED} USING ({keys})" if some else ""
     stored = f"SELECT {same}, {CREATED}, {SEQUENCE}, {COUNT} FROM {stored_rows(files)}{among}"
@@ -112,10 +111,6 @@ def _there_sql(stored: str, same: str) -> str:
     return f"SELECT *, max({CREATED}) FILTER (is_new) {all_of} AS known FROM ({new})"
 
 
-def _keys(spec: VersionSpec) -> str:
-    return ", ".join(identifier(key.name) for key in spec.join_keys)
-
-
 def _longest_us(spec: VersionSpec) -> int:
     return spec.view.longest_window // MICROSECOND
 
@@ -131,4 +126,5 @@ def _in_time(spec: VersionSpec) -> str:
 
 
 def _is_newest(spec: VersionSpec) -> str:
-    return f"row_number() OVER (PARTITION BY {_keys(spec)} ORDER BY {EVENT} DESC, {SEQUENCE}) = 1"
+    keys = keys_sql(spec)
+    return f"row_number() OVER (PARTITION BY {keys} ORDER BY {EVENT} DESC, {SEQUENCE}) = 1"

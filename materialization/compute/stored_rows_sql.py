@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lib.sql_text import identifier, instant, text, text_list
-from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, stored_schema
+from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, keys_sql, stored_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def renumbered_sql(
     order = f" ORDER BY {EVENT}" if ordered else ""
     less = ""
     if stored:
-        same = f"{_keys(spec)}, {EVENT}"
+        same = f"{keys_sql(spec)}, {EVENT}"
         same += f", {CREATED}" if spec.rows_from.created_timestamp else ""
         newer = f"SELECT {same} FROM {stored_rows(stored)} WHERE {SEQUENCE} > {since:d}"
         less = f" ANTI JOIN ({newer}) USING ({same})"
@@ -99,7 +99,7 @@ def latest_sql(
     of ``ASKED``. Each key's latest event is found first, by narrow columns alone: ordering whole
     rows takes many times as long.
     """
-    columns, keys = _columns(spec), _keys(spec)
+    columns, keys = _columns(spec), keys_sql(spec)
     order = ", ".join(f"{column} DESC" for column in (CREATED, SEQUENCE, *PLACE))
     conditions = [f"{SEQUENCE} = {sequence:d}"] if sequence is not None else []
     if up_to is not None:
@@ -126,7 +126,7 @@ def later_rows_sql(files: Sequence[str], spec: VersionSpec, *, after: datetime) 
 
 def sample_sql(files: Sequence[str], spec: VersionSpec, count: int | None) -> str:
     """Return SQL for the keys of ``count`` entities that chance chooses; None: of all."""
-    entities = f"SELECT DISTINCT {_keys(spec)} FROM {stored_rows(files)}"
+    entities = f"SELECT DISTINCT {keys_sql(spec)} FROM {stored_rows(files)}"
     if count is None:
         return entities
     return f"SELECT * FROM ({entities}) USING SAMPLE reservoir({count:d} ROWS)"
@@ -140,7 +140,7 @@ def some_rows_sql(files: Sequence[str], spec: VersionSpec, count: int) -> str:
 
 def same_stamps_sql(files: Sequence[str], spec: VersionSpec) -> str:
     """Return SQL for the stored rows that share keys, times and sequence with one of ``ASKED``."""
-    same = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}"
+    same = f"{keys_sql(spec)}, {EVENT}, {CREATED}, {SEQUENCE}"
     return f"SELECT {_columns(spec)} FROM {stored_rows(files)} SEMI JOIN {ASKED} USING ({same})"
 
 
@@ -149,7 +149,7 @@ def ties_sql(files: Sequence[str], spec: VersionSpec) -> str:
 
     Rows with the same values are the same wherever they lie. Texts tell 0.0 from -0.0.
     """
-    same, rows = f"{_keys(spec)}, {EVENT}, {CREATED}, {SEQUENCE}", stored_rows(files)
+    same, rows = f"{keys_sql(spec)}, {EVENT}, {CREATED}, {SEQUENCE}", stored_rows(files)
     features = [identifier(feature.name) for feature in spec.features]
     values = ", ".join(f"{name}, CAST({name} AS VARCHAR)" for name in features)
     shared = f"SELECT {same} FROM {rows} GROUP BY {same} HAVING count(*) > 1"
@@ -161,7 +161,3 @@ def ties_sql(files: Sequence[str], spec: VersionSpec) -> str:
 
 def _columns(spec: VersionSpec) -> str:
     return ", ".join(identifier(name) for name in stored_schema(spec).names)
-
-
-def _keys(spec: VersionSpec) -> str:
-    return ", ".join(identifier(key.name) for key in spec.join_keys)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lib.sql_text import identifier
+
 if TYPE_CHECKING:
     from registry.spec.version_spec import VersionSpec
 
@@ -43,9 +45,18 @@ def stored_types(spec: VersionSpec) -> dict[str, str]:
     return {name: types[name] for name in stored_schema(spec).names}
 
 
+def key_fields(spec: VersionSpec) -> list[pa.Field]:
+    """Return the columns of the join keys, in the order of the definition."""
+    return [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
+
+
+def keys_sql(spec: VersionSpec) -> str:
+    """Return the names of the join keys, in that order, as SQL lists them."""
+    return ", ".join(identifier(key.name) for key in spec.join_keys)
+
+
 def _leading(spec: VersionSpec) -> list[pa.Field]:
-    keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
-    return [*keys, pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
+    return [*key_fields(spec), pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
 
 
 def _features(spec: VersionSpec) -> list[pa.Field]:

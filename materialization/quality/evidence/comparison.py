@@ -18,7 +18,7 @@ from materialization.quality.distributions import marks_of
 from materialization.quality.drift import drift_between
 from materialization.quality.evidence.showing import shown_at
 from materialization.quality.profiles import ColumnProfile, Profile, most_frequent
-from materialization.stores.columns import CREATED, EVENT, INSTANT
+from materialization.stores.columns import CREATED, EVENT, INSTANT, key_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,8 +45,7 @@ def rows_of(trials: Sequence[Trial], *, engine: Engine, when_known: bool = False
 
     The times are those of their events, or when the rows were known.
     """
-    keys = [pa.field(key.name, key.value_type.arrow) for key in trials[-1].spec.join_keys]
-    schema = pa.schema([*keys, pa.field(EVENT, INSTANT)])
+    schema = pa.schema([*key_fields(trials[-1].spec), pa.field(EVENT, INSTANT)])
     share = ASKED // len(trials)
     parts = [engine.some_rows(each.files, each.spec, share) for each in trials]
     if when_known:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lib.instants import MICROSECOND
 from lib.sql_text import identifier, instant, numbered
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import CREATED, EVENT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, SEQUENCE, keys_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +38,11 @@ def stored_sql(
     spec: VersionSpec, files: Sequence[str], start: datetime | None, end: datetime
 ) -> str:
     """Return each stored tick of ``(start, end]`` as it is read now: ``k0…``, ``e``, ``f0…``."""
-    keys = ", ".join(identifier(key.name) for key in spec.join_keys)
     since = f" AND {EVENT} > {instant(start)}" if start is not None else ""
     return (
         f"SELECT {_columns(spec)} FROM {stored_rows(files)}"
         f" WHERE {EVENT} <= {instant(end)}{since}"
-        f" QUALIFY row_number() OVER (PARTITION BY {keys}, {EVENT}"
+        f" QUALIFY row_number() OVER (PARTITION BY {keys_sql(spec)}, {EVENT}"
         f" ORDER BY {CREATED} DESC, {SEQUENCE} DESC) = 1"
     )
 

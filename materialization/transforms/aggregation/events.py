@@ -19,7 +19,7 @@ import pyarrow as pa
 from lib.instants import MICROSECOND, to_us
 from lib.sql_text import identifier, key_list, text
 from materialization.compute.stored_rows_sql import stored_rows
-from materialization.stores.columns import CREATED, EVENT, EVENT_ID, INSTANT, SEQUENCE
+from materialization.stores.columns import CREATED, EVENT, EVENT_ID, INSTANT, SEQUENCE, key_fields
 from materialization.transforms.aggregation.aggregates import Aggregates, read_aggregates
 from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.value_types import SCALARS, ValueType, parse_type
@@ -95,12 +95,11 @@ def _arrow(kind: str) -> pa.DataType | None:
 def events_schema(spec: VersionSpec) -> pa.Schema:
     """Return the columns of stored events, by the source's schema, which the version embeds."""
     columns = kept_columns(read_aggregates(spec, source_types(spec)))
-    keys = [pa.field(key.name, key.value_type.arrow) for key in spec.join_keys]
     stamps = [pa.field(EVENT, INSTANT), pa.field(CREATED, INSTANT)]
     numbers = [pa.field(SEQUENCE, pa.int64()), pa.field(COUNT, pa.int64())]
     values = [pa.field(each.name, each.arrow) for each in columns]
     told = [] if (kind := event_id_type(spec)) is None else [pa.field(EVENT_ID, kind.arrow)]
-    return pa.schema([*keys, *stamps, *numbers, *told, *values])
+    return pa.schema([*key_fields(spec), *stamps, *numbers, *told, *values])
 
 
 def event_id_type(spec: VersionSpec) -> ValueType | None:
