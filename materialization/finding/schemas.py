@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from materialization.streams.avro import SchemaUnusable
 from materialization.streams.avro_types import misfits
 from materialization.streams.reader import StreamUnavailable
-from materialization.streams.schema_registry import SchemaRegistry
+from materialization.streams.schema_registry import Patience, SchemaRegistry
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def schemas_against(
         return [Against()] * len(reading)
     subject = f"subject {source.topic}-value"
     try:
-        schema = SchemaRegistry.of(link, until=until).newest(source.topic)
+        schema = SchemaRegistry.of(link, Patience(until=until)).newest(source.topic)
     except StreamUnavailable as exc:
         said = Against([], [f"nothing was compared with the topic's schema: {exc.message}"])
     except SchemaUnusable as exc:

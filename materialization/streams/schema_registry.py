@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
@@ -22,15 +23,17 @@ from materialization.streams.avro import MAX_SCHEMA_BYTES, AvroSchema, SchemaUnu
 from materialization.streams.reader import StreamUnavailable, StreamUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from materialization.finding.links import Link
     from registry.spec.connections import HttpConnection
 
 #: How long the registry may take for an answer, and the most of one that is read: JSON in JSON.
 ANSWER_SECONDS, MAX_ANSWER = 3.0, 2 * MAX_SCHEMA_BYTES + (4 << 10)
-#: How long it may take for all schemas that one step of reading asks for: others wait meanwhile.
+#: How long one may take for all schemas that a step of reading asks for: others wait meanwhile.
 SCHEMA_SECONDS = 6.0
+#: How long one that failed is not asked again.
+REST_SECONDS = 5.0
 #: How long the newest schema of a topic stands for what it is.
 NEWEST_SECONDS = 60.0
 #: Schemas that are kept, and those that one schema may refer to.
@@ -62,16 +65,51 @@ _read_said = json_reader(_Said)
 _read_refused = json_reader(_Refused)
 
 
+class Patience:
+    """How long one registry is waited for, by all who read by it together.
+
+    One that failed is not asked before it has rested, counted from when it failed: each topic, and
+    each part of one, would wait for it anew, and everybody else with them.
+    """
+
+    def __init__(self, *, until: float = inf, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._seconds, self._until = inf, until
+        self._rests_until, self._words = -inf, ""
+
+    def give(self, seconds: float, *, until: float = inf) -> None:
+        """Wait so many seconds from now on for all that is asked, and not after ``until``."""
+        self._seconds, self._until = seconds, until
+
+    @contextmanager
+    def asking(self, link: Link) -> Iterator[float]:
+        """Yield how long the registry may take for an answer.
+
+        :raises StreamUnavailable: there is no time left, or it rests.
+        """
+        began = self.clock()
+        if began < self._rests_until:
+            raise StreamUnavailable(self._words)
+        if (seconds := min(ANSWER_SECONDS, self._seconds, self._until - began)) <= 0:
+            raise _away(link, "the registry took too long")
+        try:
+            yield seconds
+        except StreamUnavailable as exc:
+            self._rests_until, self._words = self.clock() + REST_SECONDS, exc.message
+            raise
+        finally:
+            self._seconds -= self.clock() - began
+
+
 class SchemaRegistry:
-    """The registry of a connection, asked by whoever reads one topic, ``until`` then by the clock.
+    """The registry of a connection, asked by whoever reads one topic.
 
     Whoever runs out of time goes on from there: what was heard by then is kept.
     """
 
-    def __init__(
-        self, link: Link, *, until: float = inf, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._link, self._until, self._clock = link, until, clock
+    def __init__(self, link: Link, patience: Patience | None = None) -> None:
+        self._link, self._patience = link, patience or Patience()
+        self._clock = self._patience.clock
         self._path = urlsplit(cast("HttpConnection", link.connection).url).path.rstrip("/")
         #: By id: the schema, or why it is none, and until when that is so.
         self._known: OrderedDict[int, tuple[AvroSchema | SchemaUnusable, float]] = OrderedDict()
@@ -81,18 +119,14 @@ class SchemaRegistry:
         self._newest: dict[str, tuple[AvroSchema | SchemaUnusable | None, float]] = {}
 
     @classmethod
-    def of(cls, link: Link, *, until: float = inf) -> SchemaRegistry:
+    def of(cls, link: Link, patience: Patience | None = None) -> SchemaRegistry:
         """:raises StreamUnreadable: the brokers' connection leads to no registry."""
         if link.schemas is None:
             raise StreamUnreadable(
                 f"records are in Avro, and connection {link.name!r} leads to no registry of their"
                 " schemas; whoever runs the server adds a `schema_registry` to it."
             )
-        return cls(link.schemas, until=until)
-
-    def ask_for(self, seconds: float) -> None:
-        """Wait so long from now on for all that is asked."""
-        self._until = self._clock() + seconds
+        return cls(link.schemas, patience)
 
     def schema(self, number: int) -> AvroSchema:
         """Return the schema of an id.
@@ -192,18 +226,19 @@ class SchemaRegistry:
         try:
             return _read_said(body)
         except (msgspec.DecodeError, RecursionError):
-            raise self._away("what it answers is no schema") from None
+            raise _away(self._link, "what it answers is no schema") from None
 
     def _get(self, path: str) -> tuple[int, bytes]:
         """Return a 200, or a 404 of what the registry says that it has not."""
-        words = f"connection {self._link.name}"
-        patience = min(ANSWER_SECONDS, self._until - self._clock())
-        if patience <= 0:
-            raise self._away("the registry took too long")
+        with self._patience.asking(self._link) as seconds:
+            return self._answer(path, seconds)
+
+    def _answer(self, path: str, seconds: float) -> tuple[int, bytes]:
         try:
-            asking = Asking(self._link, words, tries=1, patience_s=patience)
+            words = f"connection {self._link.name}"
+            asking = Asking(self._link, words, tries=1, patience_s=seconds)
             # One that drips is ended all the same.
-            ending = threading.Timer(patience, asking.stop)
+            ending = threading.Timer(seconds, asking.stop)
             ending.start()
             try:
                 status, body = asking.answer(f"{self._path}{path}", most_bytes=MAX_ANSWER)
@@ -219,12 +254,11 @@ class SchemaRegistry:
             403: "; ask whoever runs the registry for the right to read",
             404: "; whoever runs Assay corrects the url of its schema_registry",
         }
-        raise self._away(f"the registry answers {status}{steps.get(status, '')}")
+        raise _away(self._link, f"the registry answers {status}{steps.get(status, '')}")
 
-    def _away(self, why: str) -> StreamUnavailable:
-        return StreamUnavailable(
-            f"connection {self._link.name}: {why}. Nothing is lost; it is tried again."
-        )
+
+def _away(link: Link, why: str) -> StreamUnavailable:
+    return StreamUnavailable(f"connection {link.name}: {why}. Nothing is lost; it is tried again.")
 
 
 def _code(body: bytes) -> Any:

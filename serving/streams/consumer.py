@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from django.db import close_old_connections
 from django.db.models import Q
@@ -23,24 +25,28 @@ from materialization.streams.kinds import READERS
 from materialization.streams.leases import end, end_dead, name_of_us, note_living, note_parts, share
 from materialization.streams.letters import letters_asked, note_again
 from materialization.streams.reader import StreamGone
-from materialization.streams.schema_registry import SCHEMA_SECONDS
+from materialization.streams.schema_registry import SCHEMA_SECONDS, Patience
 from registry.spec.sources.streams import StreamSource
 from serving.streams.feed import Feed
 from serving.streams.forms import forms_of
 from serving.streams.reading import AWAY, UNFORESEEN, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from threading import Event
 
     from materialization.finding.links import Link
     from materialization.ingest.targets import Target
+    from registry.spec.connections import HttpConnection
     from serving.streams.reading import StreamLimits
 
 log = logging.getLogger(__name__)
 #: How often tables, leases and how far parts came are looked at; how often topics are asked for.
 LOOK_SECONDS, TOPIC_SECONDS = 5.0, 30.0
+#: How long all registries of schemas may take together while all tables are read once, beside
+#: ``SCHEMA_SECONDS`` for letters: leases must not run out.
+TURN_SECONDS = 9.0
 #: Dead letters that are read again between two looks, of each table.
 LETTERS_A_LOOK = 20
 #: How long nobody looks again after nothing came.
@@ -50,11 +56,15 @@ IDLE_SECONDS = 0.02
 class Consumer:
     """Reads its share of all parts until it is told to stop."""
 
-    def __init__(self, *, limits: StreamLimits) -> None:
+    def __init__(
+        self, *, limits: StreamLimits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.name = name_of_us()
-        self._limits = limits
+        self._limits, self._clock = limits, clock
         #: By table: the feed, and what it was made of.
         self._feeds: dict[int, tuple[object, Feed]] = {}
+        #: By a registry's address; of one that was slow others hear nothing.
+        self._patience: defaultdict[str, Patience] = defaultdict(partial(Patience, clock=clock))
         self._looked = -LOOK_SECONDS
 
     def run(self, stopped: Event) -> None:
@@ -63,9 +73,9 @@ class Consumer:
             end_dead(self.name)
         try:
             while not stopped.is_set():
-                if self._is_due(time.monotonic()):
+                if self._is_due(self._clock()):
                     close_old_connections()  # a database that went away is asked anew
-                if self.turn(now=time.monotonic()) == 0:
+                if self.turn(now=self._clock()) == 0:
                     stopped.wait(IDLE_SECONDS)
         finally:
             self.close()
@@ -75,9 +85,12 @@ class Consumer:
         if self._is_due(now):
             self._looked = now
             self._look(now)
-        # Of all tables together: a registry that is slow holds up none but its own.
-        until = time.monotonic() + SCHEMA_SECONDS
-        return sum(self._read(feed, now, until) for _, feed in self._feeds.values())
+        self._wait_for_registries(self._clock() + TURN_SECONDS)
+        count = sum(self._read(feed, now) for _, feed in self._feeds.values())
+        # Another is first the next time: where registries took all of a turn, each has its own.
+        for first in list(self._feeds)[:1]:
+            self._feeds[first] = self._feeds.pop(first)
+        return count
 
     def _is_due(self, now: float) -> bool:
         return now - self._looked >= LOOK_SECONDS
@@ -87,10 +100,9 @@ class Consumer:
             self._drop(table)
         end(self.name)
 
-    def _read(self, feed: Feed, now: float, until: float) -> int:
+    def _read(self, feed: Feed, now: float) -> int:
         count = 0
         with self._alone(feed, now):
-            feed.ask_for(until - time.monotonic())
             count += feed.turn(at=database_now(), now=now)
         return count
 
@@ -110,7 +122,8 @@ class Consumer:
         except Exception:  # whatever it is: what is read already goes on
             log.exception("nothing is looked at")
             return
-        until = time.monotonic() + SCHEMA_SECONDS
+        until = self._clock() + SCHEMA_SECONDS
+        self._wait_for_registries(until)
         for _, feed in self._feeds.values():
             with self._alone(feed, now):
                 feed.verify(now=now)
@@ -140,7 +153,7 @@ class Consumer:
             known, feed = self._feeds.get(table.pk, (None, None))
             if feed is None or known != made_of:
                 self._drop(table.pk)
-                forms = forms_of(source, link)
+                forms = forms_of(source, link, self._patience_with(link.schemas))
                 reader = READERS[type(source)](source.stream, link)
                 feed = Feed(target, reader, forms, limits=self._limits)
                 self._feeds[table.pk] = (made_of, feed)
@@ -192,13 +205,20 @@ class Consumer:
             rows = StreamPart.objects.filter(pk=each.row.pk, consumer=self.name)
             rows.update(state=each.state, words=each.words, seen_at=at, **came, **since)
 
-    @staticmethod
-    def _read_again(feed: Feed, at: datetime, until: float) -> None:
+    def _wait_for_registries(self, until: float) -> None:
+        for each in self._patience.values():
+            each.give(SCHEMA_SECONDS, until=until)
+
+    def _patience_with(self, registry: Link | None) -> Patience | None:
+        if registry is None:
+            return None
+        return self._patience[cast("HttpConnection", registry.connection).url]
+
+    def _read_again(self, feed: Feed, at: datetime, until: float) -> None:
         """Read again what somebody asked for of what is ours; begin none after ``until``."""
-        feed.ask_for(until - time.monotonic())
         mine = [each.row.pk for each in feed.readings.values()]
         for letter in letters_asked(mine, most=LETTERS_A_LOOK):
-            if time.monotonic() >= until:
+            if self._clock() >= until:
                 return
             try:
                 feed.read_again(letter, at=at)

@@ -64,10 +64,6 @@ class Feed:
     def source(self) -> AnyStream:
         return self._taker.source
 
-    def ask_for(self, seconds: float) -> None:
-        """Wait so long from now on for what records are read by."""
-        self._taker.forms.ask_for(seconds)
-
     def keep(self, parts: Sequence[StreamPart]) -> None:
         """Read these parts from now on, and no others."""
         wanted = {part.partition: part for part in parts}

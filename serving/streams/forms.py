@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from materialization.finding.links import Link
     from materialization.streams.reader import Record
+    from materialization.streams.schema_registry import Patience
     from registry.spec.sources.streams import StreamSource
     from registry.spec.value_types import ValueType
 
@@ -80,9 +81,6 @@ class AvroForm:
     def __init__(self, registry: SchemaRegistry, topic: str) -> None:
         self._registry, self._topic = registry, topic
 
-    def ask_for(self, seconds: float) -> None:
-        self._registry.ask_for(seconds)
-
     def knows(self, number: int) -> bool:
         return self._registry.knows(number)
 
@@ -139,12 +137,6 @@ class Forms(NamedTuple):
     value: Form = _JSON
     key: Form | None = None
 
-    def ask_for(self, seconds: float) -> None:
-        """Wait so long from now on for what records are read by."""
-        for form in (self.value, self.key):
-            if isinstance(form, AvroForm):
-                form.ask_for(seconds)
-
     def reach(self, records: Sequence[Record]) -> int:
         """Return how many records, from the first on, are read without asking for too much."""
         named: set[int] = set()
@@ -161,11 +153,14 @@ class Forms(NamedTuple):
         return len(records)
 
 
-def forms_of(source: StreamSource, link: Link) -> Forms:
-    """:raises StreamUnreadable: records are in Avro, and the connection leads to no registry."""
+def forms_of(source: StreamSource, link: Link, patience: Patience | None = None) -> Forms:
+    """Return the forms of a source's records; ``patience`` is with the link's registry.
+
+    :raises StreamUnreadable: records are in Avro, and the connection leads to no registry.
+    """
     if not isinstance(source, KafkaSource):
         return Forms()
     by_word: dict[str, Form | None] = {"json": _JSON, "text": None}
     if source.has_avro:
-        by_word["avro"] = AvroForm(SchemaRegistry.of(link), source.topic)
+        by_word["avro"] = AvroForm(SchemaRegistry.of(link, patience), source.topic)
     return Forms(by_word[source.format] or _JSON, by_word[source.key_format])

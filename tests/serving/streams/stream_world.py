@@ -63,8 +63,8 @@ def trip(driver: int, fare: float, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def consumer() -> Iterator[Consumer]:
-    one = Consumer(limits=stream_limits())
+def consumer(clock: Callable[[], float] = time.monotonic) -> Iterator[Consumer]:
+    one = Consumer(limits=stream_limits(), clock=clock)
     try:
         yield one
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
 from datetime import datetime, timedelta
 
@@ -13,9 +15,16 @@ from materialization.edges.sources import try_connection
 from materialization.models import DeadLetter, StreamPart
 from materialization.requests.letters import replay_letter
 from materialization.runner.draining import drain_logs
+from materialization.streams import schema_registry
 from materialization.streams.avro import SchemaUnusable
 from materialization.streams.reader import StreamUnavailable
-from materialization.streams.schema_registry import SCHEMA_SECONDS, SchemaRegistry
+from materialization.streams.schema_registry import (
+    NEWEST_SECONDS,
+    SCHEMA_SECONDS,
+    UNKNOWN_SECONDS,
+    Patience,
+    SchemaRegistry,
+)
 from registry.choices import State
 from serving.streams import consumer as consuming
 from serving.streams import feed
@@ -107,20 +116,21 @@ def test_records_are_read_by_the_schemas_that_they_name(broker, schemas, topic, 
     for each in (one, *bad, two):  # of a batch this broker counts one record
         broker.send(topic, each)
 
-    with consumer() as reader:
+    later = [0.0]
+    with consumer(lambda: time.monotonic() + later[0]) as reader:
         turn_until(reader, lambda: fares(version) == [12.5, 8.0])
         assert len(letters()) == 11
         broker.send(topic, bytes([0, 0, 0, 0, 8]) + framed(1, TRIP, trip(1001, 13.5))[5:])
         turn_until(reader, lambda: fares(version) == [13.5, 8.0])
         schemas.put(5, TRIP)  # whoever wrote it registers it at last
-        reader._feeds[version.table.pk][1]._taker.forms.value._registry._clock = lambda: 1e12
+        later[0] += UNKNOWN_SECONDS
         letter = DeadLetter.objects.filter(words__contains="not in the registry").first()
         with committed():
             replay_letter(letter=letter, actor=cast.owner, at=timezone.now())
         turn_until(reader, lambda: not DeadLetter.objects.filter(state="asked").exists())
         # The newest schema says by now what is read where a record's own has no such field.
         schemas.subject(f"{topic}-value", TRIP_5)
-        reader._feeds[version.table.pk][1]._taker.forms.value._registry._clock = lambda: 2e12
+        later[0] += NEWEST_SECONDS
         broker.send(topic, framed(3, TRIP_3, trip(1001, None)))
         turn_until(reader, lambda: fares(version) == [9.5, 8.0])
         asked = schemas.asked_of(f"{topic}-value")
@@ -152,6 +162,7 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_is_left_out(
     broker, schemas, topic, cast, monkeypatch
 ):
     monkeypatch.setattr(feed, "AWAY_SECONDS", 0.1)
+    monkeypatch.setattr(schema_registry, "REST_SECONDS", 0.1)
     monkeypatch.setattr(consuming, "LOOK_SECONDS", 0.1)
     schemas.put(1, TRIP)
     schemas.is_away = True
@@ -173,6 +184,55 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_is_left_out(
         schemas.put(1, TRIP)
         schemas.lacks_subject(f"{topic}-value")
         turn_until(reader, lambda: fares(version) == [1.0, None])
+
+    assert letters() == []
+
+
+def test_a_registry_that_hangs_holds_up_none_of_another(
+    broker, schemas, topic, cast, monkeypatch, settings
+):
+    for module, name, seconds in (
+        (schema_registry, "ANSWER_SECONDS", 0.3),
+        (schema_registry, "REST_SECONDS", 0.5),
+        (feed, "AWAY_SECONDS", 0.5),
+        (consuming, "SCHEMA_SECONDS", 0.6),
+    ):
+        monkeypatch.setattr(module, name, seconds)
+    hung, opened = f"{topic}-hung", threading.Event()
+    broker.create(hung, partitions=2)
+    with site() as other:
+        hanging = Schemas(other)
+        hanging.put(1, TRIP)
+        path = "/registry/schemas/ids/1"
+        answer = other.answers[path]
+        other.put(path, lambda asked: (opened.wait(60), answer(asked))[1])
+        hanging.lacks_subject(f"{hung}-value")
+        away = connection(broker, hanging).replace("events", "away")
+        settings.CONNECTIONS = connection(broker, schemas) + away
+        renamed = {"name: trips": "name: hung", "connection: events": "connection: away"}
+        view = text_of(hung, **renamed).replace("source: trips", "source: hung")
+        waiting = ready_view(cast, view.replace("last_trip", "hung_trip"))
+        version = ready_view(cast, text_of(topic))
+        for partition in (0, 1):
+            value = framed(1, TRIP, trip(1001 + partition, 1.0))
+            broker.send(hung, value, partition=partition)
+        schemas.put(3, TRIP_3)
+        schemas.subject(f"{topic}-value", TRIP_5)
+
+        def said():
+            parts = StreamPart.objects.filter(stream=hung)
+            return [each for each in parts.values_list("words", flat=True) if each]
+
+        monkeypatch.setattr(consuming, "LOOK_SECONDS", 0.1)
+        began = time.monotonic()
+        with consumer() as reader:
+            turn_until(reader, lambda: len(said()) == 2)
+            assert len(set(said())) == 1  # who did not ask says what the other heard
+            broker.send(topic, framed(3, TRIP_3, trip(1001, None)))
+            turn_until(reader, lambda: fares(version) == [9.5, None], seconds=15)
+            assert hanging.asked(1) <= 1 + (time.monotonic() - began) / 0.5
+            opened.set()
+            turn_until(reader, lambda: fares(waiting) == [1.0, 1.0])
 
     assert letters() == []
 
@@ -214,14 +274,15 @@ def test_a_registry_that_is_slow_is_asked_for_so_long(schemas):
         return float(len(schemas.site.asked))
 
     with pytest.raises(StreamUnavailable, match="took too long"):
-        SchemaRegistry(told, until=9.0, clock=clock).newest("trips")
+        SchemaRegistry(told, Patience(until=9.0, clock=clock)).newest("trips")
     assert clock() == 9
 
-    registry, tries = SchemaRegistry(told, clock=clock), 1
+    patience, tries = Patience(clock=clock), 1
+    registry = SchemaRegistry(told, patience)
     began = clock()
     while not registry.knows(2):
         before = clock()
-        registry.ask_for(SCHEMA_SECONDS)
+        patience.give(SCHEMA_SECONDS)
         try:
             registry.schema(2)
         except StreamUnavailable:
@@ -229,7 +290,7 @@ def test_a_registry_that_is_slow_is_asked_for_so_long(schemas):
         assert clock() - before <= SCHEMA_SECONDS
     assert clock() - began == 20 + tries
     assert tries == 4
-    registry.ask_for(SCHEMA_SECONDS)
+    patience.give(SCHEMA_SECONDS)
     with pytest.raises(SchemaUnusable, match="is no schema of Avro"):
         registry.schema(1)  # what both refer to is there
     assert clock() - began == 21 + tries
