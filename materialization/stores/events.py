@@ -49,6 +49,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[bytes])
 
 
+class UnreadableEvents(ValueError):
+    """What lies under an entity's key is not as any of our steps leaves it."""
+
+
 class PackedEvents(NamedTuple):
     """Events one by one: the hop each lies in, when it was known and what tells it, its bytes.
 
@@ -207,10 +211,22 @@ def _ids(column: pa.Array, kind: ValueType) -> Iterator[bytes]:
 def events_of(
     tag: bytes | None, found: Sequence[bytes | None], layout: EventLayout
 ) -> EntityEvents | None:
-    """Return what one entity has, as ``event_scripts.READ`` gives it; None: nothing."""
+    """Return what one entity has, as ``event_scripts.READ`` gives it; None: nothing.
+
+    :raises UnreadableEvents: it was changed, or broke.
+    """
     if tag is None or found[0] is None:
         return None
-    seen, newest = struct.unpack(">qq", found[0])
+    try:
+        return _read_events(tag, found[0], found, layout)
+    except (msgspec.DecodeError, struct.error, ValueError, OverflowError, TypeError) as exc:
+        raise UnreadableEvents(f"an entity's events of table {layout.uid}: {exc}") from exc
+
+
+def _read_events(
+    tag: bytes, stamps: bytes, found: Sequence[bytes | None], layout: EventLayout
+) -> EntityEvents:
+    seen, newest = struct.unpack(">qq", stamps)
     known: dict[int, bytes] = {}
     own: list[tuple[int, bytes]] = []
     for name, field in zip(found[1::2], found[2::2], strict=True):

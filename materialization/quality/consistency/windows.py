@@ -37,6 +37,7 @@ from materialization.quality.consistency.online import (
 from materialization.quality.consistency.rows import differing, is_same, shown_stamps
 from materialization.quality.consistency.subject import entities_of, not_loaded, shown_key
 from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
+from materialization.stores.events import UnreadableEvents
 from materialization.transforms.windows.arguments import window_arguments
 from materialization.transforms.windows.entity_rows import entity_windows, is_over
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 #: Entities that one question about training sets is asked of, and one read of the online store.
 AT_ONCE, READ_AT_ONCE = 5_000, 200
+#: A row that none is, for what cannot be read.
+UNREADABLE = b"\xc1"
 
 
 def compare_windows(
@@ -211,8 +214,10 @@ class _Comparison:
     def _read(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
         try:
             rows = self._stores.online.read(0, (), [(self._layout, tags)], now=now).tables[0]
-        except TooLarge:
+        except (TooLarge, UnreadableEvents) as exc:
             half = len(tags) // 2
+            if not half and isinstance(exc, UnreadableEvents):
+                return [(now, UNREADABLE)]
             if not half:
                 raise
             return self._read(tags[:half], now) + self._read(tags[half:], now)
