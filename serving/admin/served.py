@@ -24,6 +24,7 @@ from serving.usage.sampled import newest_samples, require_samples
 from serving.usage.served import MOST_COMPARED, compared
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from django.http import HttpRequest
@@ -63,12 +64,18 @@ def _shown(served: Served) -> dict[str, Any]:
         "served": served,
         "is_part": served.samples >= MOST_COMPARED,
         "statuses": sorted(served.statuses.items()),
-        "measures": [
-            (words, f"{float(served.drift[name]):,.4g}")
-            for name, words in MEASURES.items()
-            if name in served.drift
-        ],
+        "figures": list(_figures(served)),
         "shares": shares_of(base, now, "at the baseline and in sampled reads")
         if "psi" in served.drift
         else None,
     }
+
+
+def _figures(served: Served) -> Iterator[tuple[str, str]]:
+    """Yield what was measured, in words: nulls as the shares they are, the rest as distances."""
+    if "null_share" in served.drift and served.base is not None:
+        for words, each in ("in the baseline", served.base), ("in the samples", served.now):
+            yield f"share of nulls {words}", f"{each.nulls / each.rows:.2%}"
+    for name, words in MEASURES.items():
+        if name in served.drift and name != "null_share":
+            yield f"{words}, from the baseline", f"{float(served.drift[name]):,.4g}"

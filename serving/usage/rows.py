@@ -24,7 +24,7 @@ STATUS_COLUMNS = tuple(status.lower() for status in STATUSES)
 #: Of each bound its column, as in ``within_500us``; the last has what took longer.
 WITHIN_COLUMNS = (*(f"within_{round(bound * 1_000_000)}us" for bound in BOUNDS), "beyond")
 #: One value that was answered, as JSON.
-_SAMPLE = pa.struct(
+SAMPLE = pa.struct(
     [("at", _INSTANT), ("feature", pa.string()), ("status", pa.string()), ("value", pa.string())]
 )
 SCHEMA = pa.schema(
@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("slowest", pa.float64()),
         *((name, pa.int64()) for name in WITHIN_COLUMNS),
-        ("samples", pa.list_(_SAMPLE)),
+        ("samples", pa.list_(SAMPLE)),
         ("unkept", pa.int64()),
     ]
 )

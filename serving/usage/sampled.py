@@ -5,11 +5,10 @@ Not for taking them (``sampling``) nor for HTTP (``api``).
 
 from __future__ import annotations
 
-from heapq import nlargest
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import Forbidden
@@ -20,6 +19,7 @@ from registry.grants import Grants
 from registry.models import Feature
 from serving.on_demand.features import inputs_of
 from serving.usage.queries import fitting
+from serving.usage.rows import SAMPLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Samples of one answer.
 MOST_ASKED = 1_000
-_newest = itemgetter("at")
+_TOLD = pa.schema([("version", pa.string()), *SAMPLE])
 
 
 class NotSampled(Forbidden):
@@ -67,7 +67,7 @@ def require_samples(asked: Asked, *, project: Project, user: User, at: datetime)
         if level in SENSITIVE:
             raise NotSampled(
                 f"{feature.version}:{feature.name} is {level}: values of it, and of what is"
-                " computed of it, are not sampled, nor are those shown that were before it was."
+                " computed of it, are not sampled, and those of before it was so are not shown."
             )
     return own
 
@@ -93,25 +93,23 @@ def _inputs(features: Iterable[Feature]) -> set[tuple[str, str]]:
 def newest_samples(table: UsageTable, asked: Asked, most: int) -> tuple[list[dict[str, Any]], int]:
     """Return the newest samples of the feature that is asked for, the newest first.
 
-    And how many values of its view were to be kept, and had no room.
+    And how many values of its view were to be kept, and had no room. However many there are, so
+    many are held, and those that are returned alone become objects.
     """
-    found: list[dict[str, Any]] = []
+    found = _TOLD.empty_table()
     unkept = 0
     for batch in table.batches(["version", "samples", "unkept"], fitting(asked)):
         unkept += pc.sum(batch["unkept"]).as_py() or 0
         lists = batch["samples"]
         told = pc.list_flatten(lists)
+        of = {name: pc.struct_field(told, name) for name in _TOLD.names if name != "version"}
         versions = batch["version"].take(pc.list_parent_indices(lists))
-        chosen = pc.equal(pc.struct_field(told, "feature"), asked.feature)
-        rows = [
-            {"version": version, **sample}
-            for version, sample in zip(
-                versions.filter(chosen).to_pylist(), told.filter(chosen).to_pylist(), strict=True
-            )
-            if sample["at"] >= asked.since
-        ]
-        found = nlargest(most, (*found, *rows), key=_newest)
-    return found, unkept
+        rows = pa.table({"version": versions, **of}, _TOLD)
+        is_asked = (pc.field("feature") == asked.feature) & (pc.field("at") >= asked.since)
+        found = pa.concat_tables([found, rows.filter(is_asked)])
+        if found.num_rows > most:
+            found = found.take(pc.select_k_unstable(found, most, [("at", "descending")]))
+    return found.sort_by([("at", "descending")]).to_pylist(), unkept
 
 
 def sample_output(sample: dict[str, Any]) -> dict[str, Any]:

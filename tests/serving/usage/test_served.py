@@ -25,7 +25,10 @@ from registry.models import AuditEntry
 from registry.operations.people.projects import change_project
 from serving.choices import Door
 from serving.usage.buffer import BUFFER
+from serving.usage.edges import stored_usage
 from serving.usage.noting import Answers, Read, Reading
+from serving.usage.queries import Asked
+from serving.usage.sampled import newest_samples
 from serving.usage.sampling import MOST_OF_RECORD, Sample
 from serving.usage.served import profile_of
 from serving.values import encoder
@@ -182,10 +185,18 @@ def test_it_says_how_far_they_are_on_how_many_that_rests_and_what_lacks(
     assert said["drift"]["ks"] == pytest.approx(0.45, abs=0.02)
     assert said["drift"]["null_share"] == pytest.approx(10 / 1_991, abs=1e-6)
 
+    asked = Asked("rides", now - timedelta(days=9), view="driver_hourly", feature=TRIPS)
+    every, _ = newest_samples(stored_usage(), asked, 9_999)
+    some, _ = newest_samples(stored_usage(), asked, 500)
+    assert [each["at"] for each in some] == [each["at"] for each in every[:500]]
+    assert len(every) == 1_992
+    assert every[0]["at"] > every[-1]["at"]
+
     shown = page("owner")
     assert "1,992 sampled values since" in shown
     assert "Population stability index, from the baseline" in shown
-    assert "answered NULL_VALUE 10" in shown
+    assert "Answered NULL_VALUE 10" in shown
+    assert "Share of nulls in the baseline 0.00% Share of nulls in the samples 0.50%" in shown
     last = AuditEntry.objects.latest("pk").pk
     for who in ("auditor", "consumer"):
         assert "Served values" not in page(who)
