@@ -22,7 +22,8 @@ from materialization.budgets import amount, uses
 from materialization.choices import Budgeted
 from materialization.growth import OVER, Growth, growth_by_view
 from materialization.models import TableSize, ViewBudget
-from materialization.requests.budgets import MAX_REASON, MOST, BadBudget, Limits, set_budget
+from materialization.requests.budgets import MOST, BadBudget, Limits, set_budget
+from materialization.requests.reasons import MAX_REASON
 from registry import access
 from registry.admin.attempts import attempt, refuse
 from registry.admin.forms import StyledForm

@@ -147,7 +147,7 @@ class MaterializationRunAdmin(ScopedAdmin):
     def take_as_baseline(self, request: HttpRequest, obj: MaterializationRun) -> None:
         take = partial(
             set_baseline, version=obj.version, first_run=obj.pk, last_run=obj.pk,
-            reason=request.POST.get("reason", "").replace("\x00", ""),
+            reason=request.POST.get("reason", ""),
             actor=access.acting_user(request), at=database_now(),
         )  # fmt: skip
         attempt(request, take, done=f"Runs of {obj.version} are compared with {obj} from now on.")

@@ -180,7 +180,7 @@ def _run(body: dict[str, Any], key: str) -> int:
 
 def _text(body: dict[str, Any], key: str) -> str:
     value = body.get(key)
-    return value.replace("\x00", "") if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _output(history: History, names: list[str], shown: Shown) -> HistoryAnswer:

@@ -16,6 +16,7 @@ from materialization.models import Baseline, ProfileSpan
 from materialization.quality.merging import merge_profiles
 from materialization.quality.profiles import Profile
 from materialization.quality.stored_profiles import profiled_runs, stored_profile
+from materialization.requests.reasons import MAX_REASON, is_kept
 from registry import access, audit
 from registry.choices import SERVED_STATES, Right
 from registry.queries import served_versions
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 #: Runs that one baseline may be of.
 MAX_RUNS = 1000
-MAX_REASON = 2000
 #: Baselines that one sweep records.
 _AT_ONCE = 20
 
@@ -97,8 +97,10 @@ def set_baseline(
     if version.state not in SERVED_STATES:
         raise NotServed(f"{version} is {version.state}; a baseline is of an approved version.")
     reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON:
-        raise ReasonMissing(f"say why these rows are right, in 1 to {MAX_REASON} characters.")
+    if not is_kept(reason):
+        raise ReasonMissing(
+            f"say why these rows are right, in 1 to {MAX_REASON} characters, as text can be stored."
+        )
     found = profiled_runs(version.table).filter(pk__gte=first_run, pk__lte=last_run)
     runs = _of_runs(found[: MAX_RUNS + 1])
     if not runs or len(runs) > MAX_RUNS:

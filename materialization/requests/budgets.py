@@ -11,6 +11,7 @@ from django.db import transaction
 
 from lib.errors import Invalid
 from materialization.models import ViewBudget
+from materialization.requests.reasons import MAX_REASON, is_kept
 from registry import access, audit, locks
 from registry.choices import Right
 from registry.models import Project
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 #: The most that a budget can be, in megabytes and in keys.
 MOST = 1_000_000_000_000
-MAX_REASON = 2000
 
 
 class BadBudget(Invalid):
@@ -60,7 +60,7 @@ def set_budget(
         if limit is not None and not 0 <= limit <= MOST:
             raise BadBudget(f"{name} is {limit}: give 0 (no limit) to {MOST:,}, or nothing.")
     reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON or "\x00" in reason:
+    if not is_kept(reason):
         raise BadBudget(f"say why, in 1 to {MAX_REASON} characters; the trail keeps it.")
     with transaction.atomic():
         locks.hold(Project.objects.filter(pk=view.project_id))

@@ -21,6 +21,7 @@ from materialization.models import Quarantine
 from materialization.quality.alerts.runs import close_repaired
 from materialization.queries import live_run, table_at
 from materialization.repairs import ticks_went_on
+from materialization.requests.reasons import MAX_REASON, is_kept
 from materialization.requests.runs import RunInProgress, create_run, refuse_paused
 from registry import access, audit, locks
 from registry.approval import require_person
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: What it takes to decide: what it takes to approve the view.
 RIGHT = Right.APPROVE_FEATUREVIEW
-MAX_REASON = 2000
 _RELATED = ("run__version__feature_view__project", "table__feature_view__project", "decided_by")
 
 
@@ -153,7 +153,7 @@ def require_release(
 
 def _reason(reason: str) -> str:
     said = reason.strip()
-    if not said or len(said) > MAX_REASON or "\x00" in said:
+    if not is_kept(said):
         raise QuarantineReasonNeeded(
             f"say why, in 1 to {MAX_REASON} characters, as text can be stored; the trail keeps it."
         )

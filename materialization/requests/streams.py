@@ -15,6 +15,7 @@ from lib.errors import Invalid
 from materialization.choices import OPEN_LETTERS, AlertKind, PartState
 from materialization.models import DeadLetter, StreamPart
 from materialization.quality.alerts.opening import Trouble, about_version, settle
+from materialization.requests.reasons import MAX_REASON, is_kept
 from materialization.streams.places import NEWEST
 from registry import access, audit
 from registry.choices import Right
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 OLDEST = None
 #: For how long a consumer may be silent, or a part wait, before it is a trouble.
 PATIENCE = timedelta(minutes=1)
-#: Characters of a reason.
-MAX_REASON = 2000
 #: Parts that an alert names before it only counts them.
 _NAMED = 3
 
@@ -47,7 +46,7 @@ class ReasonNeeded(Invalid):
 def reason_given(reason: str) -> str:
     """:raises ReasonNeeded: it is none that the trail can keep."""
     said = reason.strip()
-    if not 1 <= len(said) <= MAX_REASON or "\x00" in said:
+    if not is_kept(said):
         raise ReasonNeeded(f"say why, in 1 to {MAX_REASON:,} characters; the trail keeps it.")
     return said
 

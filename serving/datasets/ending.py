@@ -14,6 +14,7 @@ from django.db.models import Count, Max, Q
 from lib.commits import once_committed
 from lib.errors import Conflict, Invalid
 from lib.instants import timestamp
+from materialization.requests.reasons import MAX_REASON, is_kept
 from registry import access, audit
 from registry.choices import Right
 from registry.models import AuditEntry
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from materialization.stores.kept_files import FileKeeper
 
-MAX_REASON = 2000
 #: Datasets whose time is over that one sweep ends.
 MOST_A_SWEEP = 100
 TIME_OVER = "its time was over"
@@ -206,7 +206,7 @@ def _is_theirs(dataset: Dataset, user: User | AnonymousUser) -> bool:
 
 def _checked(reason: str) -> str:
     said = reason.strip()
-    if not said or len(said) > MAX_REASON or "\x00" in said:
+    if not is_kept(said):
         raise EndNeedsReason(
             f"say why, in 1 to {MAX_REASON:,} characters, as text can be stored; the trail keeps"
             " it."

@@ -96,6 +96,7 @@ def test_a_right_on_the_view_alone_is_enough(call, world, cast):
         ({"first_run": 10**9, "last_run": 10**9}, "no_such_runs"),
         ({"reason": " "}, "reason_missing"),
         ({"reason": "x" * 2001}, "reason_missing"),
+        ({"reason": "new\x00prices"}, "reason_missing"),
         ({"reason": ["x"]}, "reason_missing"),
     ],
 )
