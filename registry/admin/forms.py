@@ -92,7 +92,11 @@ class ProjectForm(SeenForm):
         min_value=0,
         max_value=MOST_ONE_IN,
         required=False,
-        help_text="0: of none. Never of confidential or restricted features. Left empty: as it is.",
+        help_text=(
+            "As in 100: what about every hundredth read answered, without keys, to compare it with"
+            " the baseline. 0: of none. Never of confidential or restricted features."
+            " Left empty: as it is."
+        ),
     )
 
 

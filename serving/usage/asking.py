@@ -40,11 +40,11 @@ FILTERS: dict[str, str] = {
     "view": "a feature view's name",
     "version": "of that view, as in 1.2.0",
     "feature": "of that view, its name",
-    "state": "of versions that are in it now: approved, deprecated or retired",
+    "state": "reads of versions in this state now: approved, deprecated or retired",
     "service": "a feature service's name: reads that named it",
     "reader": "user name, or the pseudonym of somebody who was removed",
-    "days": "how far back, default 30, or as long as it is kept",
-    "samples": "how many of the newest sampled values of a feature, at most 1,000; default none",
+    "days": "how many days back, default 30, or as many as reads are kept",
+    "samples": "how many sampled values of a feature, the newest, at most 1,000; default none",
     "by": "what is told apart, comma-separated, of " + ", ".join(BY),
 }
 DEFAULT_BY = ("view", "version", "through", "service", "reader", "door")
