@@ -134,6 +134,8 @@ _HOMES = (
 
 def __getattr__(name: str) -> Any:
     """Import what a name means when it is asked for first: a command has use for few of them."""
+    if name in {*_HOMES, "aio"}:  # as ``assay.errors``, which is not imported either
+        return import_module(f"assay.{name}")
     homes = ("aio",) if name.startswith("Async") else _HOMES
     for home in homes if name in __all__ else ():
         module = import_module(f"assay.{home}")

@@ -143,7 +143,10 @@ def _global_options() -> argparse.ArgumentParser:
     No defaults: a subcommand's default would overwrite what stood before the subcommand.
     """
     options = argparse.ArgumentParser(
-        add_help=False, argument_default=argparse.SUPPRESS, exit_on_error=False
+        add_help=False,
+        argument_default=argparse.SUPPRESS,
+        exit_on_error=False,
+        allow_abbrev=False,  # as the whole parser: what it would refuse is not half understood here
     )
     options.add_argument("--url", help="address of the server")
     options.add_argument("--token", help="bearer token; the environment is the safer place")

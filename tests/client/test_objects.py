@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import typing
 from datetime import UTC, date, datetime, timedelta
 
@@ -208,4 +210,6 @@ def test_what_is_no_document_is_refused_in_words(document, said):
 def test_the_package_gives_each_of_its_names_and_no_others():
     assert {name for name in assay.__all__ if hasattr(assay, name)} == set(assay.__all__)
     assert set(assay.__all__) < set(dir(assay))
+    code = "import assay; assert assay.errors.NotFound is assay.NotFound; assay.aio"
+    subprocess.run([sys.executable, "-c", code], check=True)
     assert not hasattr(assay, "Calls")
