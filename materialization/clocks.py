@@ -94,12 +94,12 @@ def _note(process: str, then: Callable[..., None], queues: Callable[[], Iterable
     never, began = threading.Event(), time.monotonic()
     while True:
         is_settled = time.monotonic() - began > 2 * SILENT_AFTER.total_seconds()
-        note_unforked(process, then if is_settled else None, queues())
+        note_unforked(process, then if is_settled else None, queues)
         never.wait(NOTED_EVERY_SECONDS)
 
 
 def note_unforked(
-    process: str, then: Callable[..., None] | None, queues: Iterable[str] = ()
+    process: str, then: Callable[..., None] | None, queues: Callable[[], Iterable[str]] = tuple
 ) -> None:
     """Note the clock by a thread of its own: whoever forks this process waits until it is done."""
     with _noting:
@@ -107,10 +107,12 @@ def note_unforked(
         connection.close()
 
 
-def note_and(process: str, then: Callable[..., None] | None, queues: Iterable[str] = ()) -> None:
+def note_and(
+    process: str, then: Callable[..., None] | None, queues: Callable[[], Iterable[str]] = tuple
+) -> None:
     """Note the clock once, and do ``then``; what goes wrong is logged, and tried again later."""
     try:
-        note_clock(process, queues)
+        note_clock(process, queues())
         if then is not None:
             then(at=database_now())
     except DatabaseFailed as error:

@@ -359,7 +359,7 @@ def test_whoever_notes_that_it_lives_looks_after_the_others_whatever_happens_the
 
     note_and("worker@a", None)
     note_and("worker@a", fails)
-    note_and("worker@a", watch.watch_processes, QUEUES)
+    note_and("worker@a", watch.watch_processes, lambda: QUEUES)
 
     assert len(calls) == 1
     assert "cannot look after the others" in caplog.text
