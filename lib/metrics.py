@@ -26,7 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Counter", "Histogram", "clean", "counted", "total", "unharmed"]
+__all__ = ["Counter", "Histogram", "clean", "counted", "unharmed"]
 log = logging.getLogger(__name__)
 #: The kinds of files that there are: gauges are asked for, never written.
 KINDS = ("counter", "histogram")
@@ -95,12 +95,6 @@ def counted() -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(FOLDER))  # type: ignore[no-untyped-call]
     return registry
-
-
-def total(name: str) -> float:
-    """Return what all processes have counted under one name, whatever its labels."""
-    samples = (sample for family in counted().collect() for sample in family.samples)
-    return sum(sample.value for sample in samples if sample.name == name)
 
 
 def clean() -> None:

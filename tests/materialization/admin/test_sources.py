@@ -116,9 +116,12 @@ def test_rows_that_arrive_are_shown_while_they_wait(as_, cast, online_redis, set
     said = " ".join(told().split())
     assert re.search(r"last_trip@1\.0\.0 6 3 20\S+ \S+ UTC overdue nothing yet 4 ", said), said
     assert "0 rows taken, 7 refused" in said
+    assert re.search(r"In the trail since 20\S+ \S+ UTC ?:", said), said
     drain_logs()
     said = " ".join(told().split())
     assert re.search(r"last_trip@1\.0\.0 0 0 nothing waits 20\S+ \S+ UTC 6 rows 4 ", said), said
     settings.REDIS_URL = "unix:///nowhere.sock"
     assert "Redis does not answer" in told()
+    type(version).objects.filter(pk=version.pk).update(state=State.RETIRED)
+    assert "7 refused" in told()  # what was sent for it was sent all the same
     assert "Rows that wait" not in page(as_("auditor"))
