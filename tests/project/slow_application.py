@@ -2,6 +2,7 @@
 
 So many seconds; until somebody has gone, ``stoppable``; or until there is a file, ``until=PATH``,
 beside which lies ``PATH.log`` with a ``+`` for each request that was begun and a ``-`` for its end.
+``held`` asks how many bytes of bodies are on their way.
 
 ``python -m tests.project.slow_application PORT``; ``… PORT door SOCKET`` hands on to the one that
 was started by ``… 0 desk SOCKET``.
@@ -40,7 +41,7 @@ def slow(environ, start_response):
             stopped.wait(20)
     elif environ["QUERY_STRING"].startswith("until="):
         wait_for(Path(environ["QUERY_STRING"].removeprefix("until=")))
-    elif environ["PATH_INFO"] != "/who":
+    elif environ["QUERY_STRING"] != "held" and environ["PATH_INFO"] != "/who":
         time.sleep(float(environ["QUERY_STRING"] or 0))
     start_response("200 OK", [("Content-Type", "text/plain")])
     if environ["PATH_INFO"] == "/large":
@@ -56,7 +57,8 @@ def slow(environ, start_response):
     if environ["PATH_INFO"] == "/who":
         asked = {name: environ.get(name, "") for name in ASKED}
         return [json.dumps(asked | {"id": str(environ[KEY])}).encode()]
-    return [f"{len(body)}".encode()]
+    count = BODIES._held if environ["QUERY_STRING"] == "held" else len(body)
+    return [f"{count}".encode()]
 
 
 def wait_for(gate: Path) -> None:
