@@ -10,7 +10,7 @@ import binascii
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from math import inf, isfinite, isnan, nan
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from lib import instants
 from lib.errors import Invalid
 from lib.json_bodies import UNREADABLE, is_too_deep
+from lib.json_floats import NOT_FINITE, json_float
 from registry.spec.scalar.arithmetic import as_float32
 
 if TYPE_CHECKING:
@@ -112,12 +113,6 @@ def micros_text(micros: int) -> str:
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds") + "Z"
 
 
-def _float_ready(value: float) -> float | str:
-    if isfinite(value):
-        return value
-    return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _list_ready(values: Sequence[Any]) -> list[Any]:
     # The common case, a vector of finite numbers, has nothing to convert.
     if set(map(type, values)) == {float} and all(map(isfinite, values)):
@@ -134,7 +129,7 @@ def _bytes_ready(value: bytes) -> str:
 
 
 _JSON: dict[type, Callable[[Any], Any]] = {
-    float: _float_ready,
+    float: json_float,
     bytes: _bytes_ready,
     datetime: instant_text,
     date: date.isoformat,
@@ -250,14 +245,10 @@ def _bool_key(value: Any, _kind: str) -> bool:
 
 
 def _float_key(value: Any, kind: str) -> float:
-    if type(value) not in (int, float) and value not in FLOATS:
+    if type(value) not in (int, float) and value not in NOT_FINITE:
         raise ValueError(value)
-    found = float(FLOATS.get(value, value))
+    found = float(NOT_FINITE.get(value, value))
     return found if kind == "float64" else as_float32(found)
-
-
-#: Fractions that JSON has no form for, by the text that stands for each.
-FLOATS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 
 
 def _decimal_key(value: Any, value_type: ValueType) -> Decimal:

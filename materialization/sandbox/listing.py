@@ -7,12 +7,12 @@ Not for counting them (``quality.checking``) or for who may see them.
 from __future__ import annotations
 
 import base64
-import math
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lib.instants import from_us
+from lib.json_floats import json_float
 from lib.sql_text import identifier, text
 from materialization.compute.reports import ListedRow
 from materialization.compute.stored_rows_sql import numbered_rows
@@ -133,8 +133,8 @@ def _holder(job: ListJob, other: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it; what is long is cut, and ends in an ellipsis."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, float):
+        return json_float(value)
     if isinstance(value, date):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Decimal):

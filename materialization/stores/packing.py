@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.instants import from_us
+from lib.json_floats import NOT_FINITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,6 @@ _INT_MARKERS = {1: 0xD0, 2: 0xD1, 4: 0xD2, 8: 0xD3}
 _LEAST_FIX, _MOST_FIX = -32, 127
 #: The first number that a width of 1, 2 or 4 bytes does not hold, and the widths, one more.
 _LIMITS, _WIDTHS = np.array([1 << 7, 1 << 15, 1 << 31]), np.array([1, 2, 4, 8])
-#: Numbers JSON has no form for are stored as the text proto3 JSON gives them, so that a read copies
-#: them as they are. Only number columns hold them: a string "NaN" is in a string column.
-_NOT_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 def pack(column: pa.Array, value_type: ValueType) -> pa.Array:
@@ -132,7 +130,8 @@ def _pack_floats(column: pa.Array, _type: ValueType) -> pa.Array:
     packed = fixed_width(marked(marker, numbers.astype(f"f{width}")))
     if np.isfinite(numbers).all():
         return packed
-    for name, value in _NOT_NUMBERS.items():
+    # As JSON has them, so that a read copies them; a string "NaN" is in a string column.
+    for name, value in NOT_FINITE.items():
         is_value = np.isnan(numbers) if name == "NaN" else numbers == value
         text = pa.scalar(bytes([0xA0 | len(name)]) + name.encode(), pa.binary())
         packed = pc.if_else(pa.array(is_value), text, packed)
@@ -206,7 +205,7 @@ _PACK: dict[str, Callable[[pa.Array, ValueType], pa.Array]] = {
 
 
 def _number(value: float | str) -> float:
-    return _NOT_NUMBERS[value] if isinstance(value, str) else value
+    return NOT_FINITE[value] if isinstance(value, str) else value
 
 
 _UNPACK: dict[str, Callable[[Any], Any]] = {

@@ -7,12 +7,12 @@ for bytes (``avro``).
 from __future__ import annotations
 
 import base64
-import math
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import did_you_mean
+from lib.json_floats import json_float
 from materialization.streams.avro import NotOfSchema, OutOfRange
 
 if TYPE_CHECKING:
@@ -78,12 +78,6 @@ def as_json(value: Any, kind: ValueType) -> Any:
     return value if make is None else make(value)
 
 
-def _float(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _plain(value: Any) -> Any:
     if type(value) is OutOfRange:
         raise NotOfSchema("a time or a number in it is out of all range.")
@@ -92,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 _AS_JSON: dict[type, Callable[[Any], Any]] = {
-    float: _float,
+    float: json_float,
     bytes: lambda value: base64.b64encode(value).decode(),
     Decimal: str,
     datetime: datetime.isoformat,

@@ -6,7 +6,6 @@ Not for which values there are: ``rendering`` goes through them.
 from __future__ import annotations
 
 import json
-import math
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from lib.errors import UNSEEN
 from lib.instants import parse_instant
+from lib.json_floats import json_float
 from registry.spec.context import AGE, DATE
 from serving.values import EPOCH_TEXT
 
@@ -92,10 +92,10 @@ def age_words(event_timestamp: str, at: datetime) -> str:
 
 
 def _number_words(value: Any, kind: ValueType, form: str) -> str:
+    if isinstance(value, float):
+        value = json_float(value)
     if isinstance(value, str) and value in _NUMBERS:
         return _NUMBERS[value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return _NUMBERS["NaN" if value != value else "Infinity" if value > 0 else "-Infinity"]  # noqa: PLR0124
     if form not in ("", AGE):
         return format(Decimal(value) if isinstance(value, str) else value, form)
     return str(np.float32(value)) if kind.kind == "float32" else str(value)

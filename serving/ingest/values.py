@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.json_floats import NOT_FINITE
 from serving.instant_texts import instants_at_once
 from serving.values import KEY_FORMS, parse_key, shown
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from materialization.ingest.refusals import Refusals
     from registry.spec.value_types import ValueType
 
-_NOT_NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 #: What pandas' NaT is, cast to a number.
 _NO_INSTANT = -(2**63)
 #: Beyond it a float32 is infinite.
@@ -130,9 +130,9 @@ def _typed(value: Any, kind: ValueType) -> Any:
 
 def _float(value: Any, kind: ValueType) -> float:
     if type(value) is str:
-        if value not in _NOT_NUMBERS:
+        if value not in NOT_FINITE:
             raise ValueError(value)
-        return _NOT_NUMBERS[value]
+        return NOT_FINITE[value]
     if type(value) not in (int, float):
         raise ValueError(value)
     made = float(value)

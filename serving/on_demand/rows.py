@@ -10,10 +10,11 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.instants import to_us
+from lib.json_floats import NOT_FINITE
 from registry.spec.scalar.kinds import DIGITS
 from serving.online.rows import NULL_VALUE, PRESENT, AnswerColumn, instants
 from serving.online.stored_values import stored_to_json
-from serving.values import FLOATS, json_ready, unscaled
+from serving.values import json_ready, unscaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +138,7 @@ def _fractions(values: Sequence[Any]) -> Sequence[Any]:
     """Return fractions as such: those that JSON has no form for are stored as text."""
     if str not in set(map(type, values)):
         return values
-    return [FLOATS[value] if type(value) is str else value for value in values]
+    return [NOT_FINITE[value] if type(value) is str else value for value in values]
 
 
 def _times(column: ComputedColumn, tables: Sequence[TableRows], rows: int) -> Sequence[int | None]:

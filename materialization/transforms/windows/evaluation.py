@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lib.json_floats import NOT_FINITE
 from materialization.transforms.windows.functions import EMPTY, FUNCTIONS
 from materialization.transforms.windows.inside import Inside, Partial, Values, order, partial_of
-from materialization.transforms.windows.results import NOT_NUMBERS, as_made, computable, stored
+from materialization.transforms.windows.results import as_made, computable, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -153,7 +154,7 @@ class EntityWindows:
 
 
 def _number(value: Any) -> float:
-    return NOT_NUMBERS[value] if type(value) is str else value
+    return NOT_FINITE[value] if type(value) is str else value
 
 
 _READ: dict[str, Callable[[Any], Any]] = {

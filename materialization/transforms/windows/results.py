@@ -5,11 +5,11 @@ Not for computing it (``functions``).
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import Conflict
+from lib.json_floats import NOT_FINITE, json_float
 
 if TYPE_CHECKING:
     from registry.spec.value_types import ValueType
@@ -18,12 +18,6 @@ _INTEGERS = {"int32": 2**31, "int64": 2**63}
 _FRACTIONS = ("float32", "float64")
 _COUNTS, _TRUTHS = ("count", "count_distinct"), ("any", "all")
 _GIVES_FLOAT = ("mean", "stddev", "variance", "percentile", "approx_percentile")
-#: A number that JSON has no form for, as it is stored.
-_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
-
-
-#: And what that form means.
-NOT_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class WindowValueBeyond(Conflict):
@@ -61,7 +55,7 @@ def computable(value: Any, declared: ValueType) -> Any:
         return value
     if declared.kind == "decimal":
         return int(value.replace(".", "")) if declared.scale else int(value)
-    return NOT_NUMBERS[value] if declared.kind in _FRACTIONS else value
+    return NOT_FINITE[value] if declared.kind in _FRACTIONS else value
 
 
 def as_made(value: Any, declared: ValueType) -> Any:
@@ -83,7 +77,7 @@ def stored(value: Any, declared: ValueType, feature: str) -> Any:
     if kind == "list" and declared.item is not None:
         return [stored(each, declared.item, feature) for each in value]
     if kind in _FRACTIONS:
-        return _float(float(value))
+        return json_float(float(value))
     if kind in _INTEGERS and not -_INTEGERS[kind] <= value < _INTEGERS[kind]:
         raise _beyond(value, declared, feature)
     if kind == "decimal":
@@ -100,12 +94,6 @@ def _decimal_text(value: Decimal, scale: int) -> str:
     text = str(whole).rjust(scale + 1, "0")
     head, rest = (text[:-scale], f".{text[-scale:]}") if scale else (text, "")
     return f"{'-' if sign and whole else ''}{head}{rest}"
-
-
-def _float(value: float) -> Any:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else _NOT_FINITE[value]
 
 
 def _beyond(value: Any, declared: ValueType, feature: str) -> WindowValueBeyond:
