@@ -6,6 +6,7 @@ both, so neither is believed: a schema is refused that a few bytes could make mu
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -13,7 +14,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_reader, schemaless_writer, validate
 from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException, UnknownType
 
@@ -108,8 +109,12 @@ class AvroSchema:
             value = value.encode("latin-1")  # as JSON has bytes
         written = BytesIO()
         schema = {**self._parsed, "fields": [{"name": _FIELD, "type": field["type"]}]}
+        # What is written without a word may be none of the type all the same: an int of 41 bits.
+        if not validate({_FIELD: value}, _plain(schema), raise_errors=False):
+            raise ValueError(field["name"])
         schemaless_writer(written, schema, {_FIELD: value})
         said: Any = schemaless_reader(BytesIO(written.getvalue()), schema, None)
+        json.dumps(said, allow_nan=False, default=str)  # a float of 1e300 has become infinite
         return said[_FIELD]
 
     def read(self, body: bytes) -> Any:
@@ -179,6 +184,13 @@ class _FromZero(list[Any]):
 
     def __len__(self) -> int:
         return 0  # what the library adds to a place below zero before it asks
+
+
+def _plain(schema: Any) -> Any:
+    """Return a schema with the lists that the library's own check of values asks for."""
+    if isinstance(schema, dict):
+        return {key: _plain(each) for key, each in schema.items()}
+    return [_plain(each) for each in iter(schema)] if isinstance(schema, list) else schema
 
 
 class _Walk:

@@ -250,6 +250,9 @@ def test_what_is_out_of_range_is_refused_where_it_is_read_and_nowhere_else():
     [
         ("long", 7, 7),
         ("double", 1, 1.0),
+        ("double", 1e300, 1e300),
+        ("float", 3e38, pytest.approx(3e38)),
+        ("int", -(2**31), -(2**31)),
         ("string", "Bern", "Bern"),
         (["null", "string"], None, None),
         (["string", "null"], "x", "x"),
@@ -282,7 +285,17 @@ def test_a_default_is_what_a_record_would_say(kind, default, said):
 
 @pytest.mark.parametrize(
     ("kind", "default"),
-    [("string", "x" * 4_097), ("bytes", "\u0100"), ({"type": "array", "items": "bytes"}, ["x"])],
+    [
+        ("string", "x" * 4_097),
+        ("bytes", "\u0100"),
+        ({"type": "array", "items": "bytes"}, ["x"]),
+        ("float", 1e300),
+        ("int", 2**40),
+        ("long", -(2**63) - 1),
+        (["float", "null"], -1e300),
+        ({"type": "array", "items": "float"}, [1.0, 1e39]),
+        ({"type": "map", "values": "int"}, {"a": 2**31}),
+    ],
 )
 def test_a_default_that_is_none_or_too_long_is_said(kind, default):
     schema = {"type": "record", "name": "R", "fields": [
