@@ -91,7 +91,9 @@ class StreamPartAdmin(ScopedAdmin):
     def read_up_to(self, part: StreamPart) -> SafeString | str:
         if part.place is None:
             return muted("nobody looked yet")
-        behind = muted("nothing waits") if not part.lag else f"{part.lag:,} wait"
+        unknown = muted("it is not known how many wait")
+        known = f"{part.lag:,} wait" if part.lag else muted("nothing waits")
+        behind = unknown if part.lag is None else known
         return format_html("up to {}<br>{}", part.place, behind)
 
     @display(description="Dead letters", ordering="waiting")
