@@ -26,10 +26,10 @@ from materialization.streams.leases import end, end_dead, name_of_us, note_livin
 from materialization.streams.letters import letters_asked, note_again
 from materialization.streams.reader import StreamGone
 from materialization.streams.schema_registry import SCHEMA_SECONDS, Patience
-from registry.spec.sources.streams import StreamSource
 from serving.streams.feed import Feed
 from serving.streams.forms import forms_of
 from serving.streams.reading import AWAY, UNFORESEEN, words_of
+from serving.streams.records import AnyStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,7 +144,7 @@ class Consumer:
     def _open(self, target: Target, now: float, at: datetime) -> None:
         """Have a feed of a table; another where what it is made of has changed."""
         source = target.source
-        if not isinstance(source, StreamSource):
+        if not isinstance(source, AnyStream):
             raise TypeError(f"{source.name} is no stream")
         table = target.table
         try:
@@ -155,7 +155,7 @@ class Consumer:
                 self._drop(table.pk)
                 forms = forms_of(source, link, self._patience_with(link.schemas))
                 reader = READERS[type(source)](source.stream, link)
-                feed = Feed(target, reader, forms, limits=self._limits)
+                feed = Feed(target, source, reader, forms, limits=self._limits)
                 self._feeds[table.pk] = (made_of, feed)
             if now >= feed.asks_at:
                 feed.asks_at = now + TOPIC_SECONDS

@@ -51,18 +51,20 @@ class Feed:
     """The parts of one table's stream that this consumer reads."""
 
     def __init__(
-        self, target: Target, reader: StreamReader, forms: Forms, *, limits: StreamLimits
+        self,
+        target: Target,
+        source: AnyStream,
+        reader: StreamReader,
+        forms: Forms,
+        *,
+        limits: StreamLimits,
     ) -> None:
-        self.target, self.reader = target, reader
+        self.target, self.source, self.reader = target, source, reader
         self.readings: dict[int, Reading] = {}
-        self._taker = Taker(target, forms, limits)
+        self._taker = Taker(target, source, forms, limits)
         self._identity: str | None = None
         #: By the process's clock: when the stream's partitions are asked for again.
         self.asks_at = 0.0
-
-    @property
-    def source(self) -> AnyStream:
-        return self._taker.source
 
     def keep(self, parts: Sequence[StreamPart]) -> None:
         """Read these parts from now on, and no others."""

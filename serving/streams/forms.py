@@ -160,7 +160,8 @@ def forms_of(source: StreamSource, link: Link, patience: Patience | None = None)
     """
     if not isinstance(source, KafkaSource):
         return Forms()
-    by_word: dict[str, Form | None] = {"json": _JSON, "text": None}
+    forms: dict[str, Form] = {"json": _JSON}
     if source.has_avro:
-        by_word["avro"] = AvroForm(SchemaRegistry.of(link, patience), source.topic)
-    return Forms(by_word[source.format] or _JSON, by_word[source.key_format])
+        forms["avro"] = AvroForm(SchemaRegistry.of(link, patience), source.topic)
+    # Keys of text have none.
+    return Forms(forms[source.format], forms.get(source.key_format))

@@ -5,7 +5,7 @@ Not for when a part is read, or what is done where that fails (``feed``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,12 +35,9 @@ class Taker(NamedTuple):
     """Takes records for one table."""
 
     target: Target
+    source: AnyStream
     forms: Forms
     limits: StreamLimits
-
-    @property
-    def source(self) -> AnyStream:
-        return cast("AnyStream", self.target.source)
 
     def take(self, reading: Reading, records: Sequence[Record], *, at: datetime) -> str:
         """Take rows of records, all in one step with the place behind them.
