@@ -34,10 +34,10 @@ def announce() -> None:
 
 def ways_to_read(wanted: Wanted) -> Iterator[Snippet]:
     """Yield every way, the nearest to a model first; of what does not answer there is none."""
-    if wanted.answers and wanted.is_online:
+    if wanted.is_read and wanted.is_online:
         yield _online(wanted)
         yield _curl(wanted)
-    if wanted.answers:
+    if wanted.is_read:
         yield _training_set(wanted)
 
 

@@ -49,7 +49,7 @@ def _snippets(
         base_url=request.build_absolute_uri("/").rstrip("/"),
         keys=brought.keys,
         request=brought.request,
-        answers=bool(read),
+        is_read=bool(read),
         is_online=all(version.spec.view.online for version, _ in read),
         service=service.name,
     )

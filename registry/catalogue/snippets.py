@@ -34,7 +34,8 @@ class Wanted(NamedTuple):
     base_url: str
     keys: Mapping[str, str]
     is_online: bool = True
-    answers: bool = True
+    #: Whether anything that is read resolves to a version that answers.
+    is_read: bool = True
     reference: str = ""
     service: str = ""
     request: Mapping[str, str] = MappingProxyType({})

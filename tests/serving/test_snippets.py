@@ -35,7 +35,7 @@ def test_every_way_can_be_run_as_it_is():
     ("changes", "titles"),
     [
         ({"is_online": False}, ["Python, training set", "YAML"]),
-        ({"answers": False}, ["YAML"]),
+        ({"is_read": False}, ["YAML"]),
         ({"reference": "", "service": "eta"}, ["Python", "curl", "Python, training set"]),
     ],
 )
