@@ -19,6 +19,7 @@ MICROSECOND = timedelta(microseconds=1)
 #: The first and the last of the years 1 to 9999, what ISO 8601 and every client can write;
 #: microseconds since 1970.
 EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+DAY_US = 86_400_000_000
 
 #: The texts that are days and instants, wherever text is read: in files, frames and requests. As
 #: regular expressions that Python, DuckDB and Arrow read alike.

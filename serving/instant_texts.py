@@ -10,10 +10,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.instants import EARLIEST_US, INSTANT_TEXT, LATEST_US
+from lib.instants import DAY_US, EARLIEST_US, INSTANT_TEXT, LATEST_US
 from materialization.stores.columns import INSTANT
-
-_DAY_US = 86_400_000_000
 
 Texts = TypeVar("Texts", pa.Array, pa.ChunkedArray)
 
@@ -32,6 +30,6 @@ def instants_at_once(texts: Texts) -> Texts | None:
             continue
         ends = pc.min_max(found.cast(pa.int64()))
         least, most = ends["min"].as_py(), ends["max"].as_py()
-        is_far = least is None or EARLIEST_US + _DAY_US <= least <= most <= LATEST_US - _DAY_US
+        is_far = least is None or EARLIEST_US + DAY_US <= least <= most <= LATEST_US - DAY_US
         return found if is_far else None
     return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lib.instants import to_us
+from lib.instants import DAY_US, to_us
 from materialization.transforms.pairs.families import family
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 #: So few distinct load times over so many rows are loads, not arrivals.
 _FEW_LOADS, _MANY_ROWS = 3, 100
-_DAY_US = 86_400_000_000
 _UNIT_US = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
 #: Numbers that are days as they are written.
 _WRITTEN_DAYS = range(15_000_101, 29_991_232)
@@ -27,7 +26,7 @@ _WRITTEN_DAYS = range(15_000_101, 29_991_232)
 
 def at_midnight(instant: str) -> str:
     """Return SQL for whether an instant is the first of a day, in UTC."""
-    return f"epoch_us({instant}) % {_DAY_US} = 0"
+    return f"epoch_us({instant}) % {DAY_US} = 0"
 
 
 def is_after(instant: str, at: datetime) -> str:
