@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from materialization.stores.push_log import LogStanding
+    from materialization.stores.log_standing import LogStanding
 
 MOST_TABLES = 50
 #: Versions of a project, the newest, among which those of a source are looked for.

@@ -19,10 +19,10 @@ import redis
 
 from lib.connections import server_of, translated
 from lib.errors import AssayError, Conflict, Unavailable
-from lib.instants import from_us
 from lib.round_trips import round_trip
 from materialization.stores.inspection import GRACE
 from materialization.stores.layout import counter_key, log_key
+from materialization.stores.log_standing import log_standing
 from materialization.stores.push_command import LOGGED, PushCommand
 from materialization.stores.push_scripts import (
     DRAINED,
@@ -31,7 +31,6 @@ from materialization.stores.push_scripts import (
     PUSH_SHA,
     RELEASE,
     SEED,
-    STANDING,
     TRIM,
 )
 from materialization.stores.stretches import Stretch, place_field, read_stretch
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime, timedelta
 
+    from materialization.stores.log_standing import LogStanding
     from materialization.stores.push_command import MostWaiting, Once, PushedRows, Seen
 
 #: What tells a table's commits of pushed rows, and what is staged for them, from those of runs.
@@ -116,19 +116,6 @@ class LogEntry(NamedTuple):
     def batch(self, schema: pa.Schema) -> pa.RecordBatch:
         """Return the rows; ``schema`` is that of what was pushed."""
         return pa.ipc.read_record_batch(pa.py_buffer(self.data), schema)
-
-
-class LogStanding(NamedTuple):
-    """How many entries, and rows, of a log wait; since when the first does; what was stored last.
-
-    ``drained_at`` None: nothing was since Redis lost its state.
-    """
-
-    entries: int
-    rows: int
-    since: datetime | None
-    drained_at: datetime | None
-    drained_rows: int
 
 
 class RedisPushLog:
@@ -297,17 +284,7 @@ class RedisPushLog:
 
     def standing(self, uid: str) -> LogStanding:
         """Return what of a table's log waits, and what was stored of it last."""
-        keys = log_key(uid), counter_key(uid)
-        with translated():
-            found = cast("list[Any]", self._redis.eval(STANDING, 2, *keys))
-        entries, since, rows, drained_at, drained = found
-        return LogStanding(
-            int(entries),
-            int(rows),
-            from_us(int(since)) if entries else None,
-            from_us(int(drained_at)) if drained_at else None,
-            int(drained),
-        )
+        return log_standing(self._redis, uid)
 
     def note_drained(self, uid: str, rows: int) -> None:
         """Note that rows were stored now, for those who look."""
