@@ -99,9 +99,7 @@ def change_project(
         "review_hours": review_hours,
         "usage_sampled_one_in": usage_sampled_one_in,
     }
-    after = columns(project) | {name: each for name, each in asked.items() if each is not None}
-    _require_sound(after)
-    after["evidence_required"] = [p for p in EvidencePart if p in after["evidence_required"]]
+    after = _after(project, asked)
     seen = columns(project) if seen is None else seen
     with managing(project, actor):
         stored = Project.objects.get(pk=project.pk)
@@ -117,8 +115,12 @@ def change_project(
     return waiting
 
 
-def _require_sound(after: Mapping[str, Any]) -> None:
-    """:raises BadPolicy: says which part of it, and what would be valid."""
+def _after(project: Project, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the columns become; of what is None: as now.
+
+    :raises BadPolicy: says which part of it, and what would be valid.
+    """
+    after = columns(project) | {name: each for name, each in asked.items() if each is not None}
     least, sensitive = after["approvals_required"], after["approvals_required_sensitive"]
     if not 1 <= least <= sensitive:
         raise BadPolicy(
@@ -131,6 +133,8 @@ def _require_sound(after: Mapping[str, Any]) -> None:
         raise BadPolicy(f"{hours} hours for a review: write 1 to {MOST_HOURS}.")
     if not 0 <= (one_in := after["usage_sampled_one_in"]) <= MOST_ONE_IN:
         raise BadPolicy(f"values of one read in {one_in}: write 0 to {MOST_ONE_IN:,}.")
+    after["evidence_required"] = [p for p in EvidencePart if p in after["evidence_required"]]
+    return after
 
 
 def _asks_less(column: str, before: Any, after: Any) -> bool:
