@@ -79,12 +79,9 @@ def look(
     facts = _facts(connection, opened, casts, at) if sees_rows else {"rows": None}
     taken = rehearse(opened, sees_rows=sees_rows and not problems)
     problems += [*check_problems(connection, spec), *open_names(spec, opened)]
-    examples = {}
     where = partial(_where, connection, spec, source, opened)
-    for path, message, example in _value_problems(casts, facts, where):
-        problems.append((path, message))
-        if example:
-            examples[message] = example
+    unfit = list(_value_problems(casts, facts, where))
+    problems += [(path, message) for path, message, _ in unfit]
     warnings = [*_warnings(spec, opened.columns, casts, facts), *opened.notes]
     if at is not None and facts["rows"]:
         warnings += _ahead(casts, facts, at)
@@ -99,7 +96,7 @@ def look(
     return {
         # Several features over one aggregated column find the same.
         "problems": list(dict.fromkeys(problems)),
-        "examples": examples,
+        "examples": {message: example for _, message, example in unfit if example},
         "warnings": warnings,
         "rows": facts["rows"],
         "first_event": facts.get("low0"),
