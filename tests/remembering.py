@@ -35,6 +35,7 @@ class Memory(NamedTuple):
     statements: list[tuple[str, Any]]
 
 
+# Not a tape (``tapes``): this is put back, by a statement a table, where a test commits as well.
 _memories: dict[tuple[str, int], Memory] = {}
 
 
