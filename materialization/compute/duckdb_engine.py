@@ -167,10 +167,10 @@ class DuckDBEngine(Sandboxed):
             yield pa.RecordBatchReader.from_batches(schema, [])
             return
         self._bring(files)
+        some = among is not None
         if spec.is_pushed:
-            sql = kept_events_sql(files, spec, schema, as_of)
+            sql = kept_events_sql(files, spec, schema, as_of, some=some)
         else:
-            some = among is not None
             sql = counted_events_sql(files, spec, as_of, sequence=sequence, some=some)
         with self._session() as session, own_failures("finding the events of windows", MORE):
             if among is not None:

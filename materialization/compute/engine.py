@@ -192,8 +192,8 @@ class Engine(Protocol):
         """Give the stored events that windows reach at ``as_of`` or later.
 
         Those that runs stored are given with how often each is there, which may be never; with
-        ``sequence`` only those of which that run has changed anything. ``among``, where runs
-        stored them, has the join keys of entities: no others are looked for.
+        ``sequence`` only those of which that run has changed anything. ``among`` has
+        the join keys of entities: no others are looked for.
 
         Input:  Parquet files of one snapshot, those of events.
         Output: batches of the events' own columns, in no order; of keys whose events are all older,

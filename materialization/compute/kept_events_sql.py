@@ -26,14 +26,21 @@ if TYPE_CHECKING:
 
 
 def kept_events_sql(
-    files: Sequence[str], spec: VersionSpec, schema: pa.Schema, as_of: datetime
+    files: Sequence[str],
+    spec: VersionSpec,
+    schema: pa.Schema,
+    as_of: datetime,
+    *,
+    some: bool = False,
 ) -> str:
     """Return events of ``schema``: those inside the longest window at ``as_of`` or later.
 
     Of older ones, which only tell that there is an entity, the newest that was in time of each key.
+    ``some``: only those of the keys of ``ASKED``.
     """
     names = ", ".join(map(identifier, schema.names))
-    stored, since = f"SELECT {names} FROM {stored_rows(files)}", _since(spec, as_of)
+    among = f" SEMI JOIN {ASKED} USING ({keys_sql(spec)})" if some else ""
+    stored, since = f"SELECT {names} FROM {stored_rows(files)}{among}", _since(spec, as_of)
     return (
         f"{stored} WHERE {EVENT} >= {since} UNION ALL "
         f"{stored} WHERE {EVENT} < {since} AND {_in_time(spec)} QUALIFY {_is_newest(spec)}"

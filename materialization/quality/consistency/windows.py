@@ -8,6 +8,7 @@ and stored after. Not for rows that are stored as they are read (``online``).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -38,12 +39,12 @@ from materialization.quality.consistency.rows import differing, is_same, shown_s
 from materialization.quality.consistency.subject import entities_of, not_loaded, shown_key
 from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
 from materialization.stores.events import UnreadableEvents
+from materialization.stores.layout import header_numbers
 from materialization.transforms.windows.arguments import window_arguments
 from materialization.transforms.windows.entity_rows import entity_windows, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from materialization.quality.consistency.subject import Stores, Subject
     from materialization.stores.events import EntityEvents
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 AT_ONCE, READ_AT_ONCE = 5_000, 200
 #: A row that none is, for what cannot be read.
 UNREADABLE = b"\xc1"
+#: The last instant that a training set can be as of.
+LAST = to_us(datetime.max.replace(tzinfo=UTC))
 
 
 def compare_windows(
@@ -146,8 +149,14 @@ class _Comparison:
 
     def look_at(self, tags: Sequence[bytes]) -> None:
         self.findings.compared += len(tags)
-        online = self._online(tags, to_us(self._clock()))
-        self._doubtful += [each.tag for each in self._differing(tags, online)]
+        now = to_us(self._clock())
+        online = self._online(tags, now)
+        self._doubtful += dict.fromkeys(
+            [
+                *(each.tag for each in self._differing(tags, online)),
+                *(self._ahead(tags, online, now) if self._arriving is not None else ()),
+            ]
+        )
         if len(self._doubtful) >= AT_ONCE:
             self.look_at_doubtful()
 
@@ -191,6 +200,8 @@ class _Comparison:
                 late.update(self._layout.entity.arrow_tags(batch).to_pylist())
         self._look_again()
         differ = self._differing(tags, online)
+        early = self._ahead(tags, online, now) - {each.tag for each in differ}
+        differ += [_Differs(tag, None, UNREADABLE) for tag in early]
         before, suspects = dict(zip(tags, online, strict=True)), [each.tag for each in differ]
         after = zip(suspects, self._online(suspects, now), strict=True)
         return differ, late | {tag for tag, seen in after if seen != before[tag]}
@@ -206,6 +217,24 @@ class _Comparison:
             for tag, row, (_, seen) in zip(tags, stored, online, strict=True)
             if not (row == seen or (row and seen and is_same(row, seen)))
         ]
+
+    def _ahead(
+        self, tags: Sequence[bytes], online: Sequence[tuple[int, bytes | None]], now: int
+    ) -> set[bytes]:
+        """Return the entities that are read as of later than ``now``, and no event says why."""
+        ahead = {tag: at for tag, (at, _) in zip(tags, online, strict=True) if at > now}
+        if not ahead:
+            return set()
+        with self._stores.engine.kept_events(
+            self._files, self._subject.spec, as_of=self._clock(), among=self._entities(list(ahead))
+        ) as reader:
+            for batch in reader:
+                known = np.maximum(*header_numbers(batch, (EVENT, CREATED)))
+                stored = self._layout.entity.arrow_tags(batch).to_pylist()
+                for tag, at in zip(stored, known.tolist(), strict=True):
+                    if ahead.get(tag) == at:
+                        del ahead[tag]
+        return set(ahead)
 
     def _online(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
         """Return the instant that a read at ``now`` is as of, and what it gives, of each entity."""
@@ -229,6 +258,8 @@ class _Comparison:
         if entity is None:
             return now, None
         ttl, at = self._subject.spec.ttl, max(now, entity.seen)
+        if at > LAST:
+            return now, UNREADABLE
         if is_over(entity, self._layout, at, None if ttl is None else ttl // MICROSECOND):
             return at, None
         made = entity_windows(self._made_of, entity, at)

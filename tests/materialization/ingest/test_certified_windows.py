@@ -16,6 +16,7 @@ from materialization.choices import CertificateKind
 from materialization.edges.stores import push_log
 from materialization.models import Alert
 from materialization.quality.consistency import windows as comparing
+from materialization.quality.consistency.findings import MOST_EXAMPLES
 from materialization.requests.certificates import (
     NotComparable,
     compare_due,
@@ -28,7 +29,15 @@ from materialization.runner.draining import drain_logs, drained
 from tests.factories import verbs_of
 from tests.materialization.ingest.push_world import approved, ready
 from tests.materialization.ingest.window_world import HOUR, VIEW, definitions, push
-from tests.materialization.run_world import AT, committed, fresh, materialize, table_of
+from tests.materialization.run_world import (
+    AT,
+    committed,
+    fresh,
+    materialize,
+    offline,
+    online,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -146,6 +155,37 @@ def test_a_hop_that_was_changed_is_found_with_its_features(version, online_redis
     assert "fare_sum_3h" in found["driver_id=5"]["features"]
     assert Alert.objects.get().state == "open"
     assert verbs_of(done) == ["differed"]
+
+
+def test_whatever_byte_was_changed_what_readers_would_notice_is_found(version, online_redis):
+    drain_logs()
+    stem, chance = b"w" + table_of(version).uid.encode(), random.Random(11)
+    had = {n: online_redis.hgetall(stem + b"{%d}" % n) for n in range(MOST_EXAMPLES)}
+    stored = offline(version, {"driver_id": list(had)}, at=AT)
+    for _ in range(2):
+        for n, fields in had.items():
+            name = chance.choice([b"n", *sorted(fields)])
+            changed = bytearray(fields[name])
+            changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+            online_redis.hset(stem + b"{%d}" % n, mapping={**fields, name: bytes(changed)})
+        noticed = {
+            f"driver_id={n}"
+            for n in had
+            if _read(version, n) != {name: [column[n]] for name, column in stored.items()}
+        }
+
+        done = certified(version)
+
+        found = {each["key"] for each in done.examples}
+        assert done.status == "different"
+        assert noticed <= found, noticed - found
+
+
+def _read(version: FeatureViewVersion, driver: int) -> dict[str, Any] | None:
+    try:
+        return online(version, {"driver_id": [driver]}, at=AT)
+    except (ValueError, OverflowError, TypeError):
+        return None  # a reader is told that it failed
 
 
 def test_it_is_asked_for_by_itself_and_by_the_shell_and_not_of_what_arrives_without(
