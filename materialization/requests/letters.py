@@ -102,7 +102,15 @@ def dismiss_letters(
         verb="dead_letter.dismissed",
         subject=letter,
         project=view.project,
-        data={"feature_view": view.name, "place": letter.place, "count": count, "reason": said},
+        # Letters give way to later ones; which they were is known by these.
+        data={
+            "feature_view": view.name,
+            "place": letter.place,
+            "column": letter.column,
+            "words": letter.words,
+            "count": count,
+            "reason": said,
+        },
         at=at,
     )
     return Dismissed(letter, count, open_alike(letter).count())

@@ -183,6 +183,9 @@ def test_all_alike_are_dismissed_a_bounded_number_at_once(call, letter, monkeypa
     assert asked.state == "dismissed"
     counts = AuditEntry.objects.filter(verb="dead_letter.dismissed").order_by("pk")
     assert [each.data["count"] for each in counts] == [3, 3]
+    assert {(each.data["column"], each.data["words"]) for each in counts} == {
+        (letter.column, letter.words)
+    }
     waiting = {
         (each.labels["stream"], each.labels["partition"]): each.value
         for each in standing.figures(at=AT)
