@@ -237,7 +237,8 @@ def test_thousands_of_histories_are_the_same_in_both_stores_and_in_the_loop(
             for _ in range(1 + world.partial):  # the second from what the first knows of hops
                 for place, found in enumerate(online_rows(version, at)):
                     same_as(found, there[place], at, place, lambda a, b: repr(a) == repr(b))
-    certified(version, at, sum(map(bool, known)))
+    if world.ttl is not None:  # some entities are over
+        certified(version, at, sum(map(bool, known)))
 
 
 def certified(version: FeatureViewVersion, at: datetime, entities: int) -> None:
