@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from lib import instants
 from lib.instants import to_us
+from registry.spec.dialect import DIALECT
 from registry.spec.scalar import arithmetic, calendar
 from registry.spec.scalar.conversions import as_decimal, as_kind, fraction
 from registry.spec.scalar.kinds import (
@@ -76,7 +77,7 @@ def cast_to(part: Scalar, to: exp.DataType) -> Scalar:
     kind = _TO.get(to.this)
     if kind is None:
         raise Untyped(
-            f"CAST to {to.sql(dialect='duckdb')} is not computed here; cast to BIGINT, DOUBLE,"
+            f"CAST to {to.sql(dialect=DIALECT)} is not computed here; cast to BIGINT, DOUBLE,"
             " DECIMAL(p,s), VARCHAR, BOOLEAN, DATE or TIMESTAMP WITH TIME ZONE."
         )
     made = _converted(part, kind)
@@ -121,7 +122,7 @@ def _precision_of(to: exp.DataType) -> tuple[int, int]:
         if 1 <= precision <= DIGITS and scale <= precision:
             return precision, scale
     raise Untyped(
-        f"{to.sql(dialect='duckdb')[:80]}: precision is a number from 1 to 38, and scale one of at"
+        f"{to.sql(dialect=DIALECT)[:80]}: precision is a number from 1 to 38, and scale one of at"
         " most that, as in DECIMAL(18,2)."
     )
 

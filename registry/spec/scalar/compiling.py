@@ -118,7 +118,7 @@ class _Compiler:
     def _column(self, node: exp.Expr) -> Scalar:
         found = self._columns.get(node.name)
         if found is None:
-            raise Untyped(f"{node.sql(dialect='duckdb')!r} is not among the inputs.")
+            raise Untyped(f"{node.sql(dialect=DIALECT)!r} is not among the inputs.")
         return found
 
     def case(self, node: exp.Expr) -> Scalar:
@@ -233,7 +233,7 @@ def _arguments(node: exp.Expr) -> list[exp.Expr]:
 
 def _unknown(node: exp.Expr) -> Untyped:
     return Untyped(
-        f"{node.sql(dialect='duckdb')[:80]!r} cannot be computed alike at the request and in"
+        f"{node.sql(dialect=DIALECT)[:80]!r} cannot be computed alike at the request and in"
         f" training sets; there are operators, CASE, CAST and {', '.join(functions.NAMES)}."
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from registry.spec.dialect import DIALECT
 from registry.spec.scalar import arithmetic, calendar, patterns, text_functions
 from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
@@ -131,7 +132,7 @@ def _check_count(node: exp.Expr, count: int) -> None:
         least = most = text_functions.OF_TEXTS[kind][1].count("{")
     if kind in CALLED and not least <= count <= most:
         takes = f"{least}" if least == most else f"{least} or {most}"
-        text = node.sql(dialect="duckdb")[:80]
+        text = node.sql(dialect=DIALECT)[:80]
         raise Untyped(f"{text!r} has {count} arguments; it is computed with {takes}.")
 
 

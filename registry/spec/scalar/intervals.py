@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from lib.instants import EARLIEST_US, LATEST_US
+from registry.spec.dialect import DIALECT
 from registry.spec.scalar import calendar
 from registry.spec.scalar.calendar import LENGTHS, WHOLE_MONTHS
 from registry.spec.scalar.conversions import as_kind
@@ -64,7 +65,7 @@ def _read(interval: exp.Interval) -> Interval:
     name = _unit(unit, written)
     in_months = name in WHOLE_MONTHS
     length = WHOLE_MONTHS.get(name) or LENGTHS.get(name)
-    text = interval.sql(dialect="duckdb")[:80]
+    text = interval.sql(dialect=DIALECT)[:80]
     if written is None or length is None:
         raise Untyped(
             f"{text!r} is no interval that is computed with: write a whole number and one of"

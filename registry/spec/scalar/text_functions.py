@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from registry.spec.dialect import DIALECT
 from registry.spec.scalar import arithmetic, texts
 from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
@@ -112,7 +113,7 @@ def _like_sql(pattern: str) -> str:
 
 def quoted(text: str) -> str:
     """Return a text as SQL in a form whose braces are places."""
-    sql = exp.Literal.string(text).sql(dialect="duckdb")
+    sql = exp.Literal.string(text).sql(dialect=DIALECT)
     return sql.replace("{", "{{").replace("}", "}}")
 
 
