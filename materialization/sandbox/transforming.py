@@ -110,7 +110,7 @@ class _Transforming:
             for name, kind in schema.types.items()
             if spec.columns_read is None or name in spec.columns_read
         }
-        # What a function is given of the source's row lacks a column of this name.
+        # A function sees the row as the source has it, without our column.
         self._place = ROW if spec.view.python is not None else _free(_PLACE, types)
         spec = carrying(spec, self._place)
         nothing = [f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items()]
