@@ -282,9 +282,11 @@ def test_what_a_row_could_make_too_large_is_refused(cast, sql, says):
 
 
 def test_the_most_that_a_text_may_grow_is_taken(cast):
+    slashes = "regexp_replace(s, '(a)', '" + r"\\\\1" * 32 + "')"  # names no group
     *_, applied = apply(
         f"{DEFINITIONS}\n---\n"
-        + LABEL.replace("fare * coalesce(conv_rate, 0)", " || ".join(["s"] * 32)),
+        + LABEL.replace("fare * coalesce(conv_rate, 0)", " || ".join(["s"] * 32))
+        + f'  - {{name: slashes, type: string, sql: "{slashes}"}}\n',
         cast,
     )
 

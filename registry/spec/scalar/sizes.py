@@ -10,6 +10,7 @@ import re
 
 from sqlglot import exp
 
+from registry.spec.dialect import DIALECT
 from registry.spec.scalar.kinds import Untyped
 
 #: Parts that an expression may have, those counted that the engine repeats.
@@ -69,8 +70,9 @@ def _found_replaced(node: exp.RegexpReplace) -> int:
     """Each group that it names is as long as what was found; the rest stands at each place."""
     new = node.args.get("replacement")
     text = new.name if isinstance(new, exp.Literal) else ""
-    named = len(re.findall(r"\\[0-9]", text))
-    everywhere = len(text) - 2 * named if node.args.get("modifiers") is not None else 0
+    signs = re.findall(r"\\.|.", text, re.DOTALL)  # an escaped backslash names no group
+    named = sum(1 for each in signs if re.fullmatch(r"\\[0-9]", each))
+    everywhere = len(signs) - named if node.args.get("modifiers") is not None else 0
     return 1 + named + everywhere
 
 
@@ -78,7 +80,7 @@ def _replaced(node: exp.Replace) -> int:
     old, new = node.expression, node.args.get("replacement")
     if not isinstance(new, exp.Literal):
         raise Untyped(
-            f"{node.sql(dialect='duckdb')[:80]!r}: write out what takes the text's place, as in"
+            f"{node.sql(dialect=DIALECT)[:80]!r}: write out what takes the text's place, as in"
             " replace(name, '-', ' '); a row's own text could make it too long."
         )
     shortest = len(old.name) if isinstance(old, exp.Literal) and old.name else 1
