@@ -24,22 +24,20 @@ if TYPE_CHECKING:
 
 #: A run that waits for longer is said to: its queue stands still, or has too few workers.
 LONGEST_WAIT = timedelta(minutes=5)
-#: The kinds of processes there are, as their names begin, and what stands still without one.
-KINDS = {
-    "beat": "no sweep is asked for",
-    "sweep": "nothing due is started, and nothing that died taken up",
-    "worker": "nothing is computed",
-    "reload": "what Redis loses is not filled again, nor stored what is pushed or noted of reads",
-}
 #: The queues there are, the kind of process that takes from each, and what waits without one.
 QUEUES = {
     "runs": ("worker", "nothing is computed"),
-    "reloads": ("reload", "what Redis loses is not filled again"),
-    "sweep": ("sweep", "nothing due is started, and nothing that died taken up"),
-    "alerts": ("reload", "no pushed row or note of a read is stored, no message or mail sent"),
     "certificates": ("worker", "no store is compared, no table cared for, no vector indexed"),
     "evidence": ("worker", "nothing is looked at for reviewers"),
     "datasets": ("worker", "no dataset and no historical job is made"),
+    "sweep": ("sweep", "nothing due is started, and nothing that died taken up"),
+    "reloads": ("reload", "what Redis loses is not filled again"),
+    "alerts": ("reload", "no pushed row or note of a read is stored, no message or mail sent"),
+}
+#: The kinds of processes there are, as their names begin, and what stands still without one.
+KINDS = {"beat": "no sweep is asked for"} | {
+    kind: ", ".join(waits for taker, waits in QUEUES.values() if taker == kind)
+    for kind, _ in QUEUES.values()
 }
 
 

@@ -167,12 +167,17 @@ ALL = {"beat": 1, "sweep": 1, "worker": 1, "reload": 1}
     [
         (ALL, "ok"),
         (ALL | {"worker": 58}, "ok"),
-        (ALL | {"worker": 75}, "ok, but no worker has been heard of for 75 s: nothing is computed"),
+        (
+            ALL | {"worker": 75},
+            "ok, but no worker has been heard of for 75 s: nothing is computed, no store is"
+            " compared, no table cared for, no vector indexed, nothing is looked at for reviewers,"
+            " no dataset and no historical job is made",
+        ),
         (
             {"sweep": 1, "worker": 1, "reload": 7200},
             "ok, but no beat has been heard of yet: no sweep is asked for; no reload has been heard"
             " of for 120 min: what Redis loses is not filled again,"
-            " nor stored what is pushed or noted of reads",
+            " no pushed row or note of a read is stored, no message or mail sent",
         ),
     ],
 )
