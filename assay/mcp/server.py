@@ -9,10 +9,14 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import uvicorn
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import CallToolResult, InputRequiredResult
+from pydantic import ValidationError
 
 from assay.client import FeatureStore
+from assay.mcp.arguments import MAX_VALUE, check_names, in_words
 from assay.mcp.callers import Callers, token_in
 from assay.mcp.reading import GUIDE, add_prompts, add_resources
 from assay.mcp.tools import add_tools
@@ -28,9 +32,27 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 PATH = "/mcp"
 
 
+class Server(MCPServer[Any]):
+    """Refuses arguments that do not fit in words that a model can go on with."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        known = {tool.name: [*tool.input_schema["properties"]] for tool in await self.list_tools()}
+        if name not in known:
+            raise ToolError(f"there is no tool {name[:MAX_VALUE]!r}; there are {', '.join(known)}.")
+        check_names(name, arguments, known[name])
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as exc:
+            if isinstance(exc.__cause__, ValidationError):
+                raise ToolError(in_words(name, exc.__cause__, known[name])) from exc
+            raise
+
+
 def make_server(callers: Callers) -> MCPServer[Any]:
     """Make a server that asks as whoever calls."""
-    server: MCPServer[Any] = MCPServer(
+    server = Server(
         "assay", title="Assay", instructions=GUIDE, version=__version__, log_level="WARNING"
     )
     add_tools(server, callers)

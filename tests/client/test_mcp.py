@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 import anyio
 import httpx2
@@ -28,13 +28,10 @@ from tests.client.mcp_callers import (
 from tests.serving.context.test_contexts import SERVICE, USERS
 from tests.serving.online_world import load
 
-if TYPE_CHECKING:
-    pass
-
 pytestmark = pytest.mark.django_db(transaction=True)
 
 USER = {"user_id": [1]}
-TOOLS = {
+IN_ORDER = [
     "search_features",
     "list_feature_services",
     "describe",
@@ -42,7 +39,31 @@ TOOLS = {
     "get_feature_context",
     "plan_definitions",
     "propose_definitions",
-}
+]
+TOOLS = set(IN_ORDER)
+#: Calls whose arguments do not fit, and what a model is told of each.
+UNFIT: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "describe",
+        {"kind": "table"},
+        "describe was not called. kind is \"table\"; give one of 'entity', 'data_source',"
+        " 'feature_view', 'feature_service' or 'feature'. name is missing."
+        " Call it again with what it takes: kind, name.",
+    ),
+    (
+        "plan_definitions",
+        {"definitions": [{}, "x" * 200]},
+        f'plan_definitions was not called. definitions[1] is "{"x" * 79}…; give an object.'
+        " Call it again with what it takes: definitions.",
+    ),
+    (
+        "search_features",
+        {"words": "genre", "lmit": 3},
+        'search_features has no argument "lmit".'
+        " Call it again with what it takes: words, entity, limit.",
+    ),
+    ("approve", {}, f"there is no tool 'approve'; there are {', '.join(IN_ORDER)}."),
+]
 
 
 @pytest.fixture
@@ -82,6 +103,8 @@ def test_over_stdio_features_are_found_described_and_read(served, cast, users):
             assert [each["name"] for each in services["results"]] == ["recommender", "second"]
             first = await said(client, "list_feature_services", limit=1)
             assert [len(first["results"]), first["count"], services["count"]] == [1, 2, 2]
+            for tool, arguments, words in UNFIT:
+                assert await refused(client, tool, **arguments) == words
             view = await said(client, "describe", kind="feature_view", name="watching")
             assert view["name"] == "watching"
             read = await said(
