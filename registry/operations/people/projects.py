@@ -109,8 +109,7 @@ def change_project(
         waiting = _propose(stored, looser, before, after, actor, at) if looser else None
         if waiting:
             after |= {column: before[column] for column in looser}
-        alone = ALONE if looser and not waiting else {}
-        store_columns(stored, after, actor, at, data=alone)
+        store_columns(stored, after, actor, at, data=ALONE if looser and not waiting else {})
     project.refresh_from_db()
     return waiting
 
