@@ -122,6 +122,8 @@ def test_who_may_take_a_run_as_the_baseline(client, cast, world, who, done):
     shown = client.get(reverse(f"{name}_change", args=[world.latest.pk])).content.decode()
 
     address = reverse(f"{name}_take_as_baseline", args=[world.latest.pk])
+    refused = client.post(address, {"reason": "new\x00prices"}, follow=True).content.decode()
+    assert ("as text can be stored" in refused) == done
     client.post(address, {"reason": "new prices"})
 
     assert ("Take as the baseline" in shown) == done
