@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS, MAX_ANSWER = 3.0, 2 * MAX_SCHEMA_BYTES + (4 << 10)
 #: How long one may take for all schemas that a step of reading asks for: others wait meanwhile.
 SCHEMA_SECONDS = 6.0
-#: How long one that failed is not asked again.
+#: How long one that did not answer is not asked again.
 REST_SECONDS = 5.0
 #: How long the newest schema of a topic stands for what it is.
 NEWEST_SECONDS = 60.0
@@ -68,8 +68,9 @@ _read_refused = json_reader(_Refused)
 class Patience:
     """How long one registry is waited for, by all who read by it together.
 
-    One that failed is not asked before it has rested, counted from when it failed: each topic, and
-    each part of one, would wait for it anew, and everybody else with them.
+    One that did not answer is not asked before it has rested, counted from then: each topic, and
+    each part of one, would wait for it anew, and everybody else with them. One that refuses takes
+    no time, and may refuse one topic only.
     """
 
     def __init__(self, *, until: float = inf, clock: Callable[[], float] = time.monotonic) -> None:
@@ -231,7 +232,15 @@ class SchemaRegistry:
     def _get(self, path: str) -> tuple[int, bytes]:
         """Return a 200, or a 404 of what the registry says that it has not."""
         with self._patience.asking(self._link) as seconds:
-            return self._answer(path, seconds)
+            status, body = self._answer(path, seconds)
+        if status == 200 or (status == 404 and _code(body) in _NOT_THERE):
+            return status, body
+        steps = {
+            401: "; whoever runs Assay gives its schema_registry another secret",
+            403: "; ask whoever runs the registry for the right to read",
+            404: "; whoever runs Assay corrects the url of its schema_registry",
+        }
+        raise _away(self._link, f"the registry answers {status}{steps.get(status, '')}")
 
     def _answer(self, path: str, seconds: float) -> tuple[int, bytes]:
         try:
@@ -241,20 +250,12 @@ class SchemaRegistry:
             ending = threading.Timer(seconds, asking.stop)
             ending.start()
             try:
-                status, body = asking.answer(f"{self._path}{path}", most_bytes=MAX_ANSWER)
+                return asking.answer(f"{self._path}{path}", most_bytes=MAX_ANSWER)
             finally:
                 ending.cancel()
                 asking.close()
         except AssayError as exc:
             raise StreamUnavailable(exc.message) from exc
-        if status == 200 or (status == 404 and _code(body) in _NOT_THERE):
-            return status, body
-        steps = {
-            401: "; whoever runs Assay gives its schema_registry another secret",
-            403: "; ask whoever runs the registry for the right to read",
-            404: "; whoever runs Assay corrects the url of its schema_registry",
-        }
-        raise _away(self._link, f"the registry answers {status}{steps.get(status, '')}")
 
 
 def _away(link: Link, why: str) -> StreamUnavailable:

@@ -63,8 +63,10 @@ class Consumer:
         self._limits, self._clock = limits, clock
         #: By table: the feed, and what it was made of.
         self._feeds: dict[int, tuple[object, Feed]] = {}
-        #: By a registry's address; of one that was slow others hear nothing.
-        self._patience: defaultdict[str, Patience] = defaultdict(partial(Patience, clock=clock))
+        #: By the connection and its registry's address: another may lead there by another way.
+        self._patience: defaultdict[tuple[str, str], Patience] = defaultdict(
+            partial(Patience, clock=clock)
+        )
         self._looked = -LOOK_SECONDS
 
     def run(self, stopped: Event) -> None:
@@ -212,7 +214,8 @@ class Consumer:
     def _patience_with(self, registry: Link | None) -> Patience | None:
         if registry is None:
             return None
-        return self._patience[cast("HttpConnection", registry.connection).url]
+        url = cast("HttpConnection", registry.connection).url
+        return self._patience[registry.name, url]
 
     def _read_again(self, feed: Feed, at: datetime, until: float) -> None:
         """Read again what somebody asked for of what is ours; begin none after ``until``."""

@@ -266,6 +266,13 @@ def test_a_registry_that_is_slow_is_asked_for_so_long(schemas):
     ]
     for number in range(20):
         schemas.subject(f"city{number}", {**CITY, "name": f"City{number}"}, "2")
+    forbidden, patience = {"error_code": 40301}, Patience(clock=lambda: 0.0)
+    schemas.site.put("/registry/schemas/ids/3", Said(forbidden, 403))
+    with pytest.raises(StreamUnavailable, match="answers 403"):
+        SchemaRegistry(told, patience).schema(3)
+    schemas.put(4, TRIP)
+    SchemaRegistry(told, patience).schema(4)  # one that refuses some is asked for others at once
+    schemas.site.asked.clear()
     schemas.put(1, TRIP_4 | {"name": "A"}, references=references)
     schemas.put(2, TRIP, references=references)
     schemas.subject("trips-value", TRIP, references=references)
