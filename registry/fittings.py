@@ -177,7 +177,7 @@ def keep(
     rows_of: str = "",
     rows_since: datetime | None = None,
 ) -> None:
-    """Store what was found out; what another worker stored meanwhile stays.
+    """Store what was found out of the rows as of ``at``; what another worker stored stays.
 
     ``rows_of`` and ``rows_since`` as in ``Fitted``.
     """

@@ -137,7 +137,7 @@ def _gather(claimed: Evidence, lease: Lease, clock: Callable[[], datetime]) -> P
     limited = engine(timeout_s=settings.EVIDENCE_TIME_LIMIT_SECONDS)
     bounds = Bounds(settings.EVIDENCE_ROWS, limited, watch, LeaseLost)
     try:
-        fit = fit_submission(after, bounds, version=version, at=at)
+        fit = fit_submission(after, bounds, version=version, clock=clock)
     except Unavailable:
         raise
     except AssayError as exc:

@@ -22,7 +22,7 @@ from registry.evidence import computed, not_applicable
 from registry.fittings import fitted_of, fittings_of, keep, kept_bytes, lacking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from materialization.arrived import Arrived
@@ -44,9 +44,13 @@ class PushedRowsWait(Unavailable):
 
 
 class _Fits(NamedTuple):
-    """What is fitted on the same rows; ``rows_of``: whose table has them, None: the source."""
+    """What is fitted on the same rows, those of ``at``; ``rows_of``: whose table has them.
+
+    None: the source.
+    """
 
     job: FitJob
+    at: datetime
     rows_of: Arrived | None = None
 
     @property
@@ -57,7 +61,7 @@ class _Fits(NamedTuple):
 
 
 def fit_submission(
-    subject: Subject, bounds: Bounds, *, version: FeatureViewVersion, at: datetime
+    subject: Subject, bounds: Bounds, *, version: FeatureViewVersion, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
     """Fit what is not fitted yet, and return the part of the evidence that shows all of it.
 
@@ -68,10 +72,10 @@ def fit_submission(
         return not_applicable(NONE_FITTED)
     if names := lacking(spec):
         _require_room(version)
-        whole = _Fits(FitJob(spec, source, tuple(names)))
-        each = _arrived(version, spec, names) if spec.is_pushed else [whole]
+        whole = _Fits(FitJob(spec, source, tuple(names)), clock())
+        each = _arrived(version, spec, names, clock) if spec.is_pushed else [whole]
         for fits, made in _fitted(each, spec, bounds):
-            keep(spec, made.parameters, rows=made.rows, at=at, **fits.whose)
+            keep(spec, made.parameters, rows=made.rows, at=fits.at, **fits.whose)
     there = fittings_of(spec)
     if lacking(spec):
         raise FitFailed("it came back from review while it was fitted; submit it again.")
@@ -120,7 +124,12 @@ def _fitted(each: Sequence[_Fits], spec: VersionSpec, bounds: Bounds) -> list[tu
     return found
 
 
-def _arrived(version: FeatureViewVersion, spec: VersionSpec, names: Sequence[str]) -> list[_Fits]:
+def _arrived(
+    version: FeatureViewVersion,
+    spec: VersionSpec,
+    names: Sequence[str],
+    clock: Callable[[], datetime],
+) -> list[_Fits]:
     """Return what is fitted on rows that came before: those of one table are read together.
 
     :raises FitFailed: nobody has them as they came.
@@ -134,17 +143,19 @@ def _arrived(version: FeatureViewVersion, spec: VersionSpec, names: Sequence[str
         if (arrived := keepers.of(spec, feature)) is None:
             raise FitFailed(lacking_rows(spec, feature))
         shared.setdefault(arrived.version.pk, (arrived, []))[1].append(feature.name)
-    return [
-        _Fits(FitJob(arrived.read_by(spec), _stored(arrived), tuple(features)), arrived)
-        for arrived, features in shared.values()
-    ]
+    made = []
+    for arrived, features in shared.values():
+        rows, at = _stored(arrived, clock)
+        made.append(_Fits(FitJob(arrived.read_by(spec), rows, tuple(features)), at, arrived))
+    return made
 
 
-def _stored(arrived: Arrived) -> StoredRows:
-    """Return all rows of a table that were pushed before this was called."""
+def _stored(arrived: Arrived, clock: Callable[[], datetime]) -> tuple[StoredRows, datetime]:
+    """Return all rows of a table that were pushed before this was called, and as of when."""
     _store_pushed(arrived.table)
+    at = clock()  # what is stored by now is in the snapshot; storing it may have taken minutes
     files = offline_store().snapshot(table_at(arrived.table)).files
-    return StoredRows(tuple(files), arrived.columns)
+    return StoredRows(tuple(files), arrived.columns), at
 
 
 def _store_pushed(table: FeatureTable) -> None:

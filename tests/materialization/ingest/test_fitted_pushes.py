@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from materialization.edges.looks import look_at_sources
 from materialization.edges.stores import push_log
+from materialization.runner.assaying import assay_submission
 from materialization.runner.draining import drain_logs
 from registry.choices import EvidencePart, EvidenceStatus, State
 from registry.evidence import NotFitted
@@ -41,6 +42,8 @@ from tests.materialization.run_world import committed, fresh, materialize, offli
 from tests.materialization.runner.test_assaying import assayed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from registry.models import FeatureViewVersion
 
 pytestmark = pytest.mark.django_db
@@ -300,7 +303,16 @@ def test_rows_that_somebody_is_storing_are_waited_for(cast, send):
         assert is_ours
         assert assayed(version).status == EvidenceStatus.WAITING
 
-    evidence = assayed(version)
+    def clock() -> datetime:
+        uid = table_of(first).uid
+        waiting = push_log().entries(uid, after=0, until=push_log().last(uid), count=1)
+        return AT if waiting else AT + timedelta(seconds=1)
+
+    evidence = version.evidence.get(packet_hash=version.packet_hash)
+    assay_submission(evidence_id=evidence.pk, worker="worker-1", clock=clock)
+    evidence.refresh_from_db()
     assert evidence.status == EvidenceStatus.COMPUTED
     assert fitted_of(version.spec)["fare_scaled"][0]["mean"] == 2.0
-    assert evidence.parts[EvidencePart.FIT]["facts"]["features"]["fare_scaled"]["rows"] == 2
+    told = evidence.parts[EvidencePart.FIT]["facts"]["features"]["fare_scaled"]
+    assert told["rows"] == 2
+    assert told["stored_until"] == (AT + timedelta(seconds=1)).isoformat()
