@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from lib.sql_text import identifier
@@ -33,7 +32,7 @@ def as_of_answer(
     rows, schema = question.entity_rows, question.answer_schema
     if not question.events or not rows.num_rows:
         return question.nothing()
-    numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
+    numbers = pa.arange(0, rows.num_rows)
     session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
     found = spool(session.sql(as_of_sql(session, question, slice_rows=slice_rows)), schema)
     if not question.explain:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from materialization.compute.earlier_rows import find_earlier, prepare
@@ -42,7 +41,7 @@ def join_answer(
     rows, schema = question.entity_rows, question.answer_schema
     if not question.files or not rows.num_rows:
         return question.nothing()
-    numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
+    numbers = pa.arange(0, rows.num_rows)
     session.register(ENTITY_ROWS, rows.append_column(ROW, numbers))
     oldest = prepare(session, question)
     _find_stamps(session, question, oldest)

@@ -11,8 +11,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from lib.sql_text import identifier, text
 from materialization.compute.stored_rows_sql import (
     ORDERED_ROWS,
@@ -49,9 +47,9 @@ def store_once(
     for columns in _by_and_by(job.spec):
         hashed = f"hash({', '.join(columns)})"
         found = alike(connection, f"SELECT {hashed} AS h FROM {stored_rows(files)}", rows)
-        if not found.size:
+        if not found.num_rows:
             return tuple(files), 0
-    connection.register("suspected", pa.table({"h": found}))
+    connection.register("suspected", found)
     connection.execute(f"CREATE TEMP TABLE repeats AS {_repeats_sql(job.spec, hashed, files)}")
     connection.unregister("suspected")
     of_files = connection.execute("SELECT file, count(*) FROM repeats GROUP BY file").fetchall()

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from lib.sql_text import numbered
 from materialization.transforms.aggregation.stages import typed_sql
 from materialization.transforms.alike import alike
@@ -53,10 +51,10 @@ def count_copies(
     usable = f"e IS NOT NULL AND NOT ({no_key_sql(spec)})"
     given = raw or f"(SELECT {read} FROM {relation})"
     found = alike(connection, f"SELECT {hashed} AS h FROM {given} WHERE {usable}", rows)
-    if not found.size:
+    if not found.num_rows:
         return 0
     whole = f"SELECT {read}, hash({_ROW}) AS r FROM {relation} AS {_ROW}"
-    connection.register("suspected", pa.table({"h": found}))
+    connection.register("suspected", found)
     ((copies,),) = connection.execute(
         "SELECT coalesce(sum(n - 1), 0)::BIGINT FROM (SELECT count(*) AS n FROM"
         f" (SELECT {hashed} AS h, r FROM ({whole}) WHERE {usable} AND {within})"

@@ -34,6 +34,21 @@ def test_the_sandbox_reaches_it_without_django():
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
+def test_rows_that_may_be_alike_are_found_without_pandas():
+    """Each job looks for some; pandas is installed here, and takes a third of a second."""
+    script = """if True:
+        import sys, duckdb
+        from materialization.transforms.alike import alike
+        session = duckdb.connect()
+        found = alike(session, "SELECT (range // 2)::UBIGINT AS h FROM range(5)", 5)
+        session.register("suspected", found)
+        assert session.sql("SELECT h FROM suspected").fetchall() == [(0,), (1,)]
+        sys.exit("pandas" in sys.modules)
+    """
+
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("only", [None, ()], ids=["our own files", "users' files"])
 def test_every_session_has_its_limits_a_place_to_spill_and_utc(tmp_path, only):
     names = ("memory_limit", "threads", "max_execution_time", "temp_directory", "TimeZone",
