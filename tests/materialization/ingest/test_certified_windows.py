@@ -13,7 +13,7 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from materialization.choices import CertificateKind
+from materialization.choices import CertificateKind, RunKind
 from materialization.edges.stores import push_log
 from materialization.models import Alert
 from materialization.quality.consistency import windows as comparing
@@ -164,6 +164,15 @@ def test_a_hop_that_was_changed_is_found_with_its_features(version, online_redis
     assert "fare_sum_3h" in found["driver_id=5"]["features"]
     assert Alert.objects.get().state == "open"
     assert verbs_of(done) == ["differed"]
+
+    # A load brings what lacks, leaves what is there, and ends at what it cannot read.
+    for removed, differ in ((*UNREADABLE, LAST), 2), ((3, 5), 0):
+        online_redis.delete(*[stem + b"{%d}" % n for n in removed])
+        with committed():
+            assert materialize(version, kind=RunKind.RELOAD, end=AT).status == "succeeded"
+        left = certified(version)
+        assert (left.missing, left.different, left.equal) == (0, differ, DRIVERS - differ)
+    assert Alert.objects.get().state == "closed"
 
 
 def test_whatever_byte_was_changed_what_readers_would_notice_is_found(version, online_redis):
