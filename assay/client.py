@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from copy import copy
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,7 @@ from assay.reads import ReadCalls
 from assay.reviews import ReviewCalls
 from assay.runs import RunCalls
 from assay.searching import SearchCalls
+from assay.sending import Sender
 from assay.shapes import JSON
 from assay.streams import StreamCalls
 from assay.tokens import TokenCalls
@@ -91,7 +93,7 @@ class FeatureStore(
         settings = config.load(
             url=url, token=token, project=project, environ=os.environ, cwd=Path.cwd()
         )
-        self._transport = Transport(settings, patience)
+        self._transport = Transport(settings, patience, self._sender(settings.url))
 
     def with_options(self, *, timeout: float | None = None, retries: int | None = None) -> Self:
         """Give this store with other patience, over the same connections; for one call or more.
@@ -113,6 +115,12 @@ class FeatureStore(
         held against too; ``through`` is the program they ask it with, which the trail names.
         """
         return self._over(self._transport.passing_on(asked_from=asked_from, through=through))
+
+    @staticmethod
+    def _sender(url: str) -> Sender:
+        """Give what sends from threads; the first one made imports urllib3."""
+        made: Sender = import_module("assay.pooled").PooledSender(url)
+        return made
 
     def _over(self, transport: Transport) -> Self:
         other = copy(self)

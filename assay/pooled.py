@@ -1,5 +1,5 @@
 """How a request leaves a thread: pooled connections of urllib3.
-Not for what is asked or answered; see transport. Transport loads it for the first that sends.
+Not for what is asked or answered; see transport. FeatureStore loads it when one is made.
 """
 
 from __future__ import annotations

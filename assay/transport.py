@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -63,13 +62,11 @@ class Patience:
 class Transport:
     """Asks for one :class:`Config`. Safe to share as its sender is."""
 
-    def __init__(
-        self, config: Config, patience: Patience | None = None, sender: Sender | None = None
-    ) -> None:
+    def __init__(self, config: Config, patience: Patience, sender: Sender) -> None:
         self.config = config
-        self.patience = patience or Patience()
-        self._sender = sender or _pooled(config.url)
-        self.pause = self._sender.pause
+        self.patience = patience
+        self._sender = sender
+        self.pause = sender.pause
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Transport, (self.config, self.patience, self._sender)
@@ -77,10 +74,6 @@ class Transport:
     def with_patience(self, patience: Patience) -> Transport:
         """Give one over the same connections."""
         return Transport(self.config, patience, self._sender)
-
-    def sent_by(self, sender: Sender) -> Transport:
-        """Give one that asks the same over other connections."""
-        return Transport(self.config, self.patience, sender)
 
     def passing_on(self, *, asked_from: str, through: str) -> Transport:
         """Give one that says where those are whose token it passes on, and with what they ask."""
@@ -268,12 +261,6 @@ class Transport:
             "such as a proxy, answered; is the server behind it running?"
         )
         raise errors.from_problem(status, {"detail": detail})
-
-
-def _pooled(url: str) -> Sender:
-    """Give what sends from threads; urllib3 is imported by the first that may send something."""
-    made: Sender = import_module("assay.pooled").PooledSender(url)
-    return made
 
 
 def api_path(*parts: str) -> str:

@@ -45,6 +45,14 @@ from assay.usage import UsageCalls
 from assay.vectors import VectorCalls
 
 
+class _OnLoop(FeatureStore):
+    """The same calls, for ``run``: without urllib3, which nothing here sends by."""
+
+    @staticmethod
+    def _sender(url: str) -> LoopSender:
+        return LoopSender(url)
+
+
 class AsyncFeatureStore:
     """One project of an Assay server, for programs on an event loop; needs ``assay[async]``.
 
@@ -64,8 +72,7 @@ class AsyncFeatureStore:
         timeout: float | None = None,
         retries: int = RETRIES,
     ) -> None:
-        store = FeatureStore(url, token, project, timeout=timeout, retries=retries)
-        self._inner = store._over(store._transport.sent_by(LoopSender(store.url)))
+        self._inner = _OnLoop(url, token, project, timeout=timeout, retries=retries)
 
     def __repr__(self) -> str:
         return f"Async{self._inner!r}"

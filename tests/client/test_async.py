@@ -323,11 +323,15 @@ except assay.MissingExtra as exc:
     assert "pip install 'assay[async]'" in done.stdout, done.stderr
 
 
-def test_the_other_client_loads_none_of_its_libraries():
-    code = """
+@pytest.mark.parametrize(
+    ("client", "others"),
+    [("FeatureStore", {"greenlet", "httpx2", "asyncio"}), ("AsyncFeatureStore", {"urllib3"})],
+)
+def test_each_client_loads_none_of_the_others_libraries(client, others):
+    code = f"""
 import sys, assay
-assay.FeatureStore("http://127.0.0.1:9", "t", "p")
-print({"greenlet", "httpx2", "asyncio"} & set(sys.modules))
+assay.{client}("http://127.0.0.1:9", "t", "p")
+print({others} & set(sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, cwd=ROOT
