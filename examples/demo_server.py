@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from examples.streaming.generate import generate
 from featurestore_project import processes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "examples" / "streaming" / "data"
-START_TIMEOUT_SECONDS = 90
+TOLD_EVERY_SECONDS = 10
 STEPS = 8
 console = Console(highlight=False, soft_wrap=True)
 
@@ -46,7 +47,7 @@ def stay(server: Child) -> None:
 def running_server(port: int) -> Iterator[Child]:
     """Generate the data and run ``manage.py serve`` on ``port``; it ends with the block.
 
-    :raises DemoFailed: the port is taken, or the server did not become ready; says what it said.
+    :raises DemoFailed: the port is taken, or the server ended before it was ready: what it said.
     """
     check_port(port)
     step(1, "Data: watch events of 4,000 users over 90 days (the first time takes seconds)")
@@ -68,10 +69,9 @@ def running_server(port: int) -> Iterator[Child]:
 
 
 def _await_ready(server: Child, url: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise DemoFailed(f"the server did not start:\n{server.tail()}")
+    """Wait while the server lives: it ends by itself where it does not become ready."""
+    began = said = time.monotonic()
+    while server.process.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
                 if response.status == 200:
@@ -79,7 +79,11 @@ def _await_ready(server: Child, url: str) -> None:
                     return
         except OSError:
             time.sleep(0.1)
-    raise DemoFailed(f"the server is not ready after {START_TIMEOUT_SECONDS} s:\n{server.tail()}")
+        if time.monotonic() - said > TOLD_EVERY_SECONDS:
+            said = time.monotonic()
+            last = escape(server.tail(lines=1)) or "nothing said yet"
+            console.print(f"    {said - began:.0f} s, starting still: {last}")
+    raise DemoFailed(f"the server did not start:\n{server.tail()}")
 
 
 def check_port(port: int) -> None:
