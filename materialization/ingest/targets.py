@@ -135,6 +135,7 @@ def _require_source(name: str, project: Project) -> None:
     sources = DataSource.objects.filter(project=project)
     known = {each.name for each in sources if isinstance(each.spec, PushSource)}
     if name not in known:
+        none = " It has none yet: apply a data source of `type: push`, and a view over it."
         raise PushSourceNotFound(
-            f"project {project} has no push source {name!r}.{did_you_mean(name, sorted(known))}"
+            f"project {project} has no push source {name!r}.{did_you_mean(name, known) or none}"
         )

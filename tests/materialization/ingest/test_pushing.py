@@ -196,6 +196,13 @@ def test_a_push_that_cannot_be_is_told_why(version, send, now, body, code):
     assert refused.json()["code"] == code
 
 
+def test_where_no_push_source_is_the_refusal_says_what_to_apply(send, now):
+    refused = send("push", pushed(now)).json()
+
+    assert refused["code"] == "push_source_not_found"
+    assert "apply a data source of `type: push`" in refused["detail"]
+
+
 def test_a_call_that_is_repeated_with_its_key_counts_once(version, send, now):
     key = {"Idempotency-Key": "batch-1"}
     first = send("push", pushed(now), **key).json()
