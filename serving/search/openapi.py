@@ -84,7 +84,8 @@ ANSWER: dict[str, Any] = {
                 },
                 "is_complete": {
                     "type": "boolean",
-                    "description": "No candidate was left that may be nearer.",
+                    "description": "No candidate was left that may be nearer: `exact`, of all"
+                    " vectors; `cells`, of those of the cells that were looked at.",
                 },
                 "index": {
                     "type": "string",
