@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from materialization.vectors.index_file import IndexFile
     from materialization.vectors.scan import Scan
 
-#: Candidates that one search looks at, and numbers of vectors that it reads at once.
+#: Candidates that one look takes, of which a search has two where cells have too few hits; and
+#: numbers of vectors that are read at once.
 MOST_CANDIDATES, MOST_NUMBERS = 10_000, 2_000_000
 #: Of wide rows so many times what is read at once.
 STEPS = 5
