@@ -78,6 +78,12 @@ class Scan:
         self._rows = where[usable]
         self._least, self._most = _bounds(metric, products, lengths[usable], query)
 
+    def leave_out(self, rows: np.ndarray) -> None:
+        """Find these no more: an earlier look had them."""
+        others = ~np.isin(self._rows, rows)
+        self._rows = self._rows[others]
+        self._least, self._most = self._least[others], self._most[others]
+
     def first(self, count: int) -> Candidates:
         """Return the nearest ``count``, fewer where no more there are; more later begin alike.
 

@@ -27,7 +27,7 @@ from serving.online.read import (
 from serving.online.request import OnlineRequest
 from serving.request_body import BadRequest
 from serving.search.filters import conditions
-from serving.search.hits import MOST_NUMBERS, Hit, Hits, Looked, keys_of, nearest_hits
+from serving.search.hits import MOST_NUMBERS, Finder, Hit, Hits, Looked, keys_of
 from serving.search.indexes import INDEXES
 from serving.search.request import as_number, read_vector, require_direction
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from materialization.vectors.index_file import IndexFile
-    from materialization.vectors.scan import Scan
     from registry.deprecation import Deprecation
     from serving.online.plan_cache import KeptPlan
     from serving.online.plans import TableRead
@@ -149,16 +148,12 @@ class Search:
             exact=exact,
         )
 
-        def hits_of(nearest: Scan) -> Hits:
-            return nearest_hits(
-                looked, nearest, file, lambda tags: self._rows(table, tags).rows, k=k, width=width
-            )
-
+        finder = Finder(looked, file, lambda tags: self._rows(table, tags).rows, k=k, width=width)
         nearest, recall = next(looks)
-        hits = hits_of(nearest)
-        while len(hits.found) < k and recall is not None:
+        hits = finder.look(nearest)
+        while len(hits.found) < k and recall is not None and hits.is_complete:
             nearest, recall = next(looks)
-            hits = hits_of(nearest)
+            hits = finder.look(nearest)
         return hits, recall
 
     def _covered(self, read: OnlineRows) -> list[datetime]:

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from materialization.vectors.index_file import IndexFile
     from materialization.vectors.scan import Scan
 
-#: Candidates that one look takes, of which a search has two where cells have too few hits; and
-#: numbers of vectors that are read at once.
+#: Candidates that one search looks at, and numbers of vectors that it reads at once.
 MOST_CANDIDATES, MOST_NUMBERS = 10_000, 2_000_000
 #: Of wide rows so many times what is read at once.
 STEPS = 5
@@ -93,44 +92,62 @@ def _holds(
     return meets(condition, value if value is None or unpack is None else unpack(value))
 
 
-def nearest_hits(
-    looked: Looked,
-    nearest: Scan,
-    index: IndexFile,
-    rows_of: Callable[[Sequence[bytes]], Sequence[list[Any]]],
-    *,
-    k: int,
-    width: int,
-) -> Hits:
-    """Return the nearest ``k``, of rows that have ``width`` numbers in vectors each.
+class Finder:
+    """Finds the nearest ``k`` hits, of rows that have ``width`` numbers in vectors each.
 
-    ``rows_of`` is asked for the rows of candidates as far as needed. All that is nearer than the
-    last candidate was looked at, so that hits up to there are settled; those that moved behind it
-    wait for more candidates.
+    ``rows_of`` is asked for the rows of candidates as far as needed, once of each.
     """
-    at_once = max(1, MOST_NUMBERS // width)
-    most = min(MOST_CANDIDATES, max(STEPS * at_once, k + SPARE))
-    hits: list[Hit] = []
-    told: set[bytes] = set()
-    seen, step = 0, k + k // 4 + SPARE
-    while True:
-        step = min(step, at_once, most - seen)
-        candidates = nearest.first(seen + step)
-        tags = index.tags(candidates.rows[seen:])
+
+    def __init__(
+        self,
+        looked: Looked,
+        index: IndexFile,
+        rows_of: Callable[[Sequence[bytes]], Sequence[list[Any]]],
+        *,
+        k: int,
+        width: int,
+    ) -> None:
+        self._looked, self._index, self._rows_of, self._k = looked, index, rows_of, k
+        self._at_once = max(1, MOST_NUMBERS // width)
+        self._left = min(MOST_CANDIDATES, max(STEPS * self._at_once, k + SPARE))
+        self._hits: list[Hit] = []
+        self._told: set[bytes] = set()
+        self._seen: list[np.ndarray] = []
+
+    def look(self, nearest: Scan) -> Hits:
+        """Go on, with candidates of a further look, from those that were looked at before.
+
+        All that is nearer than the last candidate was looked at, so that hits up to there are
+        settled; those that moved behind it wait for more candidates.
+        """
+        if self._seen:
+            nearest.leave_out(np.concatenate(self._seen))
+        seen, step = 0, self._k + self._k // 4 + SPARE
+        while step := min(step, self._at_once, self._left):
+            candidates = nearest.first(seen + step)
+            rows = candidates.rows[seen:]
+            self._take(rows)
+            if len(rows) < step:
+                return Hits(self._hits, is_complete=True)
+            seen += step
+            if self._is_settled(float(candidates.distances[-1])):
+                return Hits(self._hits, is_complete=True)
+            step = seen
+        return Hits(self._hits, is_complete=False)
+
+    def _take(self, rows: np.ndarray) -> None:
+        self._seen.append(rows)
+        self._left -= len(rows)
         # Who has a row that waits for its time is there twice.
-        new = [tag for tag in dict.fromkeys(tags) if tag not in told]
-        told.update(new)
-        hits += looked.hits(new, rows_of(new))
-        hits = sorted(hits, key=_order)[:k]
-        if len(tags) < step:
-            return Hits(hits, is_complete=True)
-        seen += step
-        edge = float(candidates.distances[-1])
-        if len(hits) == k and hits[-1].distance <= edge + _ROUNDING * max(1.0, abs(edge)):
-            return Hits(hits, is_complete=True)
-        if seen >= most:
-            return Hits(hits, is_complete=False)
-        step = seen
+        new = [tag for tag in dict.fromkeys(self._index.tags(rows)) if tag not in self._told]
+        self._told.update(new)
+        found = self._looked.hits(new, self._rows_of(new))
+        self._hits = sorted([*self._hits, *found], key=_order)[: self._k]
+
+    def _is_settled(self, edge: float) -> bool:
+        """Return whether no candidate from ``edge`` on can be nearer than the last hit."""
+        off = _ROUNDING * max(1.0, abs(edge))
+        return len(self._hits) == self._k and self._hits[-1].distance <= edge + off
 
 
 def _order(hit: Hit) -> tuple[float, bytes]:
