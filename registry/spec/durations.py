@@ -39,3 +39,13 @@ def parse_duration(text: str) -> timedelta:
     if not 0 < days <= LONGEST.days:
         raise BadDuration(f"duration {text!r}: it must be above zero and at most 100 years.")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a duration above zero by its units, as ``30d`` and ``7h 12m``."""
+    left, parts = duration, []
+    for unit in ("d", "h", "m"):
+        count, left = divmod(left, _UNITS[unit])
+        parts += [f"{count}{unit}"] if count else []
+    parts += [f"{left.total_seconds():g}s"] if left else []
+    return " ".join(parts)

@@ -24,6 +24,7 @@ from serving.historical.found_frame import common_keys, find_entities
 from serving.historical.plan import plan_training_set
 from serving.historical.queried_frame import Asker
 from serving.historical.training_set import join_features
+from serving.historical.waiting import rows_that_wait, waiting_words
 from serving.names import FeatureNameCollision
 from serving.request_body import BadRequest
 from serving.usage.slow_reads import asked_by, note_read
@@ -72,7 +73,7 @@ def read_training_set(
     began = perf_counter()
     plan = plan_training_set(project=project, actor=actor, request=request, limits=limits, at=at)
     asker = Asker(actor, project, engine, at=at)
-    rest = None
+    rest, waiting = None, rows_that_wait(plan.versions)
     if request.all_entities is None:
         frame = asked_frame(body, media_type, asker, plan=plan, request=request, limits=limits)
         parts = plan.parts(store)
@@ -92,7 +93,8 @@ def read_training_set(
         service=request.feature_service, rows=answer.table.num_rows,
         seconds=perf_counter() - began,
     )  # fmt: skip
-    warnings = (*warnings_of(plan.versions, at), *asker.warnings, *answer.warnings)
+    late = waiting_words(waiting, frame.table, request.timing)
+    warnings = (*warnings_of(plan.versions, at), *asker.warnings, *answer.warnings, *late)
     return answer._replace(warnings=warnings, next=rest, deprecation=deprecation_of(plan.versions))
 
 

@@ -28,6 +28,7 @@ from serving.historical.found_frame import common_keys, find_entities
 from serving.historical.kept_plan import parts_to_keep, plan_again
 from serving.historical.read import warnings_of
 from serving.historical.training_set import join_features, late_events
+from serving.historical.waiting import Waiting, rows_that_wait, waiting_words
 from serving.jobs.files import answer_name, frame_pieces, frame_size, remove_others
 from serving.jobs.room import note_size
 from serving.models import HistoricalJob
@@ -128,6 +129,9 @@ class _Making:
         self._until = time.monotonic() + bounds.seconds
         self._counts: list[PartCounts] = []
         self._lacking: dict[str, None] = {}  # in order, each once
+        #: What of its rows may be missing, in words.
+        self._waiting: list[Waiting] = []
+        self._late: dict[str, None] = {}
         self._rows = 0
         self._frame_size = 0
 
@@ -136,6 +140,7 @@ class _Making:
         at = clock()
         self._require_still(at)
         self._job.owned().update(rows_done=0)  # what an attempt before had done is done again
+        self._waiting = rows_that_wait(self._plan.versions)
         parts = self._plan.parts(self._stores.offline)
         self._job.written_by = self._job.attempt
         name = answer_name(self._job)
@@ -144,7 +149,7 @@ class _Making:
             self._write(path, parts)
         kept = self._stores.keeper.state(name)
         said = [warning for each in self._counts for warning in each.warnings(self._timing)]
-        said += [*late_events(parts, self._timing), *self._lacking]
+        said += [*late_events(parts, self._timing), *self._lacking, *self._late]
         return {
             "written_by": self._job.written_by,
             "rows": self._rows,
@@ -195,6 +200,7 @@ class _Making:
             explain=self._job.request["explain"],
         )
         self._lacking |= dict.fromkeys(answer.lacking)
+        self._late |= dict.fromkeys(waiting_words(self._waiting, frame.table, self._timing))
         counts = [part.counts() for part in answer.parts]
         before = self._counts
         self._counts = (

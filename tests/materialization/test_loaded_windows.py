@@ -252,7 +252,7 @@ def test_the_plan_says_who_gets_what_and_how_much_memory_it_takes(cast, sources)
 
     said = " ".join(warning for each in planned for warning in each.warnings)
     assert "online reads and training sets both have the windows as of their own instant" in said
-    assert "the last 3:00:00, some 103 bytes each, in hops of 0:01:48" in said
+    assert "the last 3h, some 103 bytes each, in hops of 1m 48s" in said
     assert "the source has 10 rows now; were they spread evenly, some 4 would be within" in said
 
 

@@ -96,7 +96,8 @@ class _Gathering:
             EvidencePart.COST: self._told(self._cost, after),
         }
         if not after.counters.rows:
-            said = f"the version makes no rows of the source up to {self._window.end.isoformat()}."
+            until = f"{self._window.end:%Y-%m-%d %H:%M} UTC"
+            said = f"the version makes no rows of the source up to {until}."
             nothing = not_computed(said, counts=True)
             made |= {part: nothing for part in made if part is not EvidencePart.COST}
         return {

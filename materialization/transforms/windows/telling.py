@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from lib.instants import MICROSECOND
 from materialization.stores.event_bounds import HOPS, MOST_BYTES
 from materialization.transforms.windows.arguments import taken_of, window_arguments
+from registry.spec.durations import duration_text
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
@@ -87,9 +88,10 @@ def _memory(spec: VersionSpec, kinds: Sequence[str], *, more: int = 0) -> str:
     hop = timedelta(microseconds=-(-longest // MICROSECOND // HOPS))
     beyond = "a push beyond is refused" if spec.is_pushed else "a run that finds more fails"
     return (
-        f"memory: the online store keeps of each entity the events of the last {longest}, some"
-        f" {size} bytes{texts} each, in hops of {hop}, some 50 bytes each, and what is known of a"
-        f" hop with many, a few bytes an event at most. An entity's hop takes"
+        f"memory: the online store keeps of each entity the events of the last"
+        f" {duration_text(longest)}, some {size} bytes{texts} each, in hops of"
+        f" {duration_text(hop)}, some 50 bytes each, and what is known of a hop with many, a few bytes an event at most."
+        f" An entity's hop takes"
         f" {MOST_BYTES >> 10} KB of events, some {MOST_BYTES // size:,}; {beyond}."
     )
 

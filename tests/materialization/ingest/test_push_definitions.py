@@ -151,7 +151,7 @@ def test_a_plan_of_windows_says_who_gets_what_and_what_they_take(cast):
 
     said = " ".join(warning for each in planned for warning in each.warnings)
     assert "both have the windows as of their own instant" in said
-    assert "the last 1 day, 0:00:00, some 59 bytes each, in hops of 0:14:24" in said
+    assert "the last 1d, some 59 bytes each, in hops of 14m 24s" in said
 
 
 def test_windows_of_a_file_without_a_schedule_are_refused(cast, sources):

@@ -29,6 +29,8 @@ from tests.materialization.run_world import (
     snapshot,
     table_of,
 )
+from tests.serving.historical_world import ask
+from tests.serving.jobs_world import Caller, make
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,6 +108,42 @@ def test_a_drained_row_is_offline_as_it_is_online_and_once(version, send, now):
     assert offline(version, KEYS, at=later)["fare"] == [13.0, 9.0, None]
     # Nobody knew of them before they came.
     assert offline(version, KEYS, at=now - timedelta(seconds=5))["fare"] == [None] * 3
+
+
+def test_a_training_set_says_which_rows_are_not_stored_yet(
+    version, send, now, client, cast, settings
+):
+    send("push", pushed(now))
+    token, late = factories.token_for(cast.consumer), "last_trip@1.0.0: 2 rows that arrived since"
+    body = {"features": ["last_trip:fare"], "entities": {**KEYS, "event_timestamp": []}}
+
+    def said(at: datetime, timing: str = "known") -> list[str]:
+        body["entities"]["event_timestamp"] = [at.isoformat()] * 3
+        warnings = answered(client, token, {**body, "timing": timing})
+        job = Caller(client, cast.consumer).ask({**body, "timing": timing})
+        found = make(job, timezone.now()).found["warnings"]
+        assert [each for each in found if "stored yet" in each] == warnings
+        return warnings
+
+    (waiting,) = said(timezone.now())
+    assert waiting.startswith(late)
+    assert said(now - timedelta(hours=1)) == []  # nobody knew of them then
+    assert said(now - timedelta(hours=1), "event")[0].startswith(late)
+    drain_logs()
+    assert said(timezone.now()) == []
+    settings.REDIS_URL = "unix:///nowhere.sock"
+    (silent,) = answered(client, token, body)
+    assert silent == (
+        "last_trip@1.0.0: Redis does not answer; what arrived lately may not be stored yet."
+    )
+
+
+def answered(client, token, body) -> list[str]:
+    """Return what a training set says of rows that are not stored."""
+    response = ask(client, token, body)
+    assert response.status_code == 200, response.content
+    said = response.json()["metadata"].get("warnings", [])
+    return [each for each in said if "stored yet" in each]
 
 
 def test_a_correction_wins_and_an_older_row_does_not(version, send, now):
