@@ -132,7 +132,9 @@ class DeadLetterAdmin(ScopedAdmin):
         may_run = _may_run(request, obj.part.table.feature_view)
         return {
             "letter": obj,
-            "may_replay": may_run and obj.state in (LetterState.WAITING, LetterState.DISMISSED),
+            "may_replay": may_run
+            and obj.state in (LetterState.WAITING, LetterState.DISMISSED)
+            and not obj.is_left_behind,
             "may_dismiss": may_run and obj.state in OPEN_LETTERS,
             "alike": open_alike(obj).count(),
         }

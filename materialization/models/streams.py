@@ -107,3 +107,8 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.part}, record {self.place}"
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the stream was read on elsewhere since: nobody comes by its place any more."""
+        return self.generation != self.part.generation

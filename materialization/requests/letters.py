@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
+from django.db.models import F
 
 from lib.errors import Conflict
 from materialization.choices import OPEN_LETTERS, LetterState
@@ -30,6 +31,10 @@ class LetterNotWaiting(Conflict):
     code = "dead_letter_not_waiting"
 
 
+class LetterLeftBehind(Conflict):
+    code = "dead_letter_left_behind"
+
+
 class Dismissed(NamedTuple):
     """How many letters were dismissed, and how many alike wait still."""
 
@@ -45,13 +50,22 @@ def replay_letter(*, letter: DeadLetter, actor: User, at: datetime) -> DeadLette
     One that was dismissed may be: who dismisses it by mistake takes that back so.
 
     :raises ActionNotPermitted: the actor may not start runs of the view.
+    :raises LetterLeftBehind: the stream was read on elsewhere since.
     :raises LetterNotWaiting: it was asked for already, or taken.
     """
     view = letter.part.table.feature_view
     access.require(actor, Right.MATERIALIZE_FEATUREVIEW, view)
+    if letter.is_left_behind:
+        raise LetterLeftBehind(
+            f"{letter} lies before the place from which the stream was read on: it is read again"
+            " with all others from there, or not at all. To have it, read on from before it."
+        )
     may_be = DeadLetter.objects.filter(
-        pk=letter.pk, state__in=(LetterState.WAITING, LetterState.DISMISSED)
+        pk=letter.pk,
+        generation=F("part__generation"),
+        state__in=(LetterState.WAITING, LetterState.DISMISSED),
     )
+    dismissed = may_be.values_list("reason", flat=True).first()
     nobody = {"dismissed_at": None, "dismissed_by": None, "reason": ""}
     if not may_be.update(state=LetterState.ASKED, **nobody):
         raise _not_waiting(letter, "one that waits, or was dismissed, is read again")
@@ -61,7 +75,8 @@ def replay_letter(*, letter: DeadLetter, actor: User, at: datetime) -> DeadLette
         verb="dead_letter.replayed",
         subject=letter,
         project=view.project,
-        data={"feature_view": view.name, "place": letter.place},
+        data={"feature_view": view.name, "place": letter.place}
+        | ({"dismissed": dismissed} if dismissed else {}),
         at=at,
     )
     return letter

@@ -6,6 +6,7 @@ give way, and are counted.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
+log = logging.getLogger(__name__)
 _WORDS = 500
 
 
@@ -62,6 +64,17 @@ def note_again(letter: DeadLetter, column: str, words: str) -> None:
     )
 
 
+def is_asked(letter: DeadLetter) -> bool:
+    """Tell whether it is to be read again still: somebody may have dismissed it meanwhile."""
+    return DeadLetter.objects.filter(pk=letter.pk, state=LetterState.ASKED).exists()
+
+
 def note_taken(letter: DeadLetter) -> None:
-    nobody = {"dismissed_at": None, "dismissed_by": None, "reason": ""}
-    DeadLetter.objects.filter(pk=letter.pk).update(state=LetterState.TAKEN, **nobody)
+    """Note that its record was taken; who dismissed it in that moment came too late, and reads so.
+
+    Their words are kept: the trail has the dismissal, and this what became of it.
+    """
+    found = DeadLetter.objects.filter(pk=letter.pk)
+    if not found.filter(state=LetterState.ASKED).update(state=LetterState.TAKEN):
+        log.warning("the record of %s was taken while somebody dismissed it", letter)
+        found.update(state=LetterState.TAKEN)

@@ -30,7 +30,7 @@ ANSWER_SECONDS = 3.0
 #: Bytes of entries that come at once, at most, beside one of the most that is read.
 MAX_BYTES = 8 << 20
 #: Bits of a place that are the second half of an id: so many entries of one millisecond.
-_SEQUENCE_BITS = 20
+_SEQUENCE_BITS, _TIME_BITS = 20, 43
 _SEQUENCES = 1 << _SEQUENCE_BITS
 #: Entries from an id on, each with its bytes (16 more of each text): of those with too many nothing
 #: else, and as many as bytes allow. Redis itself would send a thousand of 512 MB each.
@@ -67,9 +67,18 @@ def place_of(entry: str) -> int:
     """
     milliseconds, _, sequence = entry.partition("-")
     time, number = int(milliseconds), int(sequence or 0)
-    if not (0 <= number < _SEQUENCES and 0 <= time < 1 << 43):
+    if not (0 <= number < _SEQUENCES and 0 <= time < 1 << _TIME_BITS):
         raise ValueError(entry)
     return (time << _SEQUENCE_BITS) + number
+
+
+def place_up_to(entry: str) -> int:
+    """Return the last place that is not behind an id, whoever made it: what lies before is read."""
+    milliseconds, _, sequence = entry.partition("-")
+    time, number = int(milliseconds), int(sequence or 0)
+    if time >= 1 << _TIME_BITS:
+        time, number = (1 << _TIME_BITS) - 1, _SEQUENCES
+    return (time << _SEQUENCE_BITS) + min(number, _SEQUENCES - 1)
 
 
 def id_of(place: int) -> str:
@@ -93,7 +102,7 @@ class RedisReader:
         return [0]
 
     def bounds(self, partition: int) -> Bounds:
-        newest, removed = map(self._at, self._facts())
+        newest, removed = (place_up_to(each.decode()) for each in self._facts())
         self._newest = newest + 1
         return Bounds(removed + 1 if removed else 0, newest + 1)
 
@@ -121,10 +130,19 @@ class RedisReader:
         return list(records)
 
     def _entries(self, place: int, most: int) -> list[Record]:
+        """:raises StreamUnavailable: what lies there first has an id that is not read."""
         bounds = (str(most), str(MAX_BYTES), str(MAX_RECORD_BYTES))
         with self._told():
             found: Any = self._redis.eval(_READ, 1, self._stream, id_of(place), *bounds)
-        return [self._record(*each) for each in found]
+        records: list[Record] = []
+        for each in found:
+            try:
+                records.append(self._record(*each))
+            except StreamUnavailable:
+                if not records:
+                    raise
+                break  # those before it are taken first
+        return records
 
     def _record(self, entry: bytes, size: int, fields: list[bytes]) -> Record:
         named = zip(fields[::2], fields[1::2], strict=True)

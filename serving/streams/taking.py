@@ -15,7 +15,7 @@ from materialization.ingest.taking import Sent, TooManyEvents, judge, take
 from materialization.stores.push_command import Once
 from materialization.stores.push_log import StreamMoved, remembered_key
 from materialization.stores.stretches import Stretch
-from materialization.streams.letters import keep_letters, note_again, note_taken
+from materialization.streams.letters import is_asked, keep_letters, note_again, note_taken
 from serving.streams.reading import AHEAD, MANY_SCHEMAS, NO_ROOM, NOT_YET, NotYet
 from serving.streams.records import Reason, read_rows
 
@@ -97,6 +97,8 @@ class Taker(NamedTuple):
         judged = judge([Sent(self.target, rows)], reasons, partial_ok=True, at=at)
         if 0 in reasons.by_row:
             note_again(letter, *reasons.by_row[0])
+            return
+        if not is_asked(letter):
             return
         # Who dies before it is noted takes it a second time, which counts once.
         once = Once(remembered_key("letter", str(letter.pk)), b"taken")

@@ -90,7 +90,8 @@ def _memory(spec: VersionSpec, kinds: Sequence[str], *, more: int = 0) -> str:
     return (
         f"memory: the online store keeps of each entity the events of the last"
         f" {duration_text(longest)}, some {size} bytes{texts} each, in hops of"
-        f" {duration_text(hop)}, some 50 bytes each, and what is known of a hop with many, a few bytes an event at most."
+        f" {duration_text(hop)}, some 50 bytes each, and what is known of a hop with many, a few"
+        f" bytes an event at most."
         f" An entity's hop takes"
         f" {MOST_BYTES >> 10} KB of events, some {MOST_BYTES // size:,}; {beyond}."
     )

@@ -153,6 +153,21 @@ def test_who_may_dismiss_a_letter(call, letter, who):
         assert (again.status_code, again.json()["code"]) == (409, "dead_letter_not_waiting")
         back = call(who, "post", f"dead-letters/{letter.pk}/replay").json()
         assert (back["state"], back["dismissed_by"], back["reason"]) == ("asked", None, None)
+        (entry,) = AuditEntry.objects.filter(verb="dead_letter.replayed")
+        assert entry.data["dismissed"] == "a test's"
+
+
+def test_a_letter_that_was_left_behind_is_not_read_again(call, letter):
+    """Its place is of a stream that was read on elsewhere: who dismissed it, and why, stays."""
+    assert call("operator", "post", f"dead-letters/{letter.pk}/dismiss", {"reason": "x"}).json()
+    body = {"place": "oldest", "reason": "it was made anew"}
+    assert call("operator", "post", f"streams/{letter.part.pk}/read-on", body).status_code == 200
+
+    answer = call("operator", "post", f"dead-letters/{letter.pk}/replay")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "dead_letter_left_behind")
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("dismissed", "x")
 
 
 def test_all_alike_are_dismissed_a_bounded_number_at_once(call, letter, monkeypatch):

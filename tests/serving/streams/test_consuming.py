@@ -11,9 +11,10 @@ import pytest
 from django.utils import timezone
 
 from materialization.models import Alert, DeadLetter, StreamPart
-from materialization.requests.letters import replay_letter
+from materialization.requests.letters import dismiss_letters, replay_letter
 from materialization.requests.streams import OLDEST, read_on, watch_streams
 from materialization.runner.draining import drain_logs
+from materialization.streams.letters import letters_asked
 from registry.models import FeatureTable
 from tests.brokers import Broker, running_broker
 from tests.factories import AT
@@ -223,6 +224,34 @@ def test_a_dead_letter_is_read_again_when_somebody_asks(broker, topic, version, 
         turn_until(one, lambda: not DeadLetter.objects.filter(state="asked").exists())
     assert fares(version) == [5.0, None]
     assert drain_logs() == 2  # read as it came, and once more
+
+
+def test_who_dismisses_a_letter_in_time_has_its_record_left_out(
+    broker, topic, version, cast, monkeypatch
+):
+    broker.send(topic, b"no JSON")
+    with consumer() as one:
+        turn_until(one, lambda: DeadLetter.objects.count() == 1)
+        broker.send(topic, trip(1001, 5))
+        turn_until(one, lambda: fares(version) == [5.0, None])
+        letter = DeadLetter.objects.get()
+        # As of a record that can be taken by now.
+        DeadLetter.objects.filter(pk=letter.pk).update(place=1, state="asked")
+
+        def found_then_dismissed(parts: list[int], *, most: int) -> list[DeadLetter]:
+            found = letters_asked(parts, most=most)
+            for each in found:
+                dismiss_letters(
+                    letter=each, alike=False, actor=cast.owner, reason="x", at=timezone.now()
+                )
+            return found
+
+        monkeypatch.setattr("serving.streams.consumer.letters_asked", found_then_dismissed)
+        turn_until(one, lambda: not DeadLetter.objects.filter(state="asked").exists())
+
+    letter.refresh_from_db()
+    assert (letter.state, letter.reason) == ("dismissed", "x")
+    assert drain_logs() == 1
 
 
 def test_keys_headers_and_times_of_records_are_columns(broker, topic, cast):

@@ -178,6 +178,18 @@ def test_a_field_of_json_and_the_time_of_the_id(cast, stream, online_redis):
     assert DeadLetter.objects.count() == 1
 
 
+def test_what_lies_before_an_id_that_is_not_read_is_taken(cast, stream):
+    version = made(cast, SOURCE)
+    for row, number in ((trip(1001, 1.5), 1), (trip(1002, 4), 2), (trip(1002, 5), 1 << 20)):
+        stream.xadd("trips", {n: str(v) for n, v in row.items()}, id=f"1700000000000-{number}")
+
+    with consumer() as one:
+        turn_until(one, lambda: fares(version) == [1.5, 4.0])
+        turn_until(one, lambda: "'1700000000000-1048576'" in StreamPart.objects.get().words)
+
+    assert drain_logs() == 2
+
+
 def test_a_stream_that_is_not_there_or_goes_away_is_said(cast, stream, monkeypatch):
     version = made(cast, SOURCE)
 
