@@ -28,6 +28,7 @@ from materialization.errors import FitFailed, from_report
 from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
 from materialization.ticks import first_tick, ticks_between
+from registry.spec.aggregate_functions import LastK
 from registry.spec.aggregations import AggregationSpec
 from registry.spec.encode_steps import STEPS
 from registry.spec.encodes import EncodeSpec, FitRange
@@ -354,6 +355,49 @@ def test_a_range_in_which_nothing_has_a_value_is_refused_by_name():
 
     with pytest.raises(FitFailed, match=r"scaled: no tick of .* has a value; nothing"):
         fit_here(spec, [{**SEEDED[0], "event": at("1990-01-01")}])
+
+
+@pytest.mark.parametrize("function", ["min", "max", "first", "last"])
+@pytest.mark.parametrize("column", ["n", "x"])
+def test_numbers_are_chosen_by_their_own_order_and_told_by_their_text(function, column):
+    """As a text "10" is less than "9", and "-5" more than "-50"; also where events are of one time.
+
+    By whom text is taken, a step or the feature itself, does not matter.
+    """
+    numbers = (9, 10, -5, -50, None)
+    rows = [{**SEEDED[0], "a": "k", "event": BASE, "n": n, "x": n and n / 4} for n in numbers]
+    rows += [{**SEEDED[0], "a": str(n), "event": BASE, "n": n, "x": n / 4} for n in (9, 10, -5)]
+    name, plain = f"{column}_{function}_3h", "int64" if column == "n" else "float64"
+    spec = view()
+    spec = msgspec.structs.replace(
+        spec,
+        view=msgspec.structs.replace(
+            spec.view,
+            aggregations=(
+                AggregationSpec(column=column, functions=(function, LastK(k=9)), windows=("3h",)),
+            ),
+            features=(
+                FeatureSpec(name="number", type=plain, column=name),
+                FeatureSpec(name="told", type="string", column=name),
+                FeatureSpec(name="place", type="int64", column=name, encode=encode("ordinal")),
+                FeatureSpec(name="all", type=f"list<{plain}>", column=f"{column}_last_k_9_3h"),
+                FeatureSpec(name="texts", type="list<string>", column=f"{column}_last_k_9_3h"),
+            ),
+        ),
+    )
+    spec = fitted(spec, [*SEEDED, *rows])
+    [fit] = spec.fitted["place"]
+
+    stored = as_dict(run(spec, [*SEEDED, *rows]), [each.name for each in spec.features])
+
+    found = stored[("k", "2"), BASE]
+    order = sorted(n if column == "n" else n / 4 for n in numbers if n is not None)
+    assert found["number"] == order[0 if function in ("min", "first") else -1]
+    for each in stored.values():
+        told = None if each["number"] is None else str(each["number"])
+        assert each["told"] == told
+        assert each["place"] == (None if told is None else fit["categories"].index(told))
+        assert each["texts"] == (None if each["all"] is None else [*map(str, each["all"])])
 
 
 #: One call of each step, and the type that holds what it gives.

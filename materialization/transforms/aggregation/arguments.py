@@ -84,7 +84,7 @@ def refuse_unlike_its_text(given: Input) -> None:
 
 def as_declared(given: Input) -> Taken:
     """Take what becomes the feature's type, for functions that choose one of the values."""
-    return _cast(given, given.feature.value_type)
+    return _to_choose_of(given, given.feature.value_type)
 
 
 def as_item(given: Input) -> Taken:
@@ -101,7 +101,17 @@ def as_item(given: Input) -> Taken:
             type=str(declared),
             value=given.have,
         )
-    return _cast(given, declared.item)
+    return _to_choose_of(given, declared.item)
+
+
+def _to_choose_of(given: Input, want: ValueType) -> Taken:
+    """Take values by whose order one is chosen: of numbers that are told by their text their own.
+
+    What is chosen becomes text: 10 is more than 9, and "10" is less than "9".
+    """
+    if want.kind == "string" and family(given.have) in ("integer", "decimal", "float"):
+        return as_it_is(given)
+    return _cast(given, want)
 
 
 def as_double(given: Input) -> Taken:
