@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import duckdb
 import pyarrow as pa
@@ -63,7 +63,8 @@ def numbers(draw):
         return draw(some | tens), pa.type_for_alias(kind)
     precision, scale = draw(st.sampled_from([(4, 2), (4, 3), (18, 9), (38, 0), (38, 9)]))
     digits = draw(st.integers(-(10**precision) + 1, 10**precision - 1) | st.integers(-99, 99))
-    return Decimal(digits).scaleb(-scale), pa.decimal128(precision, scale)
+    exactly = Context(prec=precision)
+    return Decimal(digits).scaleb(-scale, exactly), pa.decimal128(precision, scale)
 
 
 @settings(max_examples=200, deadline=None)
