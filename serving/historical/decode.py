@@ -219,3 +219,6 @@ if __name__ == "__main__":
     given = Limits(*map(int, sys.argv[2:5]))
     prepare(sys.argv[1], given)
     sys.stderr.write(json.dumps(main(sys.argv[1], given)))
+    sys.stderr.flush()
+    # Now and then a thread of Arrow's is still there, and an orderly end aborts because of it.
+    os._exit(0)
