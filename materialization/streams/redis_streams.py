@@ -65,8 +65,7 @@ def place_of(entry: str) -> int:
 
     :raises ValueError: it is none, or one that this server gave no clock's time to.
     """
-    milliseconds, _, sequence = entry.partition("-")
-    time, number = int(milliseconds), int(sequence or 0)
+    time, number = _parts(entry)
     if not (0 <= number < _SEQUENCES and 0 <= time < 1 << _TIME_BITS):
         raise ValueError(entry)
     return (time << _SEQUENCE_BITS) + number
@@ -74,11 +73,15 @@ def place_of(entry: str) -> int:
 
 def place_up_to(entry: str) -> int:
     """Return the last place that is not behind an id, whoever made it: what lies before is read."""
-    milliseconds, _, sequence = entry.partition("-")
-    time, number = int(milliseconds), int(sequence or 0)
+    time, number = _parts(entry)
     if time >= 1 << _TIME_BITS:
         time, number = (1 << _TIME_BITS) - 1, _SEQUENCES
     return (time << _SEQUENCE_BITS) + min(number, _SEQUENCES - 1)
+
+
+def _parts(entry: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.partition("-")
+    return int(milliseconds), int(sequence or 0)
 
 
 def id_of(place: int) -> str:

@@ -41,7 +41,7 @@ PARSE: dict[str, Callable[[bytes], PushRequest | WriteRequest]] = {
 #: What was met here, for the view to say: it takes none of the rows.
 MET = "assay.met_by_push"
 #: Rows may have been taken already; or a transform failed at them, and would for as long again.
-_MET = (Unavailable, PythonFailed, EngineLimitExceeded)
+_NOT_TWICE = (Unavailable, PythonFailed, EngineLimitExceeded)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -66,7 +66,7 @@ class PushesFirst:
         try:
             answer = _answer(found[1], found[2], token, environ, length)
         except Exception as exc:  # noqa: BLE001 - the view says, logs and records what it was
-            if isinstance(exc, _MET) or not isinstance(exc, AssayError):
+            if isinstance(exc, _NOT_TWICE) or not isinstance(exc, AssayError):
                 environ[MET] = exc
             return self._application(environ, start_response)
         start_response("200 OK", ok_headers(JSON, answer))

@@ -129,7 +129,7 @@ class _Making:
         self._until = time.monotonic() + bounds.seconds
         self._counts: list[PartCounts] = []
         self._lacking: dict[str, None] = {}  # in order, each once
-        #: What of its rows may be missing, in words.
+        #: What was not stored when its tables were opened, and which of that it may lack, in words.
         self._waiting: list[Waiting] = []
         self._late: dict[str, None] = {}
         self._rows = 0
