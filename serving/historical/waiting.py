@@ -57,8 +57,9 @@ def waiting_words(waiting: Iterable[Waiting], frame: pa.Table, timing: Timing) -
     if latest is None:
         return []
     return [
-        f"{each.version}: {each.rows:,} rows that arrived since {each.since:%Y-%m-%dT%H:%M:%S.%fZ}"
-        " are online and not stored yet: the answer may lack them. Ask again in a minute."
+        f"{each.version}: {each.rows:,} row{'' if each.rows == 1 else 's'} that arrived since"
+        f" {each.since:%Y-%m-%dT%H:%M:%S.%fZ} {'is' if each.rows == 1 else 'are'} online and not"
+        " stored yet: the answer may lack what arrived. Ask again in a minute."
         if each.since is not None
         else f"{each.version}: Redis does not answer; what arrived lately may not be stored yet."
         for each in waiting
