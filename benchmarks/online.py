@@ -5,7 +5,7 @@ values alone), what a team writes by hand (the same answer by redis-py), the flo
 view over the same rows), itself without noting who reads what (silent) and, when FEAST_PYTHON names
 an interpreter that has Feast, its feature server over the same values.
 ``views``: 1, 3 and 30 views in one question. ``connections``: 500 at once, none refused.
-``backfill``: latencies while another process materializes.
+``backfill``: latencies while another process materializes, and what the limit has beside the same.
 """
 
 from __future__ import annotations
@@ -145,28 +145,36 @@ def under_backfill(world: World) -> None:
         pool.apply(materialization.write_source, large)
     bodies, few = write_bodies(world.folder, 1), world.arguments.connections
 
+    limit = next(peer for peer in world.peers if peer.name == "limit")
+    sides = {peer.name: peer for peer in (world.ours, limit)}
     seconds = min(1, world.arguments.seconds)
 
-    def second() -> Found:
-        return ask(world.ours, bodies, connections=few, seconds=seconds, pause=PAUSE)
+    def second(peer: Peer) -> Found:
+        return ask(peer, bodies, connections=few, seconds=seconds, pause=PAUSE)
 
-    alone = statistics.median_low(sorted((second() for _ in range(5)), key=by_p99))
+    alone = {name: _middle([second(peer) for _ in range(5)]) for name, peer in sides.items()}
     given = (world.folder, world.redis_url, second_version("online"), NICE, PERCENT)
     worker = spawn.Process(target=backfill, args=given)
     worker.start()
-    beside = []
+    beside: dict[str, list[Found]] = {name: [] for name in sides}
     while worker.is_alive():
-        beside.append(second())
+        for name, peer in sides.items():
+            beside[name].append(second(peer))
     if worker.exitcode != 0:
         raise RuntimeError(f"the backfill ended with {worker.exitcode}")
-    beside.sort(key=by_p99)
     print(
         f"\n1 entity x 10 features beside a backfill of {rows:,} rows, {few} connections that wait"
     )
-    print(line("alone", alone))
-    for name, each in (("median second", beside[len(beside) // 2]), ("worst second", beside[-1])):
-        ratio = each.load.p99_ms / alone.load.p99_ms
-        print(line(name, each, f"p99 is {ratio:5.2f} x, of {len(beside)} seconds"), flush=True)
+    for name, each in alone.items():
+        print(line(name, each, "alone"))
+        middle = _middle(beside[name])
+        ratio = middle.load.p99_ms / each.load.p99_ms
+        more = f"p99 is {ratio:5.2f} x, the median of {len(beside[name])} seconds"
+        print(line(f"{name} beside", middle, more), flush=True)
+
+
+def _middle(seconds: list[Found]) -> Found:
+    return statistics.median_low(sorted(seconds, key=by_p99))
 
 
 def by_p99(found: Found) -> float:
