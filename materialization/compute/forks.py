@@ -75,7 +75,7 @@ class Template:
                 cwd="/",
                 env=_ENVIRONMENT,
                 pass_fds=(theirs.fileno(),),
-                start_new_session=True,
+                process_group=0,
             )
 
     def fork(self, *, stdin: int, stdout: int, stderr: int, directory: str) -> Fork:

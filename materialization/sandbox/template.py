@@ -88,7 +88,8 @@ class Template:
         """Become the job's process; never returns."""
         code = 1
         try:
-            os.setsid()
+            # A group of its own and no session: see RUN_NICENESS in docs/settings.md.
+            os.setpgid(0, 0)
             *streams, directory = job
             os.fchdir(directory)
             # Above what they are copied to, so that none is overwritten before its turn.

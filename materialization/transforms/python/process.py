@@ -117,7 +117,7 @@ class Confined:
             stderr=subprocess.DEVNULL,
             cwd="/",
             env=_ENVIRONMENT,
-            start_new_session=True,
+            process_group=0,
         )
         stdin, stdout = self._process.stdin, self._process.stdout
         self._asking = Asking(stdin.fileno(), stdout.fileno())  # type: ignore[union-attr]

@@ -79,6 +79,8 @@ def test_leaving_early_ends_the_child(tmp_path):
     with start_child(job(tmp_path, slow_spec(tmp_path)), LIMITS) as child:
         next(child.shares())
         assert is_alive(child.pid)
+        # Niceness counts among those of one session only where the kernel groups by session.
+        assert (os.getpgid(child.pid), os.getsid(child.pid)) == (child.pid, os.getsid(0))
 
     assert not is_alive(child.pid)
 
