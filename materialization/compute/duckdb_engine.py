@@ -215,8 +215,8 @@ class DuckDBEngine(Sandboxed):
             return schema.empty_table()
         self._bring(files)
         with self._session() as session, own_failures("choosing entities", MORE):
-            found = session.sql(sample_sql(files, spec, count)).to_arrow_table()
-        return found.cast(schema)
+            found = session.sql(sample_sql(files, spec, count))
+            return DiskBudget(self._limits).of(session)(found, schema)
 
     def some_rows(self, files: Sequence[str], spec: VersionSpec, count: int) -> pa.Table:
         schema = stored_schema(spec)

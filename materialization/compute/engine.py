@@ -233,6 +233,9 @@ class Engine(Protocol):
     def some_entities(self, files: Sequence[str], spec: VersionSpec, count: int | None) -> pa.Table:
         """Return the join keys of up to ``count`` entities, each as likely as any other; None: all.
 
+        However many they are, they lie in a file and take no memory but what is looked at.
+
+        :raises EngineLimitExceeded: there is no room for them on disk.
         :raises OfflineStoreUnavailable: a stored file is not there or not readable.
         """
 

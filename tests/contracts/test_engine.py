@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -382,6 +383,27 @@ def test_some_entities_are_as_many_as_asked_for_and_each_once(engine, tmp_path):
     assert len({row["a"] for row in found}) == len(found) == 4
     assert engine.some_entities(files, PAIR, 99).num_rows == 9
     assert engine.some_entities((), PAIR, 4).num_rows == 0
+
+
+def test_all_entities_lie_in_a_file_for_which_there_is_a_bound(make_engine, tmp_path):
+    keys = pa.array([f"{n:060d}" for n in range(60_000)])
+    columns = {"a": keys, "b": keys, "x": pa.nulls(len(keys), pa.float64())}
+    some = pa.table({**columns, **dict.fromkeys(("event_timestamp", "created_timestamp"),
+                     pa.repeat(pa.scalar(T, INSTANT), len(keys))),
+                     "__sequence": pa.repeat(1, len(keys))})  # fmt: skip
+    file = str(tmp_path / "many.parquet")
+    pq.write_table(some.select(stored_schema(PAIR).names), file)
+
+    found = make_engine().some_entities((file,), PAIR, None)
+
+    assert sorted(found["a"].to_pylist()) == keys.to_pylist()
+    maps = [line for line in Path("/proc/self/maps").read_text().splitlines() if ".arrow" in line]
+    mapped = [tuple(int(n, 16) for n in line.split()[0].split("-")) for line in maps]
+    buffers = [b for column in found.columns for c in column.chunks for b in c.buffers() if b]
+    assert all(any(start <= b.address < end for start, end in mapped) for b in buffers)
+    with pytest.raises(EngineLimitExceeded) as refused:
+        make_engine(temp_limit_mb=1).some_entities((file,), PAIR, None)
+    assert refused.value.data["limit"] == "disk"
 
 
 def test_rows_of_the_same_stamps_are_those_of_keys_times_and_sequence(engine, tmp_path):

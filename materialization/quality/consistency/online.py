@@ -30,6 +30,7 @@ from materialization.quality.consistency.rows import (
     stamps_of,
 )
 from materialization.quality.consistency.sample import chosen_of
+from materialization.quality.consistency.strangers import hashes, strangers
 from materialization.quality.consistency.subject import (
     entities_of,
     not_loaded,
@@ -40,7 +41,7 @@ from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
 from materialization.stores.layout import header_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from materialization.quality.consistency.sample import Sample
@@ -215,15 +216,13 @@ class _Comparison:
                 self._correct(batch, [wrong[key] for key in keys])
 
     def _look_for_extras(self, pieces: Iterable[list[bytes]]) -> None:
-        known = np.sort(np.concatenate([np.empty(0, np.int64), *self._known]))
-        strangers: dict[bytes, None] = {}
+        for some in strangers(self._paced(pieces), self._known, at_once=DOUBTFUL_AT_ONCE):
+            self._examine_extras(some)
+
+    def _paced(self, pieces: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
         for keys in pieces:
-            strangers |= dict.fromkeys(absent(keys, known))
-            if len(strangers) >= DOUBTFUL_AT_ONCE:
-                self._examine_extras(list(strangers))
-                strangers = {}
             self._watch(self.findings, SEARCH_COST)
-        self._examine_extras(list(strangers))
+            yield keys
 
     def _examine_extras(self, keys: list[bytes]) -> None:
         """Count as extra the rows of entities that nobody stored; some may be new."""
@@ -281,17 +280,3 @@ def _still_kept(batch: pa.RecordBatch, marker: Marker, at: datetime) -> np.ndarr
         return np.ones(len(events), bool)
     kept: np.ndarray = events + marker.ttl // MICROSECOND >= to_us(at)
     return kept
-
-
-def hashes(keys: Sequence[bytes]) -> np.ndarray:
-    """Return eight bytes a key, by which one is told from others."""
-    return np.fromiter(map(hash, keys), np.int64, len(keys))
-
-
-def absent(keys: list[bytes], known: np.ndarray) -> list[bytes]:
-    """Return the keys whose hash is not among the sorted ``known``."""
-    if not len(known):
-        return keys
-    own = hashes(keys)
-    places = np.minimum(np.searchsorted(known, own), len(known) - 1)
-    return [key for key, there in zip(keys, known[places] == own, strict=True) if not there]

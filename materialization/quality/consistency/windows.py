@@ -29,13 +29,14 @@ from materialization.quality.consistency.findings import (
     Findings,
 )
 from materialization.quality.consistency.online import (
+    DOUBTFUL_AT_ONCE,
+    SEARCH_COST,
     TRIES,
     Compared,
-    absent,
-    hashes,
     marker_of,
 )
 from materialization.quality.consistency.rows import differing, is_same, shown_stamps
+from materialization.quality.consistency.strangers import hashes, strangers
 from materialization.quality.consistency.subject import entities_of, not_loaded, shown_key
 from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
 from materialization.stores.events import UnreadableEvents
@@ -73,7 +74,7 @@ def compare_windows(
     :raises NotLoaded: the table is not loaded, or ceased to be meanwhile: nothing can be said.
     """
     began = clock()
-    comparison = _Comparison(subject, stores, clock, arriving)
+    comparison = _Comparison(subject, stores, clock, watch, arriving)
     for entities in comparison.entities(sample):
         comparison.look_at(entities)
         watch(comparison.findings, len(entities))
@@ -99,11 +100,12 @@ class _Comparison:
         subject: Subject,
         stores: Stores,
         clock: Callable[[], datetime],
+        watch: Callable[[Findings, float], None],
         arriving: Callable[[], Iterable[pa.Table]] | None,
     ) -> None:
         self.findings = Findings()
         self._subject, self._stores, self._clock = subject, stores, clock
-        self._arriving = arriving
+        self._watch, self._arriving = watch, arriving
         #: Entities that differed, and are to be looked at again.
         self._doubtful: list[bytes] = []
         self._layout = event_layout(subject.spec, uid=subject.layout.uid)
@@ -122,22 +124,20 @@ class _Comparison:
         What in the online store is no entity's is extra.
         """
         some = self._stores.engine.some_entities(self._files, self._subject.spec, sample)
-        known = [np.empty(0, np.int64)]
+        known: list[np.ndarray] = []
         for batch in some.to_batches(AT_ONCE):
             tags = self._layout.entity.arrow_tags(batch).to_pylist()
             known.append(hashes(tags))
             yield tags
-        stored = np.sort(np.concatenate(known))
-        for keys in self._online_keys(sample):
-            only_online = absent(list(map(self._layout.tag_of, keys)), stored)
-            yield from _pieces(list(self._readable(dict.fromkeys(only_online))), AT_ONCE)
+        for tags in strangers(self._online_tags(sample), known, at_once=DOUBTFUL_AT_ONCE):
+            yield from _pieces(list(self._readable(tags)), AT_ONCE)
 
-    def _online_keys(self, sample: int | None) -> Iterator[list[bytes]]:
+    def _online_tags(self, sample: int | None) -> Iterator[list[bytes]]:
         online, uid = self._stores.online, self._layout.uid
-        if sample is None:
-            yield from online.keys_of(uid)
-        else:
-            yield online.some_keys_of(uid, sample)
+        pieces = online.keys_of(uid) if sample is None else [online.some_keys_of(uid, sample)]
+        for keys in pieces:
+            self._watch(self.findings, SEARCH_COST)
+            yield list(map(self._layout.tag_of, keys))
 
     def _readable(self, tags: Iterable[bytes]) -> Iterator[bytes]:
         for tag in tags:
