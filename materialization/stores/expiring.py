@@ -93,7 +93,7 @@ def claim(client: redis.Redis, every: timedelta) -> bool:
 
 def expire(
     client: redis.Redis,
-    read_marker: Callable[[bytes], Marker],
+    read_marker: Callable[[bytes], Marker | None],
     *,
     known: Callable[[set[str]], dict[str, bool]],
     at: datetime,
@@ -126,11 +126,13 @@ def expire(
             if not used.get(uid):
                 continue
             marker = cast("bytes | None", client.get(marker_key(uid)))
-            if marker and (hops := read_marker(marker).hops) is not None:
+            if not marker or (told := read_marker(marker)) is None:
+                continue
+            if (hops := told.hops) is not None:
                 trimmed += _trimmed(
                     client, [key for key in those if key.startswith(EVENTS)], hops, at
                 )
-            elif marker and (ttl := read_marker(marker).ttl) is not None:
+            elif (ttl := told.ttl) is not None:
                 rows = [key for key in those if key.startswith(ROWS)]
                 names = [ticket_key(uid), marker_key(uid), *rows]
                 given += _evaluated(client, names, [marker, ttl // _MILLISECOND, *times])

@@ -225,7 +225,7 @@ def decode_rows(blobs: Sequence[bytes | None], *, missing: bytes) -> list[list[A
 
     The blobs are joined to one msgpack array: one decoding for all costs a third of one for each.
     """
-    whole = b"".join([blob or missing for blob in blobs])
+    whole = b"".join([missing if blob is None else blob for blob in blobs])
     return _decode_rows.decode(b"\xdd" + len(blobs).to_bytes(4, "big") + whole)
 
 

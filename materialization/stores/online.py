@@ -17,7 +17,7 @@ from lib.decoding import msgpack_reader
 from lib.round_trips import round_trip
 from materialization.stores import expiring, merging
 from materialization.stores.event_merging import merge_events
-from materialization.stores.events import EventLayout, events_of, is_seen_later
+from materialization.stores.events import EventLayout, UnreadableEvents, events_of, is_seen_later
 from materialization.stores.hop_scripts import KEEP_KNOWN, READ
 from materialization.stores.inspecting import RedisInspection
 from materialization.stores.inspection import GRACE
@@ -71,8 +71,16 @@ return 1
 
 #: Removes a key that still has this value.
 UNMARK = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
-#: Each read meets the markers of its tables, and they change with a load only.
-_read_marker = lru_cache(maxsize=1024)(msgpack_reader(Marker))
+_decode_marker = msgpack_reader(Marker)
+
+
+@lru_cache(maxsize=1024)  # each read meets those of its tables, and they change with a load only
+def _read_marker(found: bytes) -> Marker | None:
+    """Return a marker; None where it cannot be read: a table that is not loaded is loaded again."""
+    try:
+        return _decode_marker(found)
+    except msgspec.DecodeError:
+        return None
 
 
 class RedisOnlineStore(RedisInspection):
@@ -138,7 +146,7 @@ class RedisOnlineStore(RedisInspection):
                 rows.append(_stored_events(next(events), layout, tags))
                 continue
             start, end = end, end + len(tags)
-            rows.append(_stored_rows(next(markers), found[start:end], layout.missing))
+            rows.append(_stored_rows(next(markers), found[start:end], layout))
         return OnlineRows(tuple(found[:epochs]), server, rows)
 
     def _read_all(
@@ -255,7 +263,8 @@ class RedisOnlineStore(RedisInspection):
         with translated():
             evicted = self._evicted()
             for uid, found in zip(uids, self._stored_markers(uids), strict=True):
-                if found and _read_marker(found).evicted != evicted:
+                marker = _read_marker(found) if found else None
+                if found and marker is not None and marker.evicted != evicted:
                     unmarked.append(uid)
                     self._redis.eval(UNMARK, 1, marker_key(uid), found)
         return unmarked
@@ -293,20 +302,28 @@ def _stored_events(
     tags: Sequence[bytes | None],
 ) -> StoredRows | None:
     marker, found = answer
-    if marker is None:
+    told = _read_marker(marker) if marker else None
+    if told is None:
         return None
-    told = _read_marker(marker)
-    entities = {tag: events_of(tag, each, layout) for tag, each in found.items()}
+    try:
+        entities = {tag: events_of(tag, each, layout) for tag, each in found.items()}
+    except UnreadableEvents:
+        return StoredRows(told.generation, told.as_of, [], is_readable=False)
     return StoredRows(told.generation, told.as_of, [entities[tag] for tag in tags])
 
 
 def _stored_rows(
-    marker: bytes | None, blobs: list[bytes | None], missing: bytes
+    marker: bytes | None, blobs: list[bytes | None], layout: TableLayout
 ) -> StoredRows | None:
-    if marker is None:
+    told = _read_marker(marker) if marker else None
+    if told is None:
         return None
-    found = _read_marker(marker)
-    return StoredRows(found.generation, found.as_of, decode_rows(blobs, missing=missing))
+    try:
+        rows = decode_rows(blobs, missing=layout.missing)
+    except msgspec.DecodeError:
+        return StoredRows(told.generation, told.as_of, [], is_readable=False)
+    is_readable = not rows or set(map(len, rows)) == {layout.width}
+    return StoredRows(told.generation, told.as_of, rows, is_readable)
 
 
 def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

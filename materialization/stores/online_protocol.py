@@ -42,6 +42,18 @@ class WriteResult(NamedTuple):
     skipped: int
 
 
+class RowsUnreadable(Unavailable):
+    code = "rows_unreadable"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"{version}: what the online store holds of an entity that is asked for cannot be read:"
+            " it was changed there, or broke. Other entities and versions are answered. `manage.py"
+            " compare` names it; see docs/runbook.md, Certificates.",
+            version=version,
+        )
+
+
 class StoredRows(NamedTuple):
     """The rows of a loaded table, one an entity: ``[event µs, lag µs, sequence, feature, …]``.
 
@@ -56,6 +68,8 @@ class StoredRows(NamedTuple):
     #: The end of what the table covered then: how old its rows are taken to be.
     as_of: datetime
     rows: list[Any]
+    #: False: under a key of theirs lies what none of our steps leaves, and there are no ``rows``.
+    is_readable: bool = True
 
 
 class OnlineRows(NamedTuple):

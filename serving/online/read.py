@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from lib.errors import AssayError, Unavailable
 from lib.instants import to_us
 from materialization.edges.stores import online_store
+from materialization.stores.online_protocol import RowsUnreadable
 from registry.authentication import TokenExpired, digest
 from registry.scopes import require_from
 from serving.choices import Door
@@ -170,13 +171,19 @@ def require_current(kept: KeptPlan, found: OnlineRows, *, fresh: bool) -> None:
 
 
 def require_loaded(table: TableRead, its: StoredRows | None) -> StoredRows:
-    """:raises NotLoaded: what the store has of the table is not all there is."""
+    """Return the rows of a table.
+
+    :raises NotLoaded: what the store has of the table is not all there is.
+    :raises RowsUnreadable: or not as it was written.
+    """
     if its is None or its.generation < table.generation:
         raise NotLoaded(
             f"{table.version} is not loaded into the online store now. The next sweep loads it;"
             " see its runs, or request a materialization.",
             version=table.version,
         )
+    if not its.is_readable:
+        raise RowsUnreadable(table.version)
     return its
 
 

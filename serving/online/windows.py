@@ -9,10 +9,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from lib.errors import Unavailable
 from materialization.edges.stores import online_store
 from materialization.ingest.events import event_layout
 from materialization.stores.events import KnownHop
+from materialization.stores.online_protocol import RowsUnreadable
 from materialization.transforms.windows.arguments import window_arguments
 from materialization.transforms.windows.entity_rows import entity_windows, is_over, left_at
 from serving.online.plans import ReadWindows
@@ -49,6 +52,7 @@ def window_rows(
     What was pushed by a clock that is ahead is there already: then that entity is as of it. Of one
     whose events are all out of the longest window for longer than the TTL the event is when the
     last of them left. What is found of full hops is kept for the next who asks.
+    :raises RowsUnreadable: what was kept so cannot be read.
     """
     rows: list[list[Any]] = []
     worth: list[KnownHop] = []
@@ -62,7 +66,10 @@ def window_rows(
             rows.append(done[entity.tag])
             continue
         at = max(now, entity.seen)
-        made = entity_windows(windows.made_of, entity, at)
+        try:
+            made = entity_windows(windows.made_of, entity, at)
+        except msgspec.DecodeError as exc:
+            raise RowsUnreadable(table.version) from exc
         done[entity.tag] = _row(table, windows, entity, made, at)
         rows.append(done[entity.tag])
         if looks and at == now:

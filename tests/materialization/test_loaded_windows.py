@@ -19,6 +19,7 @@ from materialization.choices import RunKind
 from materialization.edges.looks import look_at_sources
 from materialization.requests.certificates import NotComparable, request_certificate
 from materialization.runner.certifying import certify, words_of
+from materialization.stores.online_protocol import RowsUnreadable
 from serving.online import windows as online_windows
 from tests.factories import ENTITY, SOURCE, apply, make_version
 from tests.materialization.aggregation_cases import same
@@ -266,7 +267,7 @@ def certified(version: FeatureViewVersion, *, at: Any, sample: int | None = None
 def test_a_certificate_compares_windows_as_of_one_instant(cast, sources, online_redis):
     chance = random.Random(7)
     rows = changed([], chance, AT)
-    rows += [(driver, AT - HOUR, AT - HOUR, 0.1, 2) for driver in (1, 2, 3)]
+    rows += [(driver, AT - HOUR, AT - HOUR, 0.1, 2) for driver in (1, 2, 3, 4, 5)]
     write_rows(sources, rows)
     with committed():
         version = exact(cast)
@@ -283,8 +284,14 @@ def test_a_certificate_compares_windows_as_of_one_instant(cast, sources, online_
     online_redis.hdel(stem + b"{2}", *hops)
     online_redis.copy(stem + b"{3}", stem + b"{4711}")
     online_redis.copy(stem + b"{3}", stem + b"nobody")
+    for broken, left in ((b"{4}", b"\xc1"), (b"{5}", b"")):
+        hop = next(name for name in online_redis.hkeys(stem + broken) if name.isdigit())
+        online_redis.hset(stem + broken, hop, online_redis.hget(stem + broken, hop)[:40] + left)
+        with pytest.raises(RowsUnreadable, match=r"driver_windows@1\.0\.0: .* cannot be read"):
+            online(version, {"driver_id": [1, int(broken[1:2])]}, at=AT)
+    assert online(version, {"driver_id": [2]}, at=AT)["trips_3h"] == [0]
     done = certified(version, at=AT)
-    assert (done.missing, done.different, done.extra) == (1, 1, 2), words_of(done)
+    assert (done.missing, done.different, done.extra) == (1, 3, 2), words_of(done)
     assert done.compared == drivers + 2
     found = {each["key"]: each for each in done.examples}
     assert found["driver_id=1"]["kind"] == "missing"

@@ -39,7 +39,6 @@ from materialization.quality.consistency.rows import differing, is_same, shown_s
 from materialization.quality.consistency.strangers import hashes, strangers
 from materialization.quality.consistency.subject import entities_of, not_loaded, shown_key
 from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
-from materialization.stores.events import UnreadableEvents
 from materialization.stores.layout import header_numbers
 from materialization.transforms.windows.arguments import window_arguments
 from materialization.transforms.windows.entity_rows import entity_windows, is_over
@@ -243,16 +242,19 @@ class _Comparison:
     def _read(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
         try:
             rows = self._stores.online.read(0, (), [(self._layout, tags)], now=now).tables[0]
-        except (TooLarge, UnreadableEvents) as exc:
-            half = len(tags) // 2
-            if not half and isinstance(exc, UnreadableEvents):
-                return [(now, UNREADABLE)]
-            if not half:
+        except TooLarge:
+            if len(tags) == 1:
                 raise
-            return self._read(tags[:half], now) + self._read(tags[half:], now)
+            return self._by_halves(tags, now)
         if rows is None or rows.generation < self._subject.generation:
             raise not_loaded(self._layout.uid)
+        if not rows.is_readable:
+            return self._by_halves(tags, now) if len(tags) > 1 else [(now, UNREADABLE)]
         return [self._row(each, now) for each in rows.rows]
+
+    def _by_halves(self, tags: Sequence[bytes], now: int) -> list[tuple[int, bytes | None]]:
+        half = len(tags) // 2
+        return self._read(tags[:half], now) + self._read(tags[half:], now)
 
     def _row(self, entity: EntityEvents | None, now: int) -> tuple[int, bytes | None]:
         if entity is None:
@@ -262,7 +264,10 @@ class _Comparison:
             return now, UNREADABLE
         if is_over(entity, self._layout, at, None if ttl is None else ttl // MICROSECOND):
             return at, None
-        made = entity_windows(self._made_of, entity, at)
+        try:
+            made = entity_windows(self._made_of, entity, at)
+        except msgspec.DecodeError:  # of what is known of a hop
+            return at, UNREADABLE
         features = made.features(hop=self._layout.hop, where=self._subject.spec.view.name)
         return at, msgspec.msgpack.encode([at, 0, 0, *features])
 

@@ -12,9 +12,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from lib.connections import get_redis
+from materialization.edges.stores import online_store
 from registry import epoch
 from registry.models import ApiToken
 from registry.operations.people import tokens
@@ -132,6 +134,23 @@ def test_old_values_are_not_answered_from_a_redis_from_before(
     answer = ask(client, token, REQUEST)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "not_loaded")
+
+
+def test_what_is_broken_in_the_store_is_said_of_its_version_alone(door, token, version, now):
+    row = b"r" + version.table.uid.encode() + b"{1001}"
+    whole = get_redis().get(row)
+    for broken in (b"", b"\xc1", whole[:-1], whole + b"\xc0", msgspec.msgpack.encode([1, 2])):
+        get_redis().set(row, broken)
+        said, _, body = call(door, body=REQUEST, token=token)
+        answer = msgspec.json.decode(body)
+        assert (said[:3], answer["code"]) == ("503", "rows_unreadable"), (broken, body)
+        assert answer["version"] == "driver_hourly@1.0.0"
+        assert status(door, token, REQUEST | {"entities": {"driver_id": [1002]}}) == 200
+    get_redis().set(row, whole)
+    assert status(door, token) == 200
+    get_redis().set(b"n" + version.table.uid.encode(), b"\xc1")
+    assert b'"not_loaded"' in call(door, body=REQUEST, token=token)[2]
+    assert online_store().marker(version.table.uid) is None  # so that the sweep loads it again
 
 
 def test_an_epoch_that_went_back_unnoticed_holds_no_longer_than_a_moment(
