@@ -75,7 +75,7 @@ MEANS = {
     "assay_process_silence_seconds": "How long no process of a kind has been heard of.",
     "assay_queue_takers": "Processes that were heard of within a minute and take from a queue.",
     "assay_search_recall": "The least share of the nearest that searches of a feature find.",
-    "assay_stream_lag": "Records of a stream that a table has not read yet, where it is known.",
+    "assay_stream_lag": "Records of a stream that a table has not read yet; of Redis up to 10,000.",
     "assay_stream_dead_letters": "Records of a stream that could not be taken and wait.",
     "assay_store_used_bytes": "What a store has taken of what it may take.",
     "assay_store_limit_bytes": "What a store may take: Redis's memory, the disk's size.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 
 from assay.cli.arguments import Commands, Context
+from assay.shapes import JSON
 from assay.streams import LETTER_STATES, STATES
 
 COLUMNS = ("id", "feature_view", "stream", "partition", "state", "place", "lag", "words")
@@ -44,7 +45,12 @@ def _place(text: str) -> int | str:
 
 
 def run_list(context: Context, args: argparse.Namespace) -> None:
-    context.out.rows(context.store.streams(state=args.state, limit=args.limit), COLUMNS)
+    context.out.rows(context.store.streams(state=args.state, limit=args.limit), COLUMNS, _row)
+
+
+def _row(part: JSON) -> JSON:
+    # A server of before says nothing of it.
+    return part | {"lag": f"{part['lag']} or more"} if part.get("lag_is_least") else part
 
 
 def run_read_on(context: Context, args: argparse.Namespace) -> None:

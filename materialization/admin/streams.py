@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 _WORDS = {"oldest": OLDEST, "newest": NEWEST}
 
 
+def _lag_of(part: StreamPart) -> str:
+    """Return how many records wait, in words; empty: nobody knows."""
+    if part.lag is None:
+        return ""
+    return f"{'at least ' if part.lag_is_least else ''}{part.lag:,}"
+
+
 @admin.register(StreamPart)
 class StreamPartAdmin(ScopedAdmin):
     """One line a partition and table. Its page says where to read on."""
@@ -59,7 +66,8 @@ class StreamPartAdmin(ScopedAdmin):
     def content(self, request: HttpRequest, obj: StreamPart) -> dict[str, Any]:
         view = obj.table.feature_view
         letters = obj.letters.filter(state__in=OPEN_LETTERS).order_by("-id")[:20]
-        return {"part": obj, "letters": letters, "may_run": _may_run(request, view)}
+        may_run = _may_run(request, view)
+        return {"part": obj, "lag": _lag_of(obj), "letters": letters, "may_run": may_run}
 
     def read_on(self, request: HttpRequest, obj: StreamPart) -> None:
         actor, at = access.acting_user(request), database_now()
@@ -92,7 +100,7 @@ class StreamPartAdmin(ScopedAdmin):
         if part.place is None:
             return muted("nobody looked yet")
         unknown = muted("it is not known how many wait")
-        known = f"{part.lag:,} wait" if part.lag else muted("nothing waits")
+        known = f"{_lag_of(part)} wait" if part.lag else muted("nothing waits")
         behind = unknown if part.lag is None else known
         return format_html("up to {}<br>{}", part.place, behind)
 

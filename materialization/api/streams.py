@@ -53,6 +53,7 @@ class StreamPartAnswer(TypedDict):
     place: int | None
     end: int | None
     lag: int | None
+    lag_is_least: bool
     seen_at: Instant | None
     letters_removed: int
 
@@ -198,6 +199,7 @@ def part_output(part: StreamPart) -> StreamPartAnswer:
         "place": part.place,
         "end": part.end,
         "lag": part.lag,
+        "lag_is_least": part.lag_is_least,
         "seen_at": timestamp(part.seen_at),
         "letters_removed": part.letters_removed,
     }

@@ -52,6 +52,8 @@ class StreamPart(models.Model):
     end = models.BigIntegerField(null=True, blank=True)
     #: How many records were there that were not read yet; null: nobody knows.
     lag = models.BigIntegerField(null=True, blank=True)
+    #: Whether there may have been more: counting ends.
+    lag_is_least = models.BooleanField(default=False)
     seen_at = models.DateTimeField(null=True, blank=True)
     #: Dead letters that were removed, for later ones needed their room.
     letters_removed = models.PositiveBigIntegerField(default=0)

@@ -26,6 +26,7 @@ from materialization.streams.reader import (
     Record,
     StreamGone,
     StreamUnavailable,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ class KafkaReader:
         known = self._consumer.get_watermark_offsets(place, cached=True)
         return int(known[1]) if known and known[1] >= 0 else None
 
-    def waiting(self, partition: int, place: int) -> int | None:
+    def waiting(self, partition: int, place: int) -> Waiting | None:
         newest = self.newest(partition)
-        return None if newest is None else max(0, newest - place)
+        return None if newest is None else Waiting(max(0, newest - place))
 
     def assign(self, places: Mapping[int, int]) -> None:
         # Another consumer: nothing that the earlier has fetched can come in between.

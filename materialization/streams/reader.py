@@ -71,6 +71,13 @@ class Bounds(NamedTuple):
     end: int
 
 
+class Waiting(NamedTuple):
+    """How many records there are from a place on; ``is_least``: and maybe more."""
+
+    count: int
+    is_least: bool = False
+
+
 class StreamReader(Protocol):
     """Reads partitions of one stream. Every method may raise ``StreamUnavailable``."""
 
@@ -88,10 +95,10 @@ class StreamReader(Protocol):
     def newest(self, partition: int) -> int | None:
         """Return the place behind the newest record as it was last heard of; asks nobody."""
 
-    def waiting(self, partition: int, place: int) -> int | None:
-        """Return how many records are there from a place on, as far as it was heard of.
+    def waiting(self, partition: int, place: int) -> Waiting | None:
+        """Return how many records are there from a place on; None: nobody knows now.
 
-        None: nobody knows. Asks nobody.
+        Raises nothing: whoever tells how far reading came tells that it fails as well.
         """
 
     def assign(self, places: Mapping[int, int]) -> None:

@@ -92,13 +92,13 @@ class Feed:
                     reading.rests_until = now
 
     def came(self, partition: int) -> dict[str, int | None]:
-        """Return how far a part was read, as far as it was heard of."""
+        """Return how far a part was read: columns of its row."""
         reading = self.readings[partition]
         if not reading.is_known:
-            return {"place": None, "end": None, "lag": None}
+            return {"place": None, "end": None, "lag": None, "lag_is_least": False}
+        lag, is_least = self.reader.waiting(partition, reading.place) or (None, False)
         end = self.reader.newest(partition) or reading.end
-        lag = self.reader.waiting(partition, reading.place)
-        return {"place": reading.place, "end": end, "lag": lag}
+        return {"place": reading.place, "end": end, "lag": lag, "lag_is_least": is_least}
 
     def turn(self, *, at: datetime, now: float) -> int:
         """Read and take what has come; return how many records that were."""

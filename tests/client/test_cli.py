@@ -298,7 +298,7 @@ def test_alerts_are_listed_and_acknowledged(assay, peer, capsys):
 
 STREAM = {
     "id": 7, "feature_view": "last_trip", "stream": "trips", "partition": 2, "state": "stopped",
-    "place": 40, "lag": 2, "words": "it ends at 1",
+    "place": 40, "lag": 10_000, "lag_is_least": True, "words": "it ends at 1",
 }  # fmt: skip
 LETTER = {
     "id": 9, "feature_view": "last_trip", "stream": "trips", "partition": 2, "place": 12,

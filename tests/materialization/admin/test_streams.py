@@ -48,13 +48,17 @@ def test_lists_say_how_far_streams_were_read_and_what_could_not_be_taken(as_, le
     assert "trips, partition 3" in parts
     assert "the stream ends at 1" in parts
     assert "5 wait" in parts
-    for lag, said in ((None, "it is not known how many wait"), (0, "nothing waits")):
-        StreamPart.objects.update(lag=lag)
+    for lag, is_least, said, waiting in (
+        (None, False, "it is not known how many wait", "not known: whoever has the stream"),
+        (0, False, "nothing waits", "<dd>0</dd>"),
+        (10_000, True, "at least 10,000 wait", "<dd>at least 10,000</dd>"),
+    ):
+        StreamPart.objects.update(lag=lag, lag_is_least=is_least)
         assert (
             said in as_("consumer").get(reverse("admin:materialization_streampart_changelist")).text
         )
         page = " ".join(as_("consumer").get(page_of(letter.part)).text.split())
-        assert ("not known: Redis does not say" if lag is None else "<dd>0</dd>") in page
+        assert waiting in page
     assert "trips, partition 3, record 5" in letters
     assert "no float64 &lt;b&gt;" in letters
 

@@ -65,6 +65,7 @@ def test_who_sees_streams_and_dead_letters(call, letter, who):
                 "place": 7,
                 "end": 12,
                 "lag": 5,
+                "lag_is_least": False,
                 "seen_at": "2026-03-01T12:00:00Z",
                 "letters_removed": 0,
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from materialization.edges.looks import look_at_sources
 from materialization.finding.links import Link
 from materialization.models import DeadLetter, StreamPart
 from materialization.runner.draining import drain_logs
-from materialization.streams.reader import MAX_RECORD_BYTES
+from materialization.streams import redis_streams
+from materialization.streams.reader import MAX_RECORD_BYTES, Waiting
 from materialization.streams.redis_streams import RedisReader, id_of, place_of
 from registry.choices import EvidencePart, State
 from registry.fittings import fitted_of
@@ -85,6 +87,13 @@ def made(cast, source: str):
     return ready(cast, text, at=timezone.now() - timedelta(minutes=1))
 
 
+def reading(stream) -> RedisReader:
+    port = stream.connection_pool.connection_kwargs["port"]
+    connection = RedisConnection(host="127.0.0.1", port=port, plaintext=True)
+    link = Link(name="events", project="rides", connection=connection, secret=str)
+    return RedisReader("trips", link)
+
+
 def fares(version):
     return online(version, KEYS, at=timezone.now())["fare"]
 
@@ -128,7 +137,6 @@ def _fitted_mean(cast) -> float:
 
 def test_entries_come_by_bytes_and_one_with_too_many_is_a_dead_letter(cast, stream):
     version = made(cast, SOURCE)
-    port = stream.connection_pool.connection_kwargs["port"]
     full = {name: str(value) for name, value in trip(1001, 1).items()}
     large = "x" * (MAX_RECORD_BYTES - 1_000)
     for fare in range(20):
@@ -138,9 +146,7 @@ def test_entries_come_by_bytes_and_one_with_too_many_is_a_dead_letter(cast, stre
     stream.xadd("trips", {f"f{number}": "" for number in range(70_000)})
     stream.xadd("trips", full | {"fare": "99"})
     sent = stream.info("stats")["total_net_output_bytes"]
-    connection = RedisConnection(host="127.0.0.1", port=port, plaintext=True)
-    link = Link(name="events", project="rides", connection=connection, secret=str)
-    reader = RedisReader("trips", link)
+    reader = reading(stream)
 
     reader.bounds(0)
     reader.assign({0: 0})
@@ -160,6 +166,37 @@ def test_entries_come_by_bytes_and_one_with_too_many_is_a_dead_letter(cast, stre
     letter = DeadLetter.objects.order_by("place")[0]
     assert reader.fetch(0, letter.place).headers == ()
     assert reader.fetch(0, letter.place - 1) is None
+    reader.close()
+
+
+def test_what_waits_is_counted_where_it_is(stream, monkeypatch):
+    at_random = random.Random(20261128)
+    reader = reading(stream)
+    assert reader.waiting(0, 0) is None  # there is none
+    ids = [f"{5 + number // 3}-{number % 3}" for number in range(2_600)]
+    pipeline = stream.pipeline()
+    for each in ids:
+        pipeline.xadd("trips", {"a": "x" * at_random.randrange(9_000), "b": "y"}, id=each)
+    pipeline.xdel("trips", *at_random.sample(ids, 400), ids[-1])
+    pipeline.execute()
+    assert reader.waiting(0, 0) is None  # it rests until somebody reads again
+    bounds = reader.bounds(0)
+    left = [place_of(entry.decode()) for entry, _ in stream.xrange("trips")]
+    sent = stream.info("stats")["total_net_output_bytes"]
+    for place in (0, bounds.end, *left[:2], *(at_random.randrange(bounds.end) for _ in range(30))):
+        behind = sum(each >= place for each in left)
+        assert reader.waiting(0, place) == Waiting(behind), place
+        assert reader.newest(0) == bounds.end
+    assert stream.info("stats")["total_net_output_bytes"] - sent < 50_000
+
+    monkeypatch.setattr(redis_streams, "MOST_COUNTED", 2_000)
+    assert reader.waiting(0, 0) == Waiting(2_000, is_least=True)
+    monkeypatch.setattr(redis_streams, "MOST_COUNTED_BYTES", 4 << 20)
+    counted, is_least = reader.waiting(0, 0)
+    assert is_least
+    assert 800 < counted <= 1_000  # 4 MiB of 4.5 kB each
+    stream.xadd("trips", {"a": "x"}, id=f"9999999-{1 << 63}")
+    assert reader.waiting(0, place_of("9999999-0")) == Waiting(1, is_least=True)
     reader.close()
 
 

@@ -27,7 +27,7 @@ from materialization.runner.draining import drain_logs
 from materialization.stores.offline import DeltaOfflineStore
 from materialization.stores.offline_protocol import OfflineStoreUnavailable
 from materialization.streams.kinds import READERS
-from materialization.streams.reader import Bounds, Fault, Record
+from materialization.streams.reader import Bounds, Fault, Record, Waiting
 from registry.models import FeatureTable
 from registry.spec.sources.streams import KafkaSource
 from serving.edges import stream_limits
@@ -81,8 +81,8 @@ class Listed:
     def newest(self, partition: int) -> int | None:
         return len(self._stream.values[partition])
 
-    def waiting(self, partition: int, place: int) -> int | None:
-        return len(self._stream.values[partition]) - place
+    def waiting(self, partition: int, place: int) -> Waiting:
+        return Waiting(len(self._stream.values[partition]) - place)
 
     def assign(self, places: Mapping[int, int]) -> None:
         self._places = dict(places)
