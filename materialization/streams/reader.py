@@ -74,7 +74,7 @@ class Bounds(NamedTuple):
 class Waiting(NamedTuple):
     """How many records there are from a place on; ``is_least``: and maybe more."""
 
-    count: int
+    records: int
     is_least: bool = False
 
 
