@@ -5,8 +5,10 @@ Not for fixtures: ``conftest`` and the journeys make them from these.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -83,10 +85,20 @@ def s3_server() -> Iterator[str]:
         server.stop()
 
 
+#: Below what Linux gives whoever asks for any port, so that nobody is given ours meanwhile.
+_PORTS = range(15_000, 32_000)
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as look:
-        look.bind(("127.0.0.1", 0))
-        return int(look.getsockname()[1])
+    """Return a port for a server that is yet to start, which this session is given once."""
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 - other sessions choose beside this one
+        with socket.socket() as look, contextlib.suppress(OSError):
+            if port not in _given:
+                look.bind(("127.0.0.1", port))
+                _given.add(port)
+                return port
 
 
 def server_env(state_dir: Path, **extra: str) -> dict[str, str]:

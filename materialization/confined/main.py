@@ -62,6 +62,8 @@ def main() -> None:
     from materialization.confined.answering import answer
 
     answer(order, held, incoming, outgoing)
+    # All is said; an orderly end aborts now and then because of a thread of Arrow's.
+    os._exit(0)
 
 
 if __name__ == "__main__":

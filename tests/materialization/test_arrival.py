@@ -452,12 +452,13 @@ def test_a_first_backfill_waits_for_a_file_that_is_still_written(cast, folder, s
 
 
 def test_later_runs_leave_young_files_for_the_next_and_say_so(cast, folder, settings):
-    write(folder, "monday", (1, AT - 9 * HOUR, 10))
+    monday = write(folder, "monday", (1, AT - 9 * HOUR, 10))
     version = make_version(cast, text=definitions())
     run(version, AT)
     time.sleep(1.1)  # the kernel alone says when a file changed
     write(folder, "tuesday", (2, AT - 8 * HOUR, 20))
-    settings.SOURCE_SETTLE_SECONDS = 1
+    # As old as the first is: the next run has all the time that passed between the two.
+    settings.SOURCE_SETTLE_SECONDS = time.time() - monday.stat().st_ctime
 
     done = run(version, AT + HOUR)
     assert (done.source_counts["parts_waiting"], done.rows_offline) == (1, 0)

@@ -63,7 +63,7 @@ def test_a_server_that_drips_ends_with_the_time(site, tmp_path):
     told = refusal(site, tmp_path, SourceUnavailable, limits={"timeout_s": 1.0})
 
     assert "took longer than" in told
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 30
 
 
 def test_a_server_that_drips_its_greeting_ends_with_the_time(site, tmp_path):
@@ -74,7 +74,7 @@ def test_a_server_that_drips_its_greeting_ends_with_the_time(site, tmp_path):
             with suppress(OSError):
                 there, _ = listening.accept()
                 there.sendall(b"\x16\x03\x03\x40\x00")
-                for _ in range(100):
+                for _ in range(1000):
                     there.sendall(b"\x02")
                     time.sleep(0.1)
 
@@ -84,11 +84,13 @@ def test_a_server_that_drips_its_greeting_ends_with_the_time(site, tmp_path):
         link = site.link(url=url, limits={"timeout_s": 1.0})
 
         assert "took longer" in refusal(site, tmp_path, SourceUnavailable, link=link)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
 
 
-def test_whoever_waits_may_stop_it(site, tmp_path):
-    site.put("/v1/rows", Said(write=lambda out: time.sleep(3)))
+def test_whoever_waits_may_stop_it(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("materialization.finding.http.line.SILENT_SECONDS", 60)
+    stopped = threading.Event()
+    site.put("/v1/rows", Said(write=lambda out: stopped.wait(60)))
     begun = time.monotonic()
 
     def watch():
@@ -96,15 +98,18 @@ def test_whoever_waits_may_stop_it(site, tmp_path):
 
     with pytest.raises(InterruptedError):
         fetch(site, tmp_path, watch=watch)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 30
+    stopped.set()
 
 
 def test_a_server_that_says_nothing_any_more_is_gone(site, tmp_path, monkeypatch):
-    monkeypatch.setattr("materialization.finding.http.line.SILENT_SECONDS", 0.2)
-    site.put("/v1/rows", Said(write=lambda out: time.sleep(1)))
+    monkeypatch.setattr("materialization.finding.http.line.SILENT_SECONDS", 0.5)
+    gone = threading.Event()
+    site.put("/v1/rows", Said(write=lambda out: gone.wait(60)))
 
     assert "stopped in the middle" in refusal(site, tmp_path, SourceUnavailable)
     assert len(site.asked) == asking.TRIES
+    gone.set()
 
 
 def test_pages_without_an_end_end(site, tmp_path, monkeypatch):
