@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from lib.errors import NotFound, did_you_mean
+from lib.errors import SHOWN, NotFound, did_you_mean
 from materialization.ingest.events import event_layout
 from materialization.stores.layout import layout_of
+from registry.catalogue.told import told_of
 from registry.choices import Right
 from registry.models import DataSource
 from registry.queries import may_arrive, served_versions
+from registry.spec.sources.arriving import ArrivingSource
 from registry.spec.sources.push import PushSource
 from registry.spec.sources.streams import StreamSource
 
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
 
+    from django.contrib.auth.models import AnonymousUser, User
+
     from materialization.stores.events import EventLayout
     from materialization.stores.layout import TableLayout
     from registry import access
     from registry.models import FeatureTable, FeatureViewVersion, Project
-    from registry.spec.sources.arriving import ArrivingSource
     from registry.spec.version_spec import VersionSpec
 
 
@@ -63,7 +66,7 @@ def targets_of_source(name: str, project: Project, rights: access.Rights) -> lis
     """
     versions = [each for each in _pushed(project) if each.spec.rows_from.name == name]
     if not versions:
-        _require_source(name, project)
+        _require_source(name, project, rights.user)
         raise NothingReadsIt(
             f"no approved version of a view reads the push source {name!r}: rows would be nobody's."
             " Register a view over it and have it approved."
@@ -131,11 +134,25 @@ def _target(versions: list[FeatureViewVersion]) -> Target:
     return Target(table, newest.spec, source, layout, longest, tuple(map(str, versions)))
 
 
-def _require_source(name: str, project: Project) -> None:
-    sources = DataSource.objects.filter(project=project)
-    known = {each.name for each in sources if isinstance(each.spec, PushSource)}
-    if name not in known:
-        none = " It has none yet: apply a data source of `type: push`, and a view over it."
-        raise PushSourceNotFound(
-            f"project {project} has no push source {name!r}.{did_you_mean(name, known) or none}"
+def _require_source(name: str, project: Project, user: User | AnonymousUser) -> None:
+    told = told_of(user, project, DataSource.objects.filter(project=project))
+    sources = {each.name: each.spec for each in told}
+    known = {each.name for each in sources.values() if isinstance(each, PushSource)}
+    if name in known:
+        return
+    other = sources.get(name)
+    if other is not None:
+        how = (
+            f"its rows are {other.arrives}: write them there"
+            if isinstance(other, ArrivingSource)
+            else "its rows are loaded by runs (POST materialize)"
         )
+        pushed = f" Pushed to is one of: {', '.join(sorted(known)[:SHOWN])}." if known else ""
+        raise PushSourceNotFound(
+            f"data source {name!r} of project {project} is of `type: {other.type}`, and nothing is"
+            f" pushed to it: {how}.{pushed}"
+        )
+    none = " There is none that you see: apply a data source of `type: push`, and a view over it."
+    raise PushSourceNotFound(
+        f"project {project} has no push source {name!r}.{did_you_mean(name, known) or none}"
+    )

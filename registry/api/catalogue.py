@@ -32,23 +32,19 @@ from registry.api.serializers import (
     feature_view_brief,
     feature_view_output,
 )
-from registry.catalogue.entries import rows_in_use
 from registry.catalogue.facts import facts_of
+from registry.catalogue.told import told_of
 from registry.choices import SERVED_STATES
 from registry.glass import GLASS
 from registry.models import DataSource, Entity, FeatureService, FeatureView
 from registry.newest import shown_of, shown_versions, states_of
-from registry.scopes import told_to, views_of
 from registry.service_health import health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from django.contrib.auth.models import AnonymousUser, User
     from django.db.models import QuerySet
     from rest_framework.request import Request
-
-    from registry.models import Project
 
 QUERY = {
     "q": "words in name, description or feature names",
@@ -117,25 +113,6 @@ FEATURE_SERVICES = _each(
     .order_by("name"),
     feature_service_output,
 )
-
-
-def told_of(user: User | AnonymousUser, project: Project, rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return what of a project somebody is told of by the token they came with.
-
-    Limited to views: these, what they are made of, and services that read nothing else.
-    """
-    views = views_of(user)
-    if views is None:
-        return rows
-    if rows.model is FeatureView:
-        return told_to(user, rows, "")
-    if rows.model is FeatureService:
-        others = FeatureView.objects.filter(project=project).exclude(name__in=views)
-        return rows.exclude(current__members__feature_view__in=others)
-    used = [row.words for row in rows_in_use({project.pk}) if row.view in views]
-    if rows.model is Entity:
-        return rows.filter(name__in={name for words in used for name in words.entities})
-    return rows.filter(name__in={name for words in used for name in words.sources})
 
 
 class CatalogueListAPI(API):

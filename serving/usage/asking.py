@@ -14,7 +14,7 @@ from guardian.shortcuts import get_objects_for_user
 from lib.errors import SHOWN_LENGTH, did_you_mean
 from lib.parameters import BadFilter, one_of, stored_text
 from registry import access
-from registry.api.catalogue import told_of
+from registry.catalogue.told import told_of
 from registry.choices import Right, State
 from registry.models import Feature, FeatureService, FeatureView, FeatureViewVersion
 from registry.models.names import PSEUDONYM, names_of, pseudonym_of

@@ -17,6 +17,7 @@ from materialization.runner.draining import drain_logs
 from materialization.stores.layout import counter_key, log_key
 from materialization.stores.push_command import LOGGED
 from registry.choices import Role
+from registry.operations.people.tokens import Limits, issue_token
 from tests import factories
 from tests.materialization.ingest.push_world import DEFINITIONS, SOURCE, VIEW, approved, ready
 from tests.materialization.run_world import (
@@ -239,6 +240,34 @@ def test_where_no_push_source_is_the_refusal_says_what_to_apply(send, now):
 
     assert refused["code"] == "push_source_not_found"
     assert "apply a data source of `type: push`" in refused["detail"]
+
+
+def test_of_a_source_of_another_kind_it_is_said_what_it_is_to_whoever_may_know(
+    cast, version, producer, send, now
+):
+    topic = "kind: DataSource\nname: {0}\ntype: redis_stream\nstream_key: x\nconnection: events\n"
+    stream = (topic + "schema: {{at: timestamp}}\nevent_timestamp: at").format("clicks")
+    with committed():
+        factories.apply("\n---\n".join((factories.SOURCE, stream)), cast)
+        limited = issue_token(
+            user=producer, name="partner", actor=producer, at=now - timedelta(minutes=1),
+            project=cast.project, limits=Limits(views=["last_trip"]),
+        )[1]  # fmt: skip
+
+    def refused(name: str, **by: str) -> str:
+        answer = send("push", {**pushed(now), "push_source_name": name}, **by).json()
+        assert answer["code"] == "push_source_not_found"
+        return answer["detail"]
+
+    said = refused("driver_stats")
+    assert "of `type: file`" in said
+    assert "loaded by runs (POST materialize)" in said
+    assert said.endswith("Pushed to is one of: trips.")
+    assert "are read of a stream: write them there" in refused("clicks")
+    for name in ("driver_stats", "clicks"):
+        nothing = refused("nothing", by=limited).replace("nothing", name)
+        assert refused(name, by=limited) == nothing
+    assert send("push", pushed(now), by=limited).status_code == 200
 
 
 def test_a_call_that_is_repeated_with_its_key_counts_once(version, send, now):
