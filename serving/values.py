@@ -37,6 +37,8 @@ _EPOCH = instants.EPOCH.replace(tzinfo=None)
 INTEGER_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 #: A whole number as JSON writes it, of no more digits than an int64 has.
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+#: A decimal as text. Python reads more: spaces, ``1_000``, the digits of other scripts.
+_DIGITS = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 #: How each key type is written in JSON; used in messages.
 KEY_FORMS = {
     "bool": "true or false",
@@ -252,11 +254,14 @@ def _float_key(value: Any, kind: str) -> float:
 
 
 def _decimal_key(value: Any, value_type: ValueType) -> Decimal:
-    if type(value) is not int and (type(value) is not str or len(value) > MAX_DIGITS_TEXT):
+    is_text = type(value) is str and len(value) <= MAX_DIGITS_TEXT and _DIGITS.fullmatch(value)
+    if type(value) is not int and not is_text:
         raise ValueError(value)
-    found = Decimal(value)
-    unscaled(found, value_type)
-    return found
+    found = unscaled(Decimal(value), value_type)
+    # Exact, which arithmetic is up to 28 digits, and with the type's own exponent: Arrow takes no
+    # other of every number.
+    digits = tuple(map(int, str(abs(found))))
+    return Decimal((int(found < 0), digits, -value_type.scale))
 
 
 def unscaled(value: Decimal, value_type: ValueType) -> int:

@@ -17,8 +17,8 @@ from serving.context.read import ContextAnswer, get_feature_context
 from serving.context.rendering import BYTES_PER_TOKEN
 from serving.context.request import parse_request
 from serving.edges import context_limits
-from serving.online.answer import said_headers
 from serving.online.api import OnlineFeaturesAPI, read_token, sent_body
+from serving.said_headers import said_headers
 
 if TYPE_CHECKING:
     from typing import Any

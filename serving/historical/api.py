@@ -39,6 +39,7 @@ from serving.historical.request import (
     parse_read_parameters,
 )
 from serving.request_body import BadRequest
+from serving.said_headers import said_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from serving.historical.training_set import TrainingSet
 
 Asked = TypeVar("Asked", bound=HistoricalRequest)
-WARNINGS_HEADER = "Assay-Warnings"
 EXPLAIN_HEADER = "Assay-Explain"
 NEXT_HEADER = "Assay-Next"
 #: A larger answer is sent from the disk, in pieces, and takes no memory while a slow client reads.
@@ -103,9 +103,7 @@ class HistoricalFeaturesAPI(API):
             at=timezone.now(),
         )
         response = _response(answer, accepted, request, int64_as_text=said.int64_as_text)
-        if answer.warnings:
-            response[WARNINGS_HEADER] = json.dumps(answer.warnings)  # ASCII, as headers must be
-        for name, value in answer.deprecation.headers:
+        for name, value in said_headers(answer.warnings, answer.deprecation):
             response[name] = value
         if answer.next is not None:
             response[NEXT_HEADER] = json.dumps(answer.next)

@@ -7,7 +7,6 @@ its type: checks ask that.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ def typed_column(
     for place, value in enumerate(values):
         try:
             typed.append(None if value is None else _typed(value, kind))
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             typed.append(None)
             refusals.add(place, name, partial(shown, value), valid)
     return pa.array(typed, kind.arrow)
@@ -97,12 +96,12 @@ def with_instants(values: Sequence[Any], kind: ValueType) -> Sequence[Any]:
     there as the number that pandas has for it.
     """
     of_instants = kind.kind == "timestamp" or (kind.item and kind.item.kind == "timestamp")
-    return [_with_instants(value) for value in values] if of_instants else values
+    if not of_instants:
+        return values
+    return [list(map(_instant, v)) if type(v) is list else _instant(v) for v in values]
 
 
-def _with_instants(value: Any) -> Any:
-    if type(value) is list:
-        return [_with_instants(each) for each in value]
+def _instant(value: Any) -> Any:
     if type(value) is not int:
         return value
     if value == _NO_INSTANT:
@@ -143,18 +142,6 @@ def _float(value: Any, kind: ValueType) -> float:
     return made
 
 
-def _decimal(value: Any, kind: ValueType) -> Decimal:
-    if type(value) not in (int, str):
-        raise ValueError(value)
-    try:
-        made = Decimal(value)
-    except InvalidOperation as exc:
-        raise ValueError(value) from exc
-    if not made.is_finite():
-        raise ValueError(value)
-    return pa.scalar(made, kind.arrow).as_py()  # type: ignore[no-any-return]
-
-
 def _list(value: Any, kind: ValueType) -> list[Any]:
     if type(value) is not list or kind.item is None:
         raise ValueError(value)
@@ -177,7 +164,6 @@ def _json(value: Any, _kind: ValueType) -> str:
 _MAKE: dict[str, Callable[[Any, ValueType], Any]] = {
     "float32": _float,
     "float64": _float,
-    "decimal": _decimal,
     "list": _list,
     "vector": _vector,
     "json": _json,

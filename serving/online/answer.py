@@ -17,13 +17,10 @@ from serving.online.rows import FEW
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from registry.deprecation import Deprecation
     from registry.spec.value_types import ValueType
     from serving.online.read import OnlineAnswer
     from serving.online.rows import AnswerColumn
 
-#: Carries a JSON list of what a reader should know, as that a version is deprecated.
-WARNINGS_HEADER = "Assay-Warnings"
 #: What an answer may be asked for as, by ``Accept``.
 FORMS = (JSON, ARROW)
 
@@ -72,12 +69,6 @@ def _sharing(columns: Sequence[AnswerColumn]) -> list[dict[str, Any]]:
         }
         for column in columns
     ]
-
-
-def said_headers(warnings: Sequence[str], deprecation: Deprecation) -> list[tuple[str, str]]:
-    """Return what an answer says beside its body."""
-    said = [*deprecation.headers]
-    return [*said, (WARNINGS_HEADER, _encode(warnings).decode())] if warnings else said
 
 
 def _exact(column: AnswerColumn, kind: str) -> AnswerColumn:

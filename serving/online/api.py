@@ -23,11 +23,12 @@ from registry.authentication import HOW_TO_ASK, TokenMissing, bearer_token, find
 from registry.scopes import networks_of, require_from
 from serving.choices import Door
 from serving.edges import online_limits
-from serving.online.answer import FORMS, said_headers, written
+from serving.online.answer import FORMS, written
 from serving.online.openapi import documented
 from serving.online.read import get_online_features
 from serving.online.request import parse_request
 from serving.online.watching import note_refusal
+from serving.said_headers import said_headers
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

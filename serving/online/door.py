@@ -19,9 +19,10 @@ from lib.media_types import ARROW
 from registry.authentication import bearer_token
 from serving.doors import ok_headers, plain_post
 from serving.edges import online_limits
-from serving.online.answer import FORMS, said_headers, written
+from serving.online.answer import FORMS, written
 from serving.online.read import get_online_features
 from serving.online.request import parse_request
+from serving.said_headers import said_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

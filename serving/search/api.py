@@ -10,8 +10,8 @@ from django.utils import timezone
 from lib.parameters import check_parameters
 from serving.choices import Door
 from serving.edges import online_limits
-from serving.online.answer import said_headers
 from serving.online.api import OnlineFeaturesAPI, read_token, sent_body
+from serving.said_headers import said_headers
 from serving.search.answering import SearchAnswer
 from serving.search.openapi import documented
 from serving.search.read import search

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,44 @@ def test_what_is_no_instant_in_seconds_is_refused_as_it_was_sent(sent, shown):
 
     (refused,) = refusals.to_json()
     assert shown in refused["value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("+12.5", "12.5000"),
+        ("1e3", "1000.0000"),
+        (".5", "0.5000"),
+        ("5.", "5.0000"),
+        ("0e50", "0.0000"),
+        ("-0", "0.0000"),
+        ("1." + "0" * 60, "1.0000"),
+        ("9" * 34 + ".9999", "9" * 34 + ".9999"),
+        (10**33, "1" + "0" * 33 + ".0000"),
+        *(
+            (text, None)
+            for text in (" 1", "1_000", "१२", "1e400000000", "NaN", "0.00001", "", "1e", ".")
+        ),
+        *((value, None) for value in (1.5, True, 10**34, [1])),
+    ],
+)
+def test_decimals_are_read_as_digits_and_no_more(text, read):
+    of, refusals = parse_type("decimal(38,4)"), Refusals()
+
+    (value,) = typed_column([text], of, refusals, name="x").to_pylist()
+
+    assert (None if value is None else str(value)) == read
+    assert (not refusals) is (value is not None)
+
+
+def test_json_that_is_too_deep_to_be_written_again_is_refused():
+    nested: Any = []
+    for _ in range(100_000):
+        nested = [nested]
+    of, refusals = parse_type("json"), Refusals()
+
+    assert typed_column([nested, [1]], of, refusals, name="x").to_pylist() == [None, "[1]"]
+    assert refusals.to_json()[0]["value"] == "a deeply nested value"
 
 
 DAYS = ["2026-11-28", "0001-01-01", "9999-12-31", "0000-12-31", "2024-02-29", "2026-02-29"]
