@@ -201,8 +201,8 @@ def test_one_read_answers_for_several_tables_each_in_its_order(store, at):
 
     none = [None] * 4
     assert found.tables == [
-        (1, NOON, [[3, 0, 1, 30], none]),
-        (1, NOON, [[2, 0, 1, 20], none, [1, 0, 1, 10], [2, 0, 1, 20]]),
+        (1, NOON, [[3, 0, 1, 30], none], True),
+        (1, NOON, [[2, 0, 1, 20], none, [1, 0, 1, 10], [2, 0, 1, 20]], True),
     ]
 
 
@@ -213,7 +213,8 @@ def test_a_table_that_is_not_loaded_is_told_apart_from_missing_rows(store, at):
 
     found = store.read(PROJECT, (), [(TRIPS, tags(1)), (OTHER, tags(1, 2)), (OTHER, tags())])
 
-    assert found.tables == [None, (1, NOON, [[1, 0, 1, 10], [None] * 4]), (1, NOON, [])]
+    rows = [[1, 0, 1, 10], [None] * 4]
+    assert found.tables == [None, (1, NOON, rows, True), (1, NOON, [], True)]
 
 
 def test_a_read_tells_the_epochs_of_its_project_and_views(store):
