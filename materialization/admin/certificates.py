@@ -70,7 +70,7 @@ class CertificateAdmin(ScopedAdmin):
         is_online = obj.kind == CertificateKind.ONLINE
         differs = obj.status == CertificateStatus.DIFFERENT
         may_ask = may_run and not obj.is_live and obj.version.state in SERVED_STATES
-        may_put_right = may_ask and is_online and not obj.has_windows
+        may_put_right = may_ask and is_online
         return {
             "certificate": obj,
             "chart": outcomes(list(last)[::-1]),

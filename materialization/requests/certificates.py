@@ -92,7 +92,7 @@ def request_certificate(
         access.require(actor, Right.MATERIALIZE_FEATUREVIEW, version.feature_view)
     _require_possible(sample, kind, repair=repair)
     sample = None if repair or kind is CertificateKind.SOURCE else sample
-    table = _comparable_table(version, kind, repair=repair)
+    table = _comparable_table(version, kind)
     live = Certificate.objects.filter(table=table, kind=kind, status__in=LIVE_CERTIFICATES).first()
     if live is not None:
         return _joined(live, sample, since, repair=repair)
@@ -123,9 +123,7 @@ def _require_possible(sample: int | None, kind: CertificateKind, *, repair: bool
         )
 
 
-def _comparable_table(
-    version: FeatureViewVersion, kind: CertificateKind, *, repair: bool
-) -> FeatureTable:
+def _comparable_table(version: FeatureViewVersion, kind: CertificateKind) -> FeatureTable:
     if version.state not in SERVED_STATES or version.table is None:
         raise NotComparable(f"{version} is {version.state}; only served versions are compared.")
     if kind is CertificateKind.SOURCE and version.spec.is_pushed:
@@ -137,12 +135,6 @@ def _comparable_table(
         raise NotComparable(
             f"{version} has rows that arrive without runs: some are online before they are"
             " offline, so the stores are not compared, but where windows are made of them."
-        )
-    if repair and version.spec.has_windows_online:
-        raise NotComparable(
-            f"{version} has accuracy exact: its windows are made of events at each read, so there"
-            " is no value to put right. Compare without repair; events that lack online are loaded"
-            " again by a run of kind reload."
         )
     if kind is CertificateKind.ONLINE and not version.spec.view.online:
         raise NotComparable(

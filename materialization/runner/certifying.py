@@ -129,6 +129,8 @@ def _compare(claimed: Certificate, watch: _Watch, clock: Callable[[], datetime])
             clock=clock,
             watch=watch.note,
             arriving=partial(drained, table, spec) if spec.is_pushed else None,
+            repair=claimed.repair,
+            earlier=_put_right_by(claimed),
         )
     return compare_online(
         subject,

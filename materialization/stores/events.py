@@ -123,6 +123,8 @@ class EventLayout:
     id_type: ValueType | None = None
     #: An event is all that it has but the last argument, which says how often it is there.
     is_bag: bool = False
+    #: What keys begin with of events that are brought together before they come to their place.
+    aside: bytes = b""
 
     @property
     def longest(self) -> int:
@@ -143,7 +145,7 @@ class EventLayout:
 
     @cached_property
     def key_prefix(self) -> bytes:
-        return EVENTS + self.uid.encode()
+        return self.aside + EVENTS + self.uid.encode()
 
     def keys(self, tags: Sequence[bytes | None]) -> list[bytes]:
         """Return the key of each entity; one that none has where the tag is None."""

@@ -1,4 +1,4 @@
-"""What lies in Redis under a table's keys, loaded or not, and putting single rows right.
+"""What lies in Redis under a table's keys, loaded or not, and putting single entities right.
 
 Not for reading as readers do or for loading: ``online`` does both.
 """
@@ -14,16 +14,18 @@ import redis
 
 from lib.connections import translated
 from lib.pace import Pace
+from materialization.stores.event_exchange import exchange, told_at
 from materialization.stores.expiring import expiries
 from materialization.stores.inspection import GRACE
 from materialization.stores.layout import ANY_ROWS, KEYS_PER_CALL, any_prefix, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import pyarrow as pa
 
+    from materialization.stores.events import EventLayout
     from materialization.stores.layout import TableLayout
 
 CALLS_PER_PIPELINE = 20
@@ -87,6 +89,23 @@ class RedisInspection:
         with translated():
             nothing = [b""] * len(keys)
             return replace(self._redis, keys, seen, nothing, nothing)
+
+    def told_at(self, keys: Sequence[bytes]) -> list[bytes]:
+        with translated():
+            return told_at(self._redis, keys)
+
+    def exchange(
+        self,
+        layout: EventLayout,
+        batches: Iterable[pa.RecordBatch],
+        seen: Mapping[bytes, bytes],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> list[bytes]:
+        with translated():
+            return exchange(self._redis, layout, batches, seen, ttl=ttl, at=at, grace=grace)
 
 
 def rows_at(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes | None]:

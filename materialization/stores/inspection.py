@@ -1,4 +1,4 @@
-"""Looking at what lies in an online store, and putting single rows right. [pure]
+"""Looking at what lies in an online store, and putting single entities right. [pure]
 
 Not for reading as readers do or for loading: ``online_protocol.OnlineStore`` has both, and this.
 """
@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
 
+    from materialization.stores.events import EventLayout
     from materialization.stores.layout import TableLayout
 
 #: How long memory keeps a row after its TTL: time for a late reader to see OUTSIDE_MAX_AGE.
@@ -61,4 +62,27 @@ class OnlineInspection(Protocol):
 
     def remove(self, keys: Sequence[bytes], seen: Sequence[bytes | None]) -> int:
         """Remove the rows that are still what was ``seen``; return how many."""
+        ...
+
+    def told_at(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Return what tells all events under each key from any others; empty: there are none."""
+        ...
+
+    def exchange(
+        self,
+        layout: EventLayout,
+        batches: Iterable[pa.RecordBatch],
+        seen: Mapping[bytes, bytes],
+        *,
+        ttl: timedelta | None,
+        at: datetime,
+        grace: timedelta = GRACE,
+    ) -> list[bytes]:
+        """Give the entities with these tags the events of the batches, in place of all they have.
+
+        ``seen`` is what ``told_at`` gave of each: one that has others by now is left alone, so that
+        nothing that came since is lost. Comparing and exchanging are one step an entity: readers
+        see the ones or the others. Who has none in the batches has none then. Returns the tags of
+        those that were exchanged. ``batches``, ``ttl`` and ``at`` as for ``write``.
+        """
         ...

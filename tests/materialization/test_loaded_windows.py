@@ -17,7 +17,7 @@ from pyarrow.csv import write_csv
 from lib.errors import AssayError
 from materialization.choices import RunKind
 from materialization.edges.looks import look_at_sources
-from materialization.requests.certificates import NotComparable, request_certificate
+from materialization.requests.certificates import request_certificate
 from materialization.runner.certifying import certify, words_of
 from materialization.stores.online_protocol import RowsUnreadable
 from serving.online import windows as online_windows
@@ -257,8 +257,10 @@ def test_the_plan_says_who_gets_what_and_how_much_memory_it_takes(cast, sources)
     assert "the source has 10 rows now; were they spread evenly, some 4 would be within" in said
 
 
-def certified(version: FeatureViewVersion, *, at: Any, sample: int | None = None) -> Any:
-    asked = request_certificate(version=fresh(version), sample=sample, at=at, actor=None)
+def certified(version: FeatureViewVersion, *, at: Any, **wanted: Any) -> Any:
+    asked = request_certificate(
+        version=fresh(version), at=at, actor=None, **{"sample": None, **wanted}
+    )
     certify(certificate_id=asked.pk, worker="worker-1", clock=lambda: at)
     asked.refresh_from_db()
     return asked
@@ -279,6 +281,7 @@ def test_a_certificate_compares_windows_as_of_one_instant(cast, sources, online_
     assert certified(version, at=AT, sample=10).status == "equal"
 
     stem = b"w" + table_of(version).uid.encode()
+    kept_for = online_redis.pttl(stem + b"{1}")
     online_redis.delete(stem + b"{1}")
     hops = [name for name in online_redis.hkeys(stem + b"{2}") if name != b"n"]
     online_redis.hdel(stem + b"{2}", *hops)
@@ -298,5 +301,9 @@ def test_a_certificate_compares_windows_as_of_one_instant(cast, sources, online_
     assert "sum_3h" in found["driver_id=2"]["features"]
     assert found["driver_id=4711"]["kind"] == "extra"
     assert f"as of {AT:%Y-%m-%d %H:%M:%S} UTC, all entities: " in words_of(done)
-    with pytest.raises(NotComparable, match="made of events at each read"):
-        request_certificate(version=fresh(version), sample=7, at=AT, actor=None, repair=True)
+
+    repair = certified(version, at=AT, sample=7, repair=True)
+    assert (repair.differences, repair.repaired) == (6, 6), words_of(repair)
+    after = certified(version, at=AT)
+    assert (after.status, after.compared, after.late) == ("equal", drivers, 0), words_of(after)
+    assert abs(kept_for - online_redis.pttl(stem + b"{1}")) < 300_000

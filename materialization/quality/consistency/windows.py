@@ -9,7 +9,6 @@ and stored after. Not for rows that are stored as they are read (``online``).
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
@@ -35,6 +34,7 @@ from materialization.quality.consistency.online import (
     Compared,
     marker_of,
 )
+from materialization.quality.consistency.putting_right import put_right
 from materialization.quality.consistency.rows import differing, is_same, shown_stamps
 from materialization.quality.consistency.strangers import hashes, strangers
 from materialization.quality.consistency.subject import entities_of, not_loaded, shown_key
@@ -65,15 +65,19 @@ def compare_windows(
     clock: Callable[[], datetime],
     watch: Callable[[Findings, float], None],
     arriving: Callable[[], Iterable[pa.Table]] | None = None,
+    repair: bool = False,
+    earlier: Findings | None = None,
 ) -> Compared:
     """Compare all entities of a table, or a ``sample`` of each store's; as ``compare_online``.
 
-    ``arriving``, of tables whose rows arrive: stores what did, and gives what waits even so.
+    ``arriving``, of tables whose rows arrive: stores what did, and gives what waits even so. With
+    ``repair`` the events of entities that differ are exchanged for those that are stored.
 
     :raises NotLoaded: the table is not loaded, or ceased to be meanwhile: nothing can be said.
     """
     began = clock()
-    comparison = _Comparison(subject, stores, clock, watch, arriving)
+    comparison = _Comparison(subject, stores, clock, watch, arriving, repair)
+    comparison.findings = (earlier or Findings()).put_right()
     for entities in comparison.entities(sample):
         comparison.look_at(entities)
         watch(comparison.findings, len(entities))
@@ -101,10 +105,11 @@ class _Comparison:
         clock: Callable[[], datetime],
         watch: Callable[[Findings, float], None],
         arriving: Callable[[], Iterable[pa.Table]] | None,
+        repair: bool,  # noqa: FBT001 - as its only caller has it
     ) -> None:
         self.findings = Findings()
         self._subject, self._stores, self._clock = subject, stores, clock
-        self._watch, self._arriving = watch, arriving
+        self._watch, self._arriving, self._repair = watch, arriving, repair
         #: Entities that differed, and are to be looked at again.
         self._doubtful: list[bytes] = []
         self._layout = event_layout(subject.spec, uid=subject.layout.uid)
@@ -129,7 +134,9 @@ class _Comparison:
             known.append(hashes(tags))
             yield tags
         for tags in strangers(self._online_tags(sample), known, at_once=DOUBTFUL_AT_ONCE):
-            yield from _pieces(list(self._readable(tags)), AT_ONCE)
+            readable = [tag for tag in tags if self._layout.entity.values(tag) is not None]
+            self._note_nobodys(list(set(tags).difference(readable)))
+            yield from _pieces(readable, AT_ONCE)
 
     def _online_tags(self, sample: int | None) -> Iterator[list[bytes]]:
         online, uid = self._stores.online, self._layout.uid
@@ -138,13 +145,12 @@ class _Comparison:
             self._watch(self.findings, SEARCH_COST)
             yield list(map(self._layout.tag_of, keys))
 
-    def _readable(self, tags: Iterable[bytes]) -> Iterator[bytes]:
+    def _note_nobodys(self, tags: Sequence[bytes]) -> None:
+        """Count what lies under the name of no entity."""
+        self.findings.compared += len(tags)
         for tag in tags:
-            if self._layout.entity.values(tag) is not None:
-                yield tag
-                continue
-            self.findings.compared += 1
             self.findings.note(Example(EXTRA, shown_key(self._subject, self._key(tag))))
+        self._put_right(tags)
 
     def look_at(self, tags: Sequence[bytes]) -> None:
         self.findings.compared += len(tags)
@@ -162,8 +168,7 @@ class _Comparison:
     def look_at_doubtful(self) -> None:
         """Count what differs even with what is stored by now."""
         tags, self._doubtful = self._doubtful, []
-        arriving = self._arriving
-        again = self._again if arriving is None else partial(self._again_arriving, arriving)
+        again = self._again if self._arriving is None else self._again_arriving
         differ: list[_Differs] = []
         late: set[bytes] = set()
         for _ in range(TRIES - 1):
@@ -171,11 +176,24 @@ class _Comparison:
                 return
             differ, late = again(tags)
             tags = [each.tag for each in differ]
-        for each in differ:
-            if each.tag in late:
-                self.findings.late += 1
-            else:
-                self._note(each)
+        wrong = [each for each in differ if each.tag not in late]
+        self.findings.late += len(differ) - len(wrong)
+        for each in wrong:
+            self._note(each)
+        self._put_right([each.tag for each in wrong])
+
+    def _put_right(self, tags: Sequence[bytes]) -> None:
+        if not self._repair:
+            return
+        for done in put_right(
+            tags,
+            subject=self._subject,
+            stores=self._stores,
+            waiting=self._waiting,
+            clock=self._clock,
+        ):
+            self.findings.repaired += done
+            self._watch(self.findings, done)
 
     def _again(self, tags: Sequence[bytes]) -> tuple[list[_Differs], set[bytes]]:
         """Return what differs of what runs load, and which of these is not all loaded yet."""
@@ -183,9 +201,15 @@ class _Comparison:
         differ = self._differing(tags, self._online(tags, to_us(self._clock())))
         return differ, self._being_loaded([each.tag for each in differ])
 
-    def _again_arriving(
-        self, arriving: Callable[[], Iterable[pa.Table]], tags: Sequence[bytes]
-    ) -> tuple[list[_Differs], set[bytes]]:
+    def _waiting(self) -> set[bytes]:
+        """Store what arrived; return the entities of which something waits even so."""
+        late: set[bytes] = set()
+        for rows in self._arriving() if self._arriving is not None else ():
+            for batch in rows.to_batches():
+                late.update(self._layout.entity.arrow_tags(batch).to_pylist())
+        return late
+
+    def _again_arriving(self, tags: Sequence[bytes]) -> tuple[list[_Differs], set[bytes]]:
         """Return what differs of what arrives, and of which of these something is on its way.
 
         What is online now waits by then or is in the snapshot that is taken after, with what came
@@ -193,10 +217,7 @@ class _Comparison:
         """
         now = to_us(self._clock())
         online = self._online(tags, now)
-        late: set[bytes] = set()
-        for rows in arriving():
-            for batch in rows.to_batches():
-                late.update(self._layout.entity.arrow_tags(batch).to_pylist())
+        late = self._waiting()
         self._look_again()
         differ = self._differing(tags, online)
         early = self._ahead(tags, online, now) - {each.tag for each in differ}
