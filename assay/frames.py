@@ -21,20 +21,27 @@ EVENT_TIMESTAMP = "event_timestamp"
 def sent_columns(rows: EntityFrame) -> Columns:
     """Turn rows in any form into columns, with None for NaT and NA.
 
-    NaN is how a pandas frame spells what is missing; elsewhere it is a number like others.
+    NaN is how a column of pandas spells what is missing, unless it has NA for that; elsewhere it is
+    a number like others.
     """
     frame: Any = rows
     if _is_instance(frame, "pandas", "DataFrame"):
-        columns, is_missing = _unique(frame.items()), is_null
+        columns, have_na = _unique(frame.items()), [_has_na(kind) for kind in frame.dtypes]
     elif _gives_arrow(frame):
         table = _from_arrow(frame)
         return _unique(zip(table.column_names, table.columns, strict=True))
     else:
-        columns, is_missing = columns_of(frame), _is_no_number
+        columns = columns_of(frame)
+        have_na = [True] * len(columns)
     return {
-        name: [None if is_missing(value) else value for value in values]
-        for name, values in columns.items()
+        name: [None if (_is_no_number if has_na else is_null)(value) else value for value in values]
+        for (name, values), has_na in zip(columns.items(), have_na, strict=True)
     }
+
+
+def _has_na(dtype: Any) -> bool:
+    """Tell whether a type of pandas has a value of its own for what is missing, as Arrow's have."""
+    return type(getattr(dtype, "na_value", None)).__name__ == "NAType"
 
 
 def sent_pieces(rows: SentRows, at_once: int) -> Iterator[Columns]:

@@ -188,14 +188,14 @@ def _number(text: str) -> float:
     return float(text)
 
 
-#: How the text of a type is read, where JSON has no text for it.
+#: How the text of a type is read, where JSON has no text for it. That of a ``json`` is sent as it
+#: is written: the server takes a text there for JSON itself, with all its digits.
 TEXTS: dict[str, Callable[[str], Any]] = {
     "int": _whole,
     "float": _number,
     "bool": {"true": True, "false": False}.__getitem__,
     "list<": json.loads,
     "vector<": json.loads,
-    "json": json.loads,
 }
 READERS = {
     ".parquet": _of_parquet,

@@ -78,12 +78,17 @@ def test_a_reader_is_read_as_its_rows_are_sent(peer, store):
     assert peer.requests[-1].json()["df"] == {"driver_id": [1, 2, 3]}
 
 
-def test_nan_of_a_pandas_frame_is_a_null(peer, store):
-    peer.answers_with("POST write-to-online-store", answer(2))
+def test_nan_of_a_pandas_frame_is_a_null_where_it_has_no_other(peer, store):
+    peer.answers_with("POST write-to-online-store", answer(3))
+    fares = pa.table({"fare": pa.array([1.5, math.nan, None])})
 
-    store.write_to_online_store("last_trip", pd.DataFrame({"fare": [1.5, math.nan]}))
+    store.write_to_online_store("last_trip", fares.to_pandas())
+    store.write_to_online_store("last_trip", fares.to_pandas(types_mapper=pd.ArrowDtype))
 
-    assert peer.requests[0].json()["df"] == {"fare": [1.5, None]}
+    assert [sent.json()["df"]["fare"] for sent in peer.requests] == [
+        [1.5, None, None],
+        [1.5, "NaN", None],
+    ]
 
 
 def test_what_breaks_off_is_sent_again_with_its_key(peer, store):
@@ -209,7 +214,7 @@ def test_a_csv_file_has_values_of_the_declared_types(peer, store, tmp_path):
     peer.answers_with("POST push", answer(2))
     (tmp_path / "rows.csv").write_text(
         "n,x,ok,zip,at,tags,about,price\n"
-        '7,NaN,true,00700,2026-01-01T00:00:00Z,"[""a""]","{""b"": 1}",1.50\n'
+        '7,NaN,true,00700,2026-01-01T00:00:00Z,"[""a""]","{""b"": 1.10}",1.50\n'
         ',,,"",,,,\n'
     )
 
@@ -222,7 +227,7 @@ def test_a_csv_file_has_values_of_the_declared_types(peer, store, tmp_path):
         "zip": ["00700", ""],
         "at": ["2026-01-01T00:00:00Z", None],
         "tags": [["a"], None],
-        "about": [{"b": 1}, None],
+        "about": ['{"b": 1.10}', None],
         "price": ["1.50", None],
     }
 
