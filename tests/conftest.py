@@ -24,6 +24,9 @@ from lib.connections import get_redis
 from lib.shells import serve_others
 from registry import locks
 from registry.triggers import REMOVAL, statements
+from serving.ingest import plans as pushing
+from serving.online import plan_cache as reading
+from serving.online.plan_cache import RegisteredEpochs
 from tests import answers, databases, factories, feast, postgres, servers, sites, tapes
 
 if TYPE_CHECKING:
@@ -181,6 +184,8 @@ def _database_extras(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     request.getfixturevalue("_django_db_helper")
     request.getfixturevalue("online_redis")
+    for plans in (reading.PLANS, pushing.PLANS):
+        plans._registered = RegisteredEpochs()  # each test's projects have the same ids
     locks.watch(connection)
     if not _trail["guarded"]:
         _execute(statements(connection))
