@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.errors import QualityRejected
 from materialization.edges.engines import transforms
@@ -22,6 +23,7 @@ from materialization.sequences import draw_sequences
 from materialization.stores.columns import EVENT
 from materialization.stores.event_bounds import MOST_BYTES
 from materialization.stores.later_rows import later_than
+from materialization.stores.layout import header_numbers
 from materialization.stores.push_command import PushedRows
 from materialization.stores.push_log import TRANSACTION, NoRoomInHop
 
@@ -36,8 +38,23 @@ if TYPE_CHECKING:
     from registry.models import FeatureTable
 
 
+#: Why a row is refused by itself.
+NO_ROOM = (
+    "its entity has as many events around this time as windows keep of one; send rows that are"
+    " summed up already."
+)
+
+
 class TooManyEvents(QualityRejected):
+    """``places`` are those of the rows in what was sent for which their ``entity`` has no room."""
+
     code = "too_many_events"
+
+    def __init__(
+        self, message: str, *, event: str, places: frozenset[int], entity: dict[str, str]
+    ) -> None:
+        super().__init__(message, event_timestamp=event)
+        self.places, self.entity = places, entity
 
 
 Places: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -175,18 +192,31 @@ def take(
     try:
         return push_log().push(judged.rows, at=at, once=once, most=most, seen=seen).before
     except NoRoomInHop as exc:
-        raise _too_many(judged.rows[exc.full.table], exc.full.row) from exc
+        table = judged.rows[exc.full.table]
+        raise _too_many(table, judged.places[exc.full.table], exc.full.row) from exc
 
 
-def _too_many(table: PushedRows, row: int) -> TooManyEvents:
+def _too_many(table: PushedRows, places: Places, row: int) -> TooManyEvents:
     layout = cast("EventLayout", table.layout)
-    keys = {name: table.rows.column(name)[row].as_py() for name in layout.entity.names}
+    keys = {name: repr(table.rows.column(name)[row].as_py()) for name in layout.entity.names}
     hop = timedelta(microseconds=layout.hop)
     event = table.rows.column(EVENT)[row].as_py()
     return TooManyEvents(
-        f"the entity {', '.join(f'{name} {value!r}' for name, value in keys.items())[:200]} has"
+        f"the entity {', '.join(f'{name} {value}' for name, value in keys.items())[:200]} has"
         f" {MOST_BYTES >> 10} KB of events within the {hop} around {event:%Y-%m-%dT%H:%M:%S.%fZ},"
         " which is all that windows keep of one entity in a hundredth of the longest window."
-        " Nothing was taken. Push rows that are summed up already, or leave this entity out.",
-        event_timestamp=event.isoformat(),
+        " Nothing was taken. Push rows that are summed up already, or leave this entity out; with"
+        ' "partial": true the other rows are taken.',
+        event=event.isoformat(),
+        places=frozenset(places[_as_crowded(table.rows, layout, row)].tolist()),
+        entity=keys,
     )
+
+
+def _as_crowded(rows: pa.RecordBatch, layout: EventLayout, row: int) -> Places:
+    """Return the rows, from one on, of its entity and hop."""
+    tags = layout.entity.arrow_tags(rows)
+    hops = header_numbers(rows, (EVENT,))[0] // layout.hop
+    same = pc.equal(tags, tags[row]).to_numpy(zero_copy_only=False) & (hops == hops[row])
+    found = np.flatnonzero(same)
+    return found[found >= row]

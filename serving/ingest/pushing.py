@@ -6,6 +6,7 @@ Not for HTTP (``api``) or for how rows are taken (``materialization.ingest``).
 from __future__ import annotations
 
 import hashlib
+from functools import partial as called_with
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from lib.errors import Conflict, Invalid
 from lib.instants import timestamp
 from materialization.edges.stores import push_log
 from materialization.ingest.refusals import RowsRefused
-from materialization.ingest.taking import Sent, judge, take
+from materialization.ingest.taking import NO_ROOM, Sent, TooManyEvents, judge, take
 from materialization.ingest.targets import targets_of_source, targets_of_view
 from materialization.stores.push_command import Once
 from materialization.stores.push_log import SeenNoMore, remembered_key
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from django.contrib.auth.models import User
 
+    from materialization.ingest.taking import Judged
     from materialization.ingest.targets import Target
     from materialization.stores.push_command import Seen
     from serving.ingest.limits import PushLimits
@@ -61,6 +63,8 @@ class FeaturesAreMade(Invalid):
     code = "features_are_made"
 
 
+#: Entities, of those that have no room, that one push is taken without.
+MOST_FULL = 20
 #: How often a plan is made anew when the project changes under one push.
 ATTEMPTS = 5
 
@@ -252,8 +256,26 @@ def _take(
         Sent(target, reading.batch(target, called))
         for target, called in zip(targets, names, strict=True)
     ]
-    judged = judge(sent, reading.refusals, partial_ok=partial, at=at)
-    answer = {
+    full = 0
+    while True:
+        judged = judge(sent, reading.refusals, partial_ok=partial, at=at)
+        answer = _answer(judged, rows, targets, at)
+        try:
+            once = _once(caller, answer)
+            before = take(judged, at=at, once=once, most=limits.waiting, seen=seen)
+        except TooManyEvents as exc:
+            full += 1
+            if not partial or full > MOST_FULL:
+                raise
+            columns, values = ", ".join(exc.entity), ", ".join(exc.entity.values())
+            for place in exc.places:
+                reading.refusals.add(place, columns, called_with(str, values), NO_ROOM)
+            continue
+        return answer if before is None else _answered_before(before, caller)
+
+
+def _answer(judged: Judged, rows: int, targets: Sequence[Target], at: datetime) -> dict[str, Any]:
+    return {
         "rows": rows,
         "taken": judged.taken,
         "refused_count": rows - judged.taken,
@@ -264,8 +286,6 @@ def _take(
         "to": BOTH,
         "received_at": timestamp(at),
     }
-    before = take(judged, at=at, once=_once(caller, answer), most=limits.waiting, seen=seen)
-    return answer if before is None else _answered_before(before, caller)
 
 
 def _once(caller: Caller, answer: dict[str, Any]) -> Once | None:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 from lib.errors import AssayError, Unavailable
 from materialization.choices import PartState
 from materialization.edges.stores import push_log
-from materialization.ingest.taking import TooManyEvents
+from materialization.ingest.taking import NO_ROOM, TooManyEvents
 from materialization.models import StreamPart
 from materialization.stores.push_log import StreamMoved
 from materialization.streams.places import name_of, standing
 from materialization.streams.reader import Fault, StreamUnavailable
 from serving.streams.reading import (
     AWAY,
-    NO_ROOM,
     SERVER,
     UNFORESEEN,
     Reading,

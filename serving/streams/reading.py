@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 NOT_YET = "its next record is of an instant that is still to come."
 MANY_SCHEMAS = "its records name more schemas than are asked for at once; it goes on."
 SERVER = "the server's disk or memory does not do what is asked of it; see the consumer's log."
-NO_ROOM = (
-    "its entity has as many events around this time as windows keep of one; send rows that are"
-    " summed up already."
-)
 #: What is told of what no code here knows.
 UNFORESEEN = "it failed, and nobody foresaw why; the consumer's log has more."
 #: How far a record's clock may be ahead where nothing of the future is kept: it is waited for.

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from materialization.edges.stores import push_log
-from materialization.ingest.taking import Sent, TooManyEvents, judge, take
+from materialization.ingest.taking import NO_ROOM, Sent, TooManyEvents, judge, take
 from materialization.stores.push_command import Once
 from materialization.stores.push_log import StreamMoved, remembered_key
 from materialization.stores.stretches import Stretch
 from materialization.streams.letters import is_asked, keep_letters, note_again, note_taken
-from serving.streams.reading import AHEAD, MANY_SCHEMAS, NO_ROOM, NOT_YET, NotYet
+from serving.streams.reading import AHEAD, MANY_SCHEMAS, NOT_YET, NotYet
 from serving.streams.records import Reason, read_rows
 
 if TYPE_CHECKING:

@@ -24,6 +24,10 @@ from materialization.stores.inspection import GRACE
 from materialization.stores.online_commands import TooManyEventsRead
 from registry.choices import Role
 from registry.spec.aggregate_functions import LastK
+from serving.edges import push_limits
+from serving.ingest.pushing import Caller
+from serving.ingest.pushing import push as push_rows
+from serving.ingest.request import PushRequest
 from serving.online import windows
 from tests import factories
 from tests.materialization.aggregation_cases import same
@@ -154,8 +158,25 @@ def test_an_entity_with_very_many_events_of_one_time_is_refused_and_stays_exact(
     push(cast, [{"key": (2,), "event": AT, "fare": 1.0}], AT)
 
     assert online(version, {"driver_id": [1, 2]}, at=AT)["fare_sum_1h"] == [1000.0, 1.0]
+    times = [(AT - n * US).isoformat() for n in range(1001, 2001)]
+    df = {"driver_id": [1] * 900 + [2] * 100, "at": times, "fare": [1.0] * 1000}
+    caller = Caller(cast.owner.pk, "rides", "twice", b"")
+    asked = PushRequest("trips", df, partial=True)
+    said, again = (
+        push_rows(cast.owner, caller, asked, limits=push_limits(), at=AT) for _ in range(2)
+    )
+    assert (said["taken"], said["refused_count"], len(said["refused"])) == (
+        again["taken"],
+        again["refused_count"],
+        100,
+    )
+    assert again["repeated"]
+    assert {(each["column"], each["value"]) for each in said["refused"]} == {("driver_id", "1")}
+    assert said["taken"] + said["refused_count"] == 1000
+    sums = [900.0 + said["taken"], 101.0]
+    assert online(version, {"driver_id": [1, 2]}, at=AT)["fare_sum_1h"] == sums
     drain_logs()
-    assert offline(version, {"driver_id": [1, 2]}, at=AT)["fare_sum_1h"] == [1000.0, 1.0]
+    assert offline(version, {"driver_id": [1, 2]}, at=AT)["fare_sum_1h"] == sums
 
 
 def test_values_that_no_file_has_are_not_listed(cast, client):
