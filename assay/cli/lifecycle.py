@@ -122,6 +122,8 @@ def glass_in_words(glass: Mapping[str, Any]) -> str:
     )
 
 
+#: Files that are listed with their marks; of more the first and the last.
+MOST_FILES = 5
 #: Of a packet; the difference has lines of its own.
 NOT_SHOWN = ("diff", "submitted_by", "reviewers", "read_by")
 
@@ -139,6 +141,8 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
     }
     # Of its people the packet has what says nothing to people: pseudonyms and numbers.
     packet = {key: value for key, value in answer["packet"].items() if key not in NOT_SHOWN}
+    if "source" in packet:
+        packet["source"] = _few_files(packet["source"])
     context.out.describe({**facts, "submitted_by": answer["submitted_by"], **packet})
     if answer.get("break_glass"):
         context.out.line(glass_in_words(answer["break_glass"]), "bold red")
@@ -151,6 +155,14 @@ def run_review(context: Context, args: argparse.Namespace) -> None:
     if answer["approvals"]:
         columns = ("reviewer", "verdict", "current", "comment", "created_at")
         context.out.table(answer["approvals"], columns, title="reviews")
+
+
+def _few_files(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a packet's source with the ends of a long list of files, not each and its mark."""
+    files = sorted(source.get("files", ()))
+    if len(files) <= MOST_FILES:
+        return dict(source)
+    return {**source, "files": f"{len(files)}, {files[0]} to {files[-1]}; --json has all"}
 
 
 def _show_evidence(context: Context, evidence: Mapping[str, Any]) -> None:

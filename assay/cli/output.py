@@ -76,7 +76,10 @@ class Output:
         """Print one line a row; a column is a key of the rows, and its heading."""
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:
-            table.add_column(column.replace("_", " ").upper(), overflow="fold")
+            heading = " ".join(
+                column.replace("_", " ").split()
+            )  # one gap: two are another column's
+            table.add_column(heading.upper(), overflow="fold")
         for row in rows:
             table.add_row(*(cell(row.get(column)) for column in columns))
         if title:

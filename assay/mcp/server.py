@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from inspect import getdoc
 from typing import Any, TypeAlias
 
 import uvicorn
@@ -34,6 +35,10 @@ PATH = "/mcp"
 
 class Server(MCPServer[Any]):
     """Refuses arguments that do not fit in words that a model can go on with."""
+
+    def add_tool(self, fn: Callable[..., Any], *args: Any, **options: Any) -> None:
+        """Describe a tool by its docstring, without the margin that it has in the source."""
+        super().add_tool(fn, *args, **{**options, "description": getdoc(fn)})
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None

@@ -30,6 +30,7 @@ from materialization.sandbox.times_told import (
 from materialization.transforms.casts import Cast, a_value_of, shown_sql, values_of
 from materialization.transforms.kinds import all_checks
 from materialization.transforms.windows.telling import told
+from registry.spec.sources.arriving import ArrivingSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -272,6 +273,8 @@ def _warnings(
             " values do not fit."
         )
         return
+    if isinstance(spec.rows_from, ArrivingSource):
+        return  # its rows come later, which the kind's own warning says
     if not facts["rows"]:
         which = "no row of which `where` is true" if spec.view.where is not None else "no rows"
         yield f"source {spec.rows_from.name!r} has {which}."

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from registry.spec.sources.arriving import ArrivingSource
     from registry.spec.version_spec import VersionSpec
 
-_NOTE = "rows are {}: nothing is read of the source, and no run of it has any."
+_NOTE = "rows are {}: there is nothing to look at yet, and no run reads any."
 
 
 class ArrivingKind:

@@ -66,7 +66,7 @@ class UsageAPI(API):
         [used] = answer(stored_usage(), asked, Question(by))
         response = paged(request, used, used_output)
         response.data |= {
-            "since": asked.since.isoformat(),
+            "since": timestamp(asked.since),
             "counted_until": timestamp(until),
             "kept_days": settings.USAGE_DAYS,
             "sees": "all" if asked.views is None else "own",
@@ -102,8 +102,8 @@ def used_output(used: Used) -> dict[str, Any]:
             "p99_within": used.percentile(0.99),
             "slowest": used.slowest_seconds,
         },
-        "first_at": used.first_at.isoformat(),
-        "last_at": used.last_at.isoformat(),
+        "first_at": timestamp(used.first_at),
+        "last_at": timestamp(used.last_at),
     }
 
 
@@ -111,10 +111,10 @@ def served_output(served: Served) -> dict[str, Any]:
     baseline, base = served.baseline, served.base
     return {
         "version": served.version,
-        "since": served.since.isoformat(),
+        "since": timestamp(served.since),
         "samples": served.samples,
         "statuses": served.statuses,
-        "baseline": {"set_at": baseline.set_at.isoformat(), "rows": base.rows, "nulls": base.nulls}
+        "baseline": {"set_at": timestamp(baseline.set_at), "rows": base.rows, "nulls": base.nulls}
         if baseline and base
         else None,
         "drift": served.drift,

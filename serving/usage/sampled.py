@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.errors import Forbidden
+from lib.instants import timestamp
 from lib.parameters import BadFilter
 from registry import access
 from registry.choices import SENSITIVE, Right
@@ -117,7 +118,7 @@ def sample_output(sample: dict[str, Any]) -> dict[str, Any]:
     value = sample["value"]
     return {
         "version": sample["version"],
-        "at": sample["at"].isoformat(),
+        "at": timestamp(sample["at"]),
         "status": sample["status"],
         **({} if value is None else {"value": msgspec.json.decode(value)}),
     }

@@ -198,7 +198,9 @@ def test_the_first_of_two_approvals_says_that_it_still_waits(assay, peer, capsys
 
 def test_a_review_shows_each_change_line_by_line(assay, peer, capsys):
     lines = "  SELECT\n-   a * 2 AS twice\n+   a * 3 AS twice"
-    packet = {"class": "major", "diff": [{"path": "view.sql", "before": "…", "after": "…"}]}
+    source = {"rows": 7, "files": {f"day={day}.parquet": "f00d" for day in range(7)}}
+    diff = [{"path": "view.sql", "before": "…", "after": "…"}]
+    packet = {"class": "major", "diff": diff, "source": source}
     peer.answers_with(
         "GET feature-views/profile/versions/2.0.0/review",
         {
@@ -213,6 +215,8 @@ def test_a_review_shows_each_change_line_by_line(assay, peer, capsys):
     said = capsys.readouterr().out
     assert said.endswith(f"\nview.sql\n{lines}\n")
     assert "ana" in said
+    assert "7, day=0.parquet to day=6.parquet; --json has all" in said
+    assert "f00d" not in said
 
 
 def test_the_last_approval_says_the_state(assay, peer, capsys):

@@ -97,6 +97,7 @@ def test_over_stdio_features_are_found_described_and_read(served, cast, users):
         async with over_stdio(served, token) as client:
             tools = (await client.list_tools()).tools
             assert {tool.name for tool in tools} == TOOLS
+            assert not any("\n  " in (tool.description or "\n  ") for tool in tools)
             found = await said(client, "search_features", words="genre")
             assert "watching:last_genre" in json.dumps(found)
             services = await said(client, "list_feature_services")

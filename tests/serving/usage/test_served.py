@@ -15,6 +15,7 @@ import pytest
 from django.urls import reverse
 from django.utils.html import strip_tags
 
+from lib.instants import timestamp
 from materialization.compute.limits import EngineLimits
 from materialization.compute.session import open_session
 from materialization.models import Baseline
@@ -177,7 +178,7 @@ def test_it_says_how_far_they_are_on_how_many_that_rests_and_what_lacks(
     [said] = compared()
     assert (said["version"], said["samples"], said["why_not"]) == ("1.0.0", 1_992, "")
     assert said["statuses"] == {"PRESENT": 1_981, "NULL_VALUE": 10, "NOT_FOUND": 1}
-    assert said["baseline"] == {"set_at": now.isoformat(), "rows": 5_000, "nulls": 0}
+    assert said["baseline"] == {"set_at": timestamp(now), "rows": 5_000, "nulls": 0}
     # Of ten values alike, one is now eleven twentieths: 9 × 0.05 ln 2 + 0.45 ln 5.5.
     assert said["drift"]["psi"] == pytest.approx(
         0.05 * 9 * math.log(2) + 0.45 * math.log(5.5), abs=0.1
