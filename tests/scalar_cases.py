@@ -252,6 +252,15 @@ def nested(rng: Random, kind: str) -> str:
         return text
 
 
+def chain(rng: Random, kind: str, terms: int) -> str:
+    """Return so many terms with operators between them, and no brackets."""
+    signs = {"int64": "+-*", "float64": "+-*/", "string": ["||"], "bool": ["AND", "OR"]}[kind]
+    text = expression(rng, kind, 0)
+    for _ in range(terms - 1):
+        text += f" {rng.choice(signs)} {expression(rng, kind, 1 if rng.random() < 0.1 else 0)}"
+    return text
+
+
 def filled(rng: Random, template: str, kind: str, depth: int) -> str:
     """Return a template with random expressions in its places."""
     of: dict[str, tuple[str, ...]] = {

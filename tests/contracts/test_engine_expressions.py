@@ -105,6 +105,8 @@ def test_random_expressions(engine, seed):
     for _ in range(60):
         kind = rng.choice(cases.KINDS)
         texts.append((kind, cases.nested(rng, kind)))
+    for kind, terms in CHAINS:
+        texts.append((kind, cases.chain(rng, kind, terms)))
 
     check(engine, texts, cases.rows(rng, 60))
 
@@ -318,6 +320,8 @@ def test_what_an_engine_cannot_run_it_says_before_anybody_asks(engine):
 
 
 #: What a source declares narrower than it is computed with, by the input it is.
+#: As many terms as are promised; a text may not outgrow its row.
+CHAINS = (("int64", 90), ("float64", 90), ("float64", 300), ("bool", 200), ("string", 14))
 NARROW = {"j": "int32", "g": "float32", "q": "decimal(9,2)", "x": "decimal(18,5)"}
 
 
@@ -389,6 +393,8 @@ def test_what_is_written_is_what_is_computed_at_the_request():
     alone = len(texts)
     for kind in rng.choices(cases.KINDS, k=100):
         texts.append((kind, cases.nested(rng, kind)))
+    for kind, terms in CHAINS:
+        texts.append((kind, cases.chain(rng, kind, terms)))
     given, inputs, same_rows, refused_rows = cases.rows(rng, 80), cases.INPUTS | NARROW, 0, 0
     sent = narrowed(given).append_column("place", pa.array(range(len(given))))
     with duckdb.connect(config={"threads": 1}) as session:

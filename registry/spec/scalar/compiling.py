@@ -31,7 +31,7 @@ from registry.spec.scalar.kinds import (
     decimal_kind,
     null,
 )
-from registry.spec.scalar.sizes import check_sizes
+from registry.spec.scalar.sizes import check_calls, check_sizes
 from registry.spec.value_types import parse_type
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ def compiled(sql: str, *, inputs: Mapping[str, str], declared: str) -> Scalar:
     try:
         tree = sqlglot.parse_one(sql, read=DIALECT)
         check_sizes(tree)
-        return result(_Compiler(columns).made(tree), wanted, declared)
+        found = result(_Compiler(columns).made(tree), wanted, declared)
     except RecursionError as exc:
-        raise Untyped("it is nested too deeply.") from exc
+        raise Untyped("it is nested too deeply; split it.") from exc
     except SqlglotError as exc:
         raise Untyped("it cannot be parsed by itself; leave out what is no expression.") from exc
+    check_calls(found.sql)
+    return found
 
 
 def kinds_of(inputs: Mapping[str, str]) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ class Scalar(NamedTuple):
 
     Its SQL calls macros (``MACROS``). ``is_constant``: it reads no input, so that ``run`` gives the
     same for every row. ``written``: the digits of a fraction that stands there, which is a decimal
-    beside decimals.
+    beside decimals. ``joined_by``: the operator that its outermost brackets hold together.
     """
 
     kind: str
@@ -133,6 +133,7 @@ class Scalar(NamedTuple):
     run: Callable[[Sequence[Any]], Any]
     is_constant: bool = False
     written: str = ""
+    joined_by: str = ""
 
     @property
     def constant(self) -> Any:
@@ -179,6 +180,29 @@ def strict(kind: str, sql: str, compute: Callable[..., Any], *parts: Scalar) -> 
     text = sql.format(*(part.sql for part in parts))
     run = _RUNS.get(len(parts), _of_many)(compute, [part.run for part in parts])
     return Scalar(kind, text, run, all(part.is_constant for part in parts))
+
+
+#: Operators that bind alike, from the left.
+_ALIKE = ({"+", "-"}, {"*", "/"}, {"AND"}, {"OR"}, {"||"})
+
+
+def joined_text(left: str, left_by: str, sign: str, right: str) -> str:
+    """Return SQL of two in brackets, without those of the left where they change nothing.
+
+    A parser goes deep into each pair of brackets, and not into a sum of many.
+    """
+    if any(left_by in each and sign in each for each in _ALIKE):
+        left = left[1:-1]
+    return f"({left} {sign} {right})"
+
+
+def infix(kind: str, sign: str, compute: Callable[..., Any], left: Scalar, right: Scalar) -> Scalar:
+    """Return an operator of two, as ``strict`` does."""
+    found = strict(kind, "", compute, left, right)
+    if left.is_null or right.is_null:
+        return found
+    text = joined_text(left.sql, left.joined_by, sign, right.sql)
+    return found._replace(sql=text, joined_by=sign)
 
 
 def _of_one(compute: Callable[..., Any], runs: Sequence[Run]) -> Run:

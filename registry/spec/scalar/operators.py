@@ -20,6 +20,8 @@ from registry.spec.scalar.kinds import (
     TEXT,
     Scalar,
     Untyped,
+    infix,
+    joined_text,
     null,
     scale_of,
     strict,
@@ -73,7 +75,7 @@ def binary(node: exp.Expr, left: Scalar, right: Scalar) -> Scalar:
     kind = type(node)
     if kind is exp.DPipe:
         parts = [as_kind(each, TEXT) for each in (left, right)]
-        return strict(TEXT, "({0} || {1})", lambda a, b: a + b, *parts)
+        return infix(TEXT, "||", lambda a, b: a + b, *parts)
     if kind in _COMPARISONS:
         return compared(kind, left, right)
     sign, of_whole, of_fractions = _NUMBERS[kind]
@@ -87,7 +89,7 @@ def binary(node: exp.Expr, left: Scalar, right: Scalar) -> Scalar:
         return strict(INT, _MACROS[sign], of_whole, *sides)
     if of_fractions is None:
         raise Untyped(f"{sign} divides whole numbers; of fractions write floor(a / b).")
-    return strict(FLOAT, f"({{0}} {sign} {{1}})", of_fractions, *sides)
+    return infix(FLOAT, sign, of_fractions, *sides)
 
 
 def compared(kind: type[exp.Expr], left: Scalar, right: Scalar) -> Scalar:
@@ -149,8 +151,8 @@ def conjunction(left: Scalar, right: Scalar) -> Scalar:
             return False
         return None if a is None or b is None else True
 
-    sql = f"({first.sql} AND {second.sql})"
-    return Scalar(BOOL, sql, run, first.is_constant and second.is_constant)
+    sql = joined_text(first.sql, first.joined_by, "AND", second.sql)
+    return Scalar(BOOL, sql, run, first.is_constant and second.is_constant, joined_by="AND")
 
 
 def disjunction(left: Scalar, right: Scalar) -> Scalar:
@@ -162,8 +164,8 @@ def disjunction(left: Scalar, right: Scalar) -> Scalar:
             return True
         return None if a is None or b is None else False
 
-    sql = f"({first.sql} OR {second.sql})"
-    return Scalar(BOOL, sql, run, first.is_constant and second.is_constant)
+    sql = joined_text(first.sql, first.joined_by, "OR", second.sql)
+    return Scalar(BOOL, sql, run, first.is_constant and second.is_constant, joined_by="OR")
 
 
 def negation(part: Scalar) -> Scalar:

@@ -15,6 +15,9 @@ from registry.spec.scalar.kinds import Untyped
 
 #: Parts that an expression may have, those counted that the engine repeats.
 MOST_PARTS = 10_000
+#: Calls of the engine in one another, as a sum of whole numbers has one a term: it looks into each
+#: many times, and goes only so deep.
+MOST_CALLS = 104
 #: How many times as long as what a row brings a text may become.
 MOST_GROWTH = 32
 
@@ -34,6 +37,19 @@ def check_sizes(tree: exp.Expr) -> None:
             f"a text in it may become over {MOST_GROWTH} times as long as what it is made of;"
             " join fewer, or replace by what is shorter."
         )
+
+
+def check_calls(sql: str) -> None:
+    """:raises Untyped: the engine would not look so deep into what was made."""
+    depth = 0
+    for sign in re.findall(r"'(?:[^']|'')*'|[()]", sql):
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if depth > MOST_CALLS:
+            raise Untyped(
+                "it is nested too deeply: of whole numbers and decimals, whose sums are checked one"
+                " by one, write some 100 terms at most, or put brackets in the middle, as in"
+                " (a + b) + (c + d)."
+            )
 
 
 def _parts(node: exp.Expr) -> int:
