@@ -79,11 +79,13 @@ class RedisRefused(RedisUnavailable):
 class _Silence:
     """After a command that was never answered nobody asks for a moment, then one finds out.
 
-    Without it every thread would wait for the whole time-out of a server that hangs.
+    Without it every thread would wait for the whole time-out of a server that hangs. What who finds
+    out asks within, they ask too: else nobody would ever hear an answer.
     """
 
     def __init__(self) -> None:
         self._until = 0.0
+        self._finds_out = 0
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -92,16 +94,18 @@ class _Silence:
             return
         with self._lock:
             now = time.monotonic()
-            if self._until and now < self._until:
+            if not self._until or self._finds_out == threading.get_ident():
+                return
+            if now < self._until:
                 raise RedisUnreachable(f"it took longer than {TIMEOUT_SECONDS:g} s a moment ago")
-            if self._until:
-                self._until = now + TIMEOUT_SECONDS + PAUSE_SECONDS
+            self._until = now + TIMEOUT_SECONDS + PAUSE_SECONDS
+            self._finds_out = threading.get_ident()
 
     def began(self) -> None:
-        self._until = time.monotonic() + PAUSE_SECONDS
+        self._until, self._finds_out = time.monotonic() + PAUSE_SECONDS, 0
 
     def ended(self) -> None:
-        self._until = 0.0
+        self._until, self._finds_out = 0.0, 0
 
 
 class _Server(NamedTuple):
