@@ -16,8 +16,9 @@ from django.db import OperationalError, ProgrammingError
 
 from featurestore_project.env import BadEnvironment
 from lib.shells import serve_others
+from lib.without_pandas import hide_pandas
 
-SERVERS = {"serve", "runserver"}
+SERVERS = {"serve", "runserver", "consume"}
 #: What SQLite and PostgreSQL say of a table that no migration has made yet.
 NO_TABLE = re.compile(r'no such table|relation "\w+" does not exist')
 
@@ -27,6 +28,7 @@ def main() -> None:
     # What a command does is named after whoever runs it; a server serves others.
     if set(sys.argv[1:2]) & SERVERS:
         serve_others()
+        hide_pandas()
     try:
         execute_from_command_line(sys.argv)
     except (BadEnvironment, ImproperlyConfigured) as exc:

@@ -12,16 +12,30 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_process_init, worker_ready
+from celery.signals import (
+    beat_init,
+    import_modules,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+)
 from django.core.exceptions import ImproperlyConfigured
 
 from featurestore_project import processes
 from lib.shells import serve_others
+from lib.without_pandas import hide_pandas
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 
 #: In a worker, whose pool is forked from it, the process that hands out the runs.
 MAIN_PROCESS = os.getpid()
+
+
+@import_modules.connect
+def begin_without_pandas(**_: object) -> None:
+    """Hide it in Celery's own processes; connected before all else that they import by."""
+    hide_pandas()
+
 
 app = Celery("assay")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,8 +1,8 @@
 """Who works at the shell of the server: the user of its machine, where there is no account of ours.
 
-A process is a shell's unless it says that it serves others, as web processes, workers and beat do
-where they start; so a script is one too. Not for whether they may: whoever has the shell may write
-to the database.
+A process is a shell's unless it says that it serves others, as web processes, workers, consumers
+and beat do where they start; so a script is one too. Not for whether they may: whoever has the
+shell may write to the database.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ import sys
 import time
 import urllib.request
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import psycopg
 from moto.server import ThreadedMotoServer
 
@@ -144,8 +145,25 @@ def assay_server(state_dir: Path, **extra: str) -> Iterator[Server]:
     try:
         await_ready(child, f"http://127.0.0.1:{port}/readyz")
         yield Server(f"http://127.0.0.1:{port}", state_dir, env, child)
+        if found := processes_with("/pandas/_libs/", of=child):
+            raise AssertionError(f"pandas was loaded by {found}")
     finally:
         processes.stop([child], grace_seconds=40)
+
+
+def processes_with(library: str, *, of: processes.Child) -> list[str]:
+    """Return the commands of a server's processes that have a library loaded, by part of its path.
+
+    Operators' functions may load what they like; a process that ends meanwhile has nothing.
+    """
+    found = []
+    for process in psutil.Process(of.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+            command = " ".join(process.cmdline())
+            maps = Path(f"/proc/{process.pid}/maps").read_text()
+            if library in maps and str(ROOT / "materialization/confined/main.py") not in command:
+                found.append(command)
+    return found
 
 
 def _give_database(state_dir: Path, env: dict[str, str]) -> None:

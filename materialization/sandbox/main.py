@@ -75,6 +75,9 @@ def perform(template: int) -> int:
 def main() -> None:
     # Isolated mode leaves the project out of the path; only this file knows where it is.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from lib.without_pandas import hide_pandas
+
+    hide_pandas()
     # What jobs need is imported here, once for all of them.
     from materialization.sandbox import compute, template  # noqa: F401
 
