@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     StartResponse = Callable[..., Any]
     Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+#: What a door met, for the view behind it to say: it does not try again.
+MET = "assay.met_at_the_door"
+
 
 def plain_post(environ: Environ, *, most: int) -> int | None:
     """Return how long the body of a plain POST is; None: it is none, or has over ``most`` bytes."""

@@ -12,9 +12,9 @@ from lib.api import API
 from lib.bodies import read_body
 from lib.pools import Pool
 from registry import access
+from serving.doors import MET
 from serving.edges import push_limits
 from serving.ingest.computing import compute
-from serving.ingest.door import MET
 from serving.ingest.openapi import documented_compute, documented_push, documented_write
 from serving.ingest.pushing import Caller, push
 from serving.ingest.request import idempotency_key, parse_compute, parse_push, parse_write

@@ -21,7 +21,7 @@ from lib.errors import AssayError, Unavailable
 from lib.media_types import JSON
 from materialization.errors import EngineLimitExceeded, PythonFailed
 from registry.authentication import bearer_token, digest, find_token
-from serving.doors import ok_headers, plain_post
+from serving.doors import MET, ok_headers, plain_post
 from serving.edges import push_limits
 from serving.ingest.plans import PLANS
 from serving.ingest.pushing import Asked, push_at_once
@@ -38,8 +38,6 @@ PARSE: dict[str, Callable[[bytes], PushRequest | WriteRequest]] = {
     "push": parse_push,
     "write-to-online-store": parse_write,
 }
-#: What was met here, for the view to say: it takes none of the rows.
-MET = "assay.met_by_push"
 #: Rows may have been taken already; or a transform failed at them, and would for as long again.
 _NOT_TWICE = (Unavailable, PythonFailed, EngineLimitExceeded)
 

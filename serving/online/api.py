@@ -22,6 +22,7 @@ from lib.parameters import check_parameters
 from registry.authentication import HOW_TO_ASK, TokenMissing, bearer_token, find_token
 from registry.scopes import networks_of, require_from
 from serving.choices import Door
+from serving.doors import MET
 from serving.edges import online_limits
 from serving.online.answer import FORMS, written
 from serving.online.openapi import documented
@@ -50,6 +51,8 @@ class OnlineFeaturesAPI(API):
             return super().dispatch(request, *args, **kwargs)
         began = perf_counter()
         try:
+            if (met := request.META.get(MET)) is not None:
+                raise met
             return self.post(request, **kwargs)
         except (Unauthenticated, Unavailable) as exc:
             refusal = self._refusal(request, exc)

@@ -15,9 +15,10 @@ from django.conf import settings
 
 from lib.accepting import acceptable
 from lib.bodies import read_up_to
+from lib.errors import Unavailable
 from lib.media_types import ARROW
 from registry.authentication import bearer_token
-from serving.doors import ok_headers, plain_post
+from serving.doors import MET, ok_headers, plain_post
 from serving.edges import online_limits
 from serving.online.answer import FORMS, written
 from serving.online.read import get_online_features
@@ -53,7 +54,9 @@ class OnlineFirst:
         body = read_up_to(environ["wsgi.input"], length)
         try:
             answer, headers = _answer(found[1], environ, body, self._limits)
-        except Exception:  # noqa: BLE001 - the view meets it again and says, logs and records it
+        except Exception as exc:  # noqa: BLE001 - the view says, logs and records what it was
+            if isinstance(exc, Unavailable):
+                environ[MET] = exc  # what hangs would be waited for again
             environ["wsgi.input"] = io.BytesIO(body)
             return self._application(environ, start_response)
         start_response("200 OK", headers)

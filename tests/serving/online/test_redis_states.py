@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from lib.connections import get_redis
+from lib.connections import _Silence, get_redis
 from materialization.edges.stores import online_store
 from registry import epoch
 from registry.models import ApiToken
@@ -263,10 +263,13 @@ def test_after_a_moment_one_finds_a_redis_that_hung_well_again(
     monkeypatch.setattr("lib.connections.PAUSE_SECONDS", 0.0)
     settings.REDIS_URL += "?"
     assert status(door, token) == 200
-    process = redis_of_its_own.process
+    process, waited = redis_of_its_own.process, []
+    began = _Silence.began
+    monkeypatch.setattr(_Silence, "began", lambda its: (waited.append(its), began(its)))
     os.kill(process, signal.SIGSTOP)
     try:
         assert status(door, token) == 503
+        assert len(waited) == 1  # by the door, and not by the view behind it
     finally:
         os.kill(process, signal.SIGCONT)
 
