@@ -19,6 +19,7 @@ from lib.errors import AssayError
 from lib.outages import translated
 from lib.pace import Pace
 from materialization.choices import DIFFERS, AlertKind, CertificateKind, CertificateStatus
+from materialization.compute.fitted import spec_with_fitted
 from materialization.edges.engines import engine
 from materialization.edges.stores import offline_store, online_store
 from materialization.models import Alert, Certificate
@@ -40,6 +41,7 @@ from materialization.runner.heartbeat import Lease, LeaseLost, put_down, take
 from materialization.stores.layout import layout_of
 from registry import audit
 from registry.choices import SERVED_STATES
+from registry.fittings import fitted_of
 from registry.models import FeatureTable
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def _compare(claimed: Certificate, watch: _Watch, clock: Callable[[], datetime])
         return compare_source(claimed, watch=watch.note_share)
     # The generation first: a marker that is read after it is of this load or a later one.
     table = FeatureTable.objects.select_related("feature_view__project").get(pk=claimed.table_id)
-    spec = claimed.version.spec
+    spec = spec_with_fitted(claimed.version.spec, fitted_of)
     layout = layout_of(spec, uid=table.uid)
     subject = Subject(spec, layout, table_at(table), table.generation)
     stores = Stores(offline_store(), online_store(), engine())

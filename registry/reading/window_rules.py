@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from registry.choices import Accuracy
 from registry.reading.findings import error_of
 from registry.spec.derived import derived_scalar, derived_sql
+from registry.spec.encode_steps import NOT_AT_READS
 from registry.spec.row_sql import check_expression, columns_under
 from registry.spec.scalar.kinds import Untyped
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec, FeatureViewSpec
     from registry.spec.sources.arriving import ArrivingSource
     from registry.spec.version_spec import VersionSpec
+
+#: What to write in place of a step that is not laid over windows of reads.
+_OTHER_STEPS = "take another step, or leave it out and encode what is read."
 
 
 def window_problems(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found]:
@@ -54,6 +58,13 @@ def window_problems(spec: VersionSpec, source: ArrivingSource) -> Iterator[Found
         yield ("where",), message
     yield from _made_at_reads(view)
     for place, feature in enumerate(view.features):
+        if feature.is_fitted:
+            message = (
+                f"{feature.name}: steps over windows are fitted to their values at ticks, and rows"
+                f" of a {source.called} make none; take steps that are not fitted, as log, clip,"
+                " bucketize with edges or hashed."
+            )
+            yield ("features", place, "encode", "fit"), message
         if feature.checks != type(feature.checks)():
             message = (
                 f"{feature.name} has no value until it is asked for, so nothing is checked as a"
@@ -86,10 +97,16 @@ def _made_at_reads(view: FeatureViewSpec) -> Iterator[Found]:
     for place, feature in enumerate(view.features):
         if feature.sql is not None:
             yield from _computed_problems(view, feature, feature.sql, ("features", place, "sql"))
-        for key in ("mask", "encode"):
-            if getattr(feature, key) is not None:
-                message = f"{feature.name} is made at each read, where no {key} is laid over it yet"
-                yield ("features", place, key), f"{message}; leave it out."
+        if feature.mask is not None:
+            message = f"{feature.name} is made at each read, where no mask is laid over it yet"
+            yield ("features", place, "mask"), f"{message}; leave it out."
+        for step in feature.encode.all_steps if feature.encode is not None else ():
+            if isinstance(step, NOT_AT_READS):
+                message = (
+                    f"{feature.name} is made at each read, where a value is encoded by itself:"
+                    f" {step.name} is not; {_OTHER_STEPS}"
+                )
+                yield ("features", place, "encode", "steps"), message
 
 
 def _computed_problems(

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 
 def inputs_of(view: FeatureViewSpec, feature: FeatureSpec) -> dict[str, str]:
-    """Return the features that one is computed of, in the view's order: name → type."""
+    """Return the features that one is computed of, in the view's order: name → type.
+
+    Of encoded ones what the steps take, which is what the expression has.
+    """
     named = columns_under(feature.sql or "")
-    return {each.name: each.type for each in view.features if each.name in named}
+    return {each.name: each.unencoded.type for each in view.features if each.name in named}
 
 
 def derived_scalar(view: FeatureViewSpec, feature: FeatureSpec) -> Scalar:
@@ -29,7 +32,9 @@ def derived_scalar(view: FeatureViewSpec, feature: FeatureSpec) -> Scalar:
 
     :raises Untyped: it cannot be computed alike in both forms; says what.
     """
-    return _scalar(feature.sql or "", tuple(inputs_of(view, feature).items()), feature.type)
+    return _scalar(
+        feature.sql or "", tuple(inputs_of(view, feature).items()), feature.unencoded.type
+    )
 
 
 def derived_sql(view: FeatureViewSpec, feature: FeatureSpec) -> str:
@@ -37,7 +42,7 @@ def derived_sql(view: FeatureViewSpec, feature: FeatureSpec) -> str:
 
     :raises Untyped: as ``derived_scalar``, or its text becomes too large.
     """
-    return _sql(feature.sql or "", tuple(inputs_of(view, feature).items()), feature.type)
+    return _sql(feature.sql or "", tuple(inputs_of(view, feature).items()), feature.unencoded.type)
 
 
 @lru_cache(maxsize=4096)

@@ -213,6 +213,10 @@ STEPS: dict[str, type[Step]] = {
     if isinstance(each, type) and issubclass(each, Step)
 }
 
+#: Steps that are in SQL alone, or go by more than the value: windows that are made at each online
+#: read have none of them.
+NOT_AT_READS: tuple[type[Step], ...] = (Quantile, Target, TfIdf)
+
 
 def written(step: Step) -> dict[str, Any]:
     """Return the parameters of a step that are given."""

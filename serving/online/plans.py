@@ -13,6 +13,7 @@ from lib.errors import Unavailable
 from materialization.stores.events import EventLayout
 from materialization.stores.layout import EntityKey, TableLayout
 from materialization.transforms.windows.arguments import WindowArguments
+from materialization.transforms.windows.encoding import WindowEncoding
 from serving.on_demand.rows import ComputedColumn
 from serving.online.sensitive_reads import SensitiveRead
 from serving.usage.noting import Reading
@@ -54,10 +55,11 @@ class EntityRead(NamedTuple):
 
 
 class ReadWindows(NamedTuple):
-    """How the events lie that windows are made of, and what is made of them."""
+    """How the events lie that windows are made of, what is made of them, and of that."""
 
     layout: EventLayout
     made_of: WindowArguments
+    encodings: tuple[WindowEncoding, ...] = ()
 
 
 class TableRead(NamedTuple):

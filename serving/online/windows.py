@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lib.errors import Unavailable
+from materialization.compute.fitted import spec_with_fitted
 from materialization.edges.stores import online_store
 from materialization.ingest.events import event_layout
 from materialization.stores.events import KnownHop
 from materialization.stores.online_protocol import RowsUnreadable
 from materialization.transforms.windows.arguments import window_arguments
+from materialization.transforms.windows.encoding import window_encodings
 from materialization.transforms.windows.entity_rows import entity_windows, is_over, left_at
+from registry.fittings import fitted_of
 from serving.online.plans import ReadWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from materialization.stores.events import EntityEvents
+    from materialization.transforms.windows.encoding import WindowEncoding
     from materialization.transforms.windows.evaluation import EntityWindows
     from registry.spec.version_spec import VersionSpec
     from serving.online.plans import TableRead
@@ -32,13 +36,27 @@ if TYPE_CHECKING:
 MANY_ROWS, MOST_LOOKED_AT = 32, 20
 #: How much less: a share of the bytes of their events.
 KNOWN_SHARE = 0.5
+#: Tables whose encodings are remembered: each was fitted to 8 MB at most.
+MOST_ENCODED = 64
+_ENCODINGS: dict[str, tuple[WindowEncoding, ...]] = {}
 
 
 def read_windows(spec: VersionSpec, *, uid: str) -> ReadWindows | None:
     """Return how a version's windows are read; None: its values are stored."""
     if not spec.has_windows_online:
         return None
-    return ReadWindows(event_layout(spec, uid=uid), window_arguments(spec))
+    return ReadWindows(event_layout(spec, uid=uid), window_arguments(spec), _encodings(spec, uid))
+
+
+def _encodings(spec: VersionSpec, uid: str) -> tuple[WindowEncoding, ...]:
+    """Return those of a table: all plans have one, however much it was fitted to."""
+    if not spec.has_encodings:
+        return ()
+    if uid not in _ENCODINGS:
+        if len(_ENCODINGS) >= MOST_ENCODED:
+            _ENCODINGS.clear()
+        _ENCODINGS[uid] = window_encodings(spec_with_fitted(spec, fitted_of))
+    return _ENCODINGS[uid]
 
 
 def window_rows(
@@ -90,7 +108,7 @@ def _row(
         left_at(entity, windows.layout) if over else now,
         0,
         0,
-        *made.features(hop=windows.layout.hop, where=table.version),
+        *made.features(hop=windows.layout.hop, where=table.version, encodings=windows.encodings),
     ]
 
 

@@ -20,6 +20,7 @@ from sklearn import preprocessing
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 
+from lib.json_floats import json_float
 from materialization.compute.jobs import Envelope, FitJob
 from materialization.compute.reports import Report
 from materialization.errors import FitFailed, NotFitted, from_report
@@ -27,7 +28,9 @@ from materialization.sandbox import compute as sandbox_run
 from materialization.sources.files import resolve_source
 from materialization.stores.columns import INSTANT
 from materialization.transforms.encoding.kinds import KINDS
-from registry.spec.encode_steps import STEPS
+from materialization.transforms.encoding.singles import SINGLES
+from materialization.transforms.windows.encoding import window_encodings
+from registry.spec.encode_steps import NOT_AT_READS, STEPS
 from registry.spec.encodes import EncodeSpec, FitRange
 from tests.materialization.engine_cases import LIMITS, at, compute_here, make_spec, write_parquet
 
@@ -83,7 +86,27 @@ def applied(values, *steps, folder, kind=DOUBLE, gives="float64"):
     write(folder, values, kind)
     spec = fitted(encoded_spec(*steps, kind=gives), folder)
     table, _ = compute_here(spec, folder)
-    return table.sort_by("k")["y"].to_pylist()
+    found = table.sort_by("k")["y"].to_pylist()
+    (feature,) = spec.features
+    if not any(isinstance(step, NOT_AT_READS) for step in feature.encode.all_steps):
+        _same_one_by_one(spec, values, kind, found)
+    return found
+
+
+def _same_one_by_one(spec, values, kind, found):
+    """Hold what reads make of single values to what is stored of them, to the bit."""
+    (encoding,) = window_encodings(spec)
+    is_number = encoding.takes.kind == "float64"
+    for value, stored in zip(values, found, strict=True):
+        if value is None or is_number or kind == pa.string():
+            given = json_float(float(value)) if is_number and value is not None else value
+            assert repr(encoding.of(given, "view")) == repr(_as_read(stored)), value
+
+
+def _as_read(value):
+    if isinstance(value, list):
+        return [_as_read(each) for each in value]
+    return json_float(value) if isinstance(value, float) else value
 
 
 def inside(values):
@@ -559,7 +582,8 @@ def test_without_parameters_nothing_is_stored_in_their_place(tmp_path):
 
 
 def test_every_step_is_there():
-    assert set(KINDS) == set(STEPS.values())
+    assert set(KINDS) == set(STEPS.values()) == {*SINGLES, *NOT_AT_READS}
+    assert not set(SINGLES).intersection(NOT_AT_READS)
 
 
 def labelled(source, count):

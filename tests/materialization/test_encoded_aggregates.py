@@ -30,6 +30,7 @@ from tests.materialization.run_world import (
 )
 from tests.materialization.runner.test_assaying import assayed
 from tests.materialization.test_encodings import approve, fit_part
+from tests.materialization.test_loaded_windows import certified
 from tests.materialization.test_temporal_views import values
 from tests.oracle_ticks import changes_in, values_as_of
 
@@ -57,6 +58,7 @@ owner: rides
 """
 TEXT = "\n---\n".join((ENTITY, SOURCE, VIEW))
 TEMPORAL = TEXT.replace("ttl: 5h\n", "ttl: 5h\naccuracy: temporal\n")
+EXACT = TEMPORAL.replace("temporal", "exact")
 OUTPUTS = {
     "sum": ("n", "sum", 3 * HOUR),
     "last": ("n", "last", 3 * HOUR),
@@ -154,16 +156,23 @@ def test_online_offline_and_scikit_learn_say_the_same(cast, source, text):
         same(None if found == dict.fromkeys(NAMES) else found, wanted)
 
 
-def test_as_of_any_instant_it_is_what_scikit_learn_says(cast, source):
-    version = approve(cast, submit(cast, TEMPORAL))
+@pytest.mark.parametrize("text", [TEMPORAL, EXACT])
+def test_as_of_any_instant_it_is_what_scikit_learn_says(cast, source, text):
+    version = approve(cast, submit(cast, text))
     materialize(version)
-    for at in (AT, AT - HOUR / 3, AT - timedelta(microseconds=1), AT - 2 * HOUR, AT + 4 * HOUR):
+    ahead = (AT + HOUR / 3, AT + 4 * HOUR, AT + 9 * HOUR)
+    for at in (AT, AT - HOUR / 3, AT - timedelta(microseconds=1), AT - 2 * HOUR, *ahead):
         asked = [(driver, at) for driver in DRIVERS["driver_id"]]
 
         found = values(fresh(version), asked, *NAMES, timing=Timing.KNOWN)
 
         for one, wanted in zip(found, wanted_at(at), strict=True):
             same(one, wanted)
+        if text == EXACT and at >= AT:
+            there = online(fresh(version), DRIVERS, at=at)
+            rows = [dict(zip(there, row, strict=True)) for row in zip(*there.values(), strict=True)]
+            assert rows == [one or dict.fromkeys(there) for one in found]
+            assert certified(version, at=at).status == "equal"
         few = values(fresh(version), asked, "last")
         assert few == [None if one is None else {"last": one["last"]} for one in found]
 

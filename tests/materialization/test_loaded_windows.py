@@ -57,6 +57,7 @@ features:
   - {name: trips_3h, column: avg_daily_trips_count_3h, type: int64}
   - {name: sum_3h, column: avg_daily_trips_sum_3h, type: int64}
   - {name: last_3h, column: avg_daily_trips_last_3h, type: int32}
+  - {name: last_text, column: avg_daily_trips_last_3h, type: string}
   - {name: top_3h, column: avg_daily_trips_top_k_2_3h, type: "list<int32>"}
   - {name: mean_3h, column: conv_rate_mean_3h, type: float64}
   - {name: variance_3h, column: conv_rate_variance_3h, type: float64}
@@ -85,6 +86,7 @@ OUTPUTS = {
     "last_3h": ("n", "last", 3 * HOUR),
 }
 DRIVERS = 100
+QUANTILE = "encode: {steps: [quantile], fit: {from: 2026-01-01, to: 2026-02-01}}"
 
 
 def exact(cast: Any, text: str = TEXT) -> FeatureViewVersion:
@@ -234,6 +236,18 @@ def test_an_entity_with_too_many_events_fails_the_run_which_loads_nothing(
             "at each read: input 'top_3h'",
         ),
         (("schedule: {every: 1h}\n", ""), "aggregations need a schedule"),
+        (("last_3h, type: int32", "last_3h, type: string"), None),
+        (
+            (
+                "least_3h, column: conv_rate_min_3h, type: float32",
+                "least_3h, column: conv_rate_min_3h, type: string",
+            ),
+            "no text of numbers",
+        ),
+        (
+            ("conv_rate_mean_3h, type: float64", f"conv_rate_mean_3h, type: float64, {QUANTILE}"),
+            "quantile is not; take",
+        ),
     ],
 )
 def test_what_cannot_be_made_at_reads_is_refused(cast, sources, change, said):

@@ -41,6 +41,7 @@ from materialization.quality.consistency.subject import entities_of, not_loaded,
 from materialization.stores.columns import CREATED, EVENT, INSTANT, SEQUENCE
 from materialization.stores.layout import header_numbers
 from materialization.transforms.windows.arguments import window_arguments
+from materialization.transforms.windows.encoding import window_encodings
 from materialization.transforms.windows.entity_rows import entity_windows, is_over
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class _Comparison:
         self._doubtful: list[bytes] = []
         self._layout = event_layout(subject.spec, uid=subject.layout.uid)
         self._made_of = window_arguments(subject.spec)
+        self._encodings = window_encodings(subject.spec)
         self._look_again()
 
     def _look_again(self) -> None:
@@ -289,7 +291,11 @@ class _Comparison:
             made = entity_windows(self._made_of, entity, at)
         except msgspec.DecodeError:  # of what is known of a hop
             return at, UNREADABLE
-        features = made.features(hop=self._layout.hop, where=self._subject.spec.view.name)
+        features = made.features(
+            hop=self._layout.hop,
+            where=self._subject.spec.view.name,
+            encodings=self._encodings,
+        )
         return at, msgspec.msgpack.encode([at, 0, 0, *features])
 
     def _stored(self, tags: Sequence[bytes], instants: Sequence[int]) -> list[bytes | None]:

@@ -57,12 +57,23 @@ def stages_of(encode: EncodeSpec, fitted: Sequence[Mapping[str, Any]], v: str) -
 def _of_feature(feature: FeatureSpec, v: str, spec: VersionSpec) -> list[str]:
     if feature.encode is None:
         return []
-    steps = feature.encode.all_steps
+    fitted = parameters_of(feature, feature.encode, spec)
+    *before, last = stages_of(feature.encode, fitted, v)
+    return [*before, f"CAST({last} AS {feature.value_type.duckdb})"]
+
+
+def parameters_of(
+    feature: FeatureSpec, encode: EncodeSpec, spec: VersionSpec
+) -> Sequence[Mapping[str, Any]]:
+    """Return what each step of a feature's encoding is fitted to; of others nothing.
+
+    :raises NotFitted: that is not at hand.
+    """
+    steps = encode.all_steps
     fitted = spec.fitted.get(feature.name) if feature.is_fitted else ({},) * len(steps)
     if fitted is None or len(fitted) != len(steps):
         raise NotFitted(
             f"{feature.name}: what its encoding is fitted to is not at hand; it is found out once,"
             " after its version is submitted."
         )
-    *before, last = stages_of(feature.encode, fitted, v)
-    return [*before, f"CAST({last} AS {feature.value_type.duckdb})"]
+    return fitted

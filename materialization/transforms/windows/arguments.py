@@ -179,7 +179,7 @@ def _derived(view: FeatureViewSpec, outputs: Sequence[WindowOutput]) -> tuple[Wi
     return tuple(
         WindowDerived(
             feature.name,
-            feature.value_type,
+            feature.unencoded.value_type,
             place,
             tuple(places[name] for name in inputs_of(view, feature)),
             derived_scalar(view, feature).run,
@@ -251,7 +251,10 @@ def _taken(name: str, feature: FeatureSpec, have: ValueType) -> Taken | str:
         want = want if name in _CHOOSES else want.item or want
         if want == have:
             return _as_it_is(have)
-        return f"{name} gives values of the column, which is {have}; declare that, not {want}."
+        return (
+            f"{name} gives values of the column, which is {have}; declare that, not {want}, and"
+            f" leave out an `encode` that takes {want}."
+        )
     if name in ("any", "all"):
         return Taken(_WHOLE, _whole) if have.kind == "bool" else f"{name} takes bool, not {have}."
     if name == "histogram":

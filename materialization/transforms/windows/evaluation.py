@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from materialization.transforms.windows.arguments import WindowArguments, WindowDerived
+    from materialization.transforms.windows.encoding import WindowEncoding
 
 #: What stands before the arguments of a kept row: event (µs), how much later known, sequence.
 LEADING = 3
@@ -76,10 +77,13 @@ class EntityWindows:
             run.sort(key=itemgetter(0, 1))
             self._parts.append(_Run(run, {}))
 
-    def features(self, *, hop: int, where: str) -> list[Any]:
+    def features(
+        self, *, hop: int, where: str, encodings: Sequence[WindowEncoding] = ()
+    ) -> list[Any]:
         """Return the features, in the order of their names, as stored rows have them.
 
-        ``hop`` is how long one is (µs); ``where`` says in errors whose values they are.
+        ``hop`` is how long one is (µs); ``where`` says in errors whose values they are. Those that
+        have one of the ``encodings`` are encoded.
         :raises WindowValueBeyond: a sum is no number of the feature's type.
         """
         inside: dict[tuple[int, int], Inside] = {}
@@ -95,6 +99,8 @@ class EntityWindows:
         computed = [self._derived(each, found, where) for each in derived] if derived else ()
         for each, value in zip(derived, computed, strict=True):
             found.insert(each.place, value)
+        for encoding in encodings:
+            found[encoding.place] = encoding.of(found[encoding.place], where)
         return found
 
     def _derived(self, asked: WindowDerived, found: Sequence[Any], where: str) -> Any:

@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from materialization.compute.reports import Counters
+from materialization.errors import SourceValueInvalid
 from materialization.transforms.aggregation.aggregates import argument_of
 from materialization.transforms.aggregation.events import stored_type
 from materialization.transforms.aggregation.transform import AggregationsKind
+from materialization.transforms.pairs.families import family
 from materialization.transforms.rows import Check, Rows
 from materialization.transforms.windows.arguments import loaded_of, taken_of
 from registry.spec.sources.arriving import ArrivingSource
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from registry.spec.model import FeatureSpec
     from registry.spec.version_spec import VersionSpec
 
+_NUMBERS = ("integer", "decimal", "float")
+#: Those of which the text is the same whoever writes it.
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+
 
 class PushedWindowsKind(AggregationsKind):
     def checks(self, spec: VersionSpec, columns: Mapping[str, str]) -> Iterator[Check]:
@@ -41,7 +47,7 @@ class PushedWindowsKind(AggregationsKind):
         for index, feature in enumerate(spec.features):
             output = outputs.get(feature.source_column)
             if output is not None and output.column in source.schema:
-                make = partial(_look, output, feature, source)
+                make = partial(_look, output, feature.unencoded, source)
                 yield Check(("features", index, "type"), make)
 
     def rows(
@@ -62,7 +68,7 @@ class LoadedWindowsKind(AggregationsKind):
         outputs = spec.view.aggregate_outputs()
         for index, feature in enumerate(spec.features):
             if (output := outputs.get(feature.source_column)) is not None:
-                make = partial(_look_at_loaded, output, feature, spec, columns)
+                make = partial(_look_at_loaded, output, feature.unencoded, spec, columns)
                 yield Check(("features", index, "type"), make)
 
 
@@ -70,7 +76,17 @@ def _look_at_loaded(
     output: AggregateOutput, feature: FeatureSpec, spec: VersionSpec, columns: Mapping[str, str]
 ) -> Cast | None:
     """:raises SourceValueInvalid: windows online cannot be made of what is stored of the column."""
-    loaded_of(stored_type(argument_of(output, feature, spec, columns).type), output, feature)
+    kind = argument_of(output, feature, spec, columns).type
+    becomes = feature.value_type.item or feature.value_type
+    if becomes.kind == "string" and family(kind) in _NUMBERS and kind not in _WHOLE:
+        raise SourceValueInvalid(
+            f"{feature.name}: reads make no text of numbers as {output.column!r} has them, which is"
+            f" {kind}; make the text in the source, or write `accuracy: temporal`.",
+            column=output.column,
+            type=feature.type,
+            value=kind,
+        )
+    loaded_of(stored_type(kind), output, feature)
     return None
 
 

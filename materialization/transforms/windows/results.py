@@ -78,6 +78,8 @@ def stored(value: Any, declared: ValueType, feature: str) -> Any:
         return [stored(each, declared.item, feature) for each in value]
     if kind in _FRACTIONS:
         return json_float(float(value))
+    if kind == "string":
+        return str(value)  # a whole number that is chosen by number, and told by its text
     if kind in _INTEGERS and not -_INTEGERS[kind] <= value < _INTEGERS[kind]:
         raise _beyond(value, declared, feature)
     if kind == "decimal":

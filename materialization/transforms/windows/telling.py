@@ -76,7 +76,7 @@ def _of_pushed(spec: VersionSpec) -> Iterator[str]:
         asked = outputs.get(feature.source_column)
         if asked is None:
             continue
-        taken = taken_of(asked, feature, parse_type(source.schema[asked.column]))
+        taken = taken_of(asked, feature.unencoded, parse_type(source.schema[asked.column]))
         kinds[asked.column, str(taken.type), taken.make] = taken.type.kind
     yield _memory(spec, list(kinds.values()))
 

@@ -7,10 +7,12 @@ Not for what single rules of events are (``test_exact_windows``), nor for types 
 
 from __future__ import annotations
 
+import hashlib
 import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -66,6 +68,17 @@ ASKED: dict[str, dict[str, str]] = {
 PARAMETERS = {"percentile_37_5": "p: 37.5", "approx_percentile_90": "p: 90", "first_k_2": "k: 2",
               "last_k_2": "k: 2", "top_k_2": "k: 2", "histogram_3": "k: 3"}  # fmt: skip
 
+#: Feature → the output that its steps take, its type, and the steps.
+ENCODED = {
+    "size": ("fare_sum", "float32", "{step: log, plus: 1}, {step: clip, max: 20}"),
+    "busy": ("seats_count", "int32", "{step: bucketize, edges: [1, 3]}"),
+    "place": (
+        "city_last",
+        "list<float32>",
+        "{step: impute, value: none}, {step: hashed, width: 7}",
+    ),
+}
+
 
 class World(NamedTuple):
     """What the histories have in common; ``partial``: hops are told by what is known of them."""
@@ -100,6 +113,11 @@ def view(world: World) -> str:
             for window in world.windows
         ]
     features.append(f'  - {{name: share, type: float64, sql: "{_share(world)}"}}')
+    features += [
+        f'  - {{name: {name}, type: "{kind}", column: {column}_{world.windows[0]},'
+        f" encode: {{steps: [{steps}]}}}}"
+        for name, (column, kind, steps) in ENCODED.items()
+    ]
     head = "kind: FeatureView\nname: spending\nentities: [driver]\nsource: trips\n"
     ttl = "" if world.ttl is None else f"ttl: {world.ttl}\n"
     middle = f"accuracy: temporal\n{ttl}aggregations:\n"
@@ -157,14 +175,29 @@ def wanted(world: World, version: FeatureViewVersion, rows: list[Any], at: datet
             parse_duration(feature.name.rpartition("_")[2]),
         )
         for feature in version.spec.features
-        if feature.sql is None
+        if feature.sql is None and feature.encode is None
     }
     ttl = None if world.ttl is None else parse_duration(world.ttl)
     there = corrected(rows, told_by=world.told_by)
     found = values_as_of(there, rows[0]["key"], at, asked, ttl=ttl) if rows else None
-    found = found or dict.fromkeys(asked)
+    if found is None:
+        return dict.fromkeys((*asked, "share", *ENCODED))
     total, seats = (found[f"{name}_{world.windows[-1]}"] for name in ("fare_sum", "seats_count"))
-    return {**found, "share": total / seats if total is not None and seats else None}
+    share = total / seats if total is not None and seats else None
+    return {**found, "share": share, **encoded(world, found)}
+
+
+def encoded(world: World, found: dict[str, Any]) -> dict[str, Any]:
+    """Return what the steps make of a history's shortest windows."""
+    total, seats, city = (found[f"{column}_{world.windows[0]}"] for column, *_ in ENCODED.values())
+    with np.errstate(all="ignore"):
+        size = None if total is None else float(np.float32(np.minimum(np.log(total + 1), 20)))
+    digest = hashlib.md5(
+        ("none" if city is None else city).encode(), usedforsecurity=False
+    ).digest()
+    place = [0.0] * 7
+    place[int.from_bytes(digest[8:], "little") % 7] = -1.0 if digest[0] % 2 else 1.0
+    return {"size": size, "busy": (seats >= 1) + (seats >= 3), "place": place}
 
 
 def online_rows(version: FeatureViewVersion, at: datetime) -> list[dict[str, Any]]:

@@ -121,7 +121,11 @@ REFUSED_WINDOWS = {
     ),
     "features[0].checks": ("1d, type: float64", "1d, type: float64, checks: {min: 0}"),
     "features[0].type": ("type: float64", "type: float32"),
-    "features[0].encode": ("1d, type: float64", "1d, type: float64, encode: {steps: [log]}"),
+    "features[0].mask": ("1d, type: float64", "1d, type: string, mask: {bucket: [1]}"),
+    "features[0].encode.fit": (
+        "1d, type: float64",
+        "1d, type: float64, encode: {steps: [standard], fit: {from: 2026-01-01, to: 2026-02-01}}",
+    ),
 }
 
 
