@@ -40,6 +40,7 @@ from materialization.stalls import takers
 from registry.models import FeatureTable, FeatureView
 from registry.newest import newest_by_table
 from registry.queries import served_versions
+from registry.spec.sources.kinds import MAY_ARRIVE
 from registry.spec.version_spec import load_version_spec
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def _ages(at: datetime) -> Iterator[Figure]:
     for table, spec, project, *named in in_batches(served, ROWS_AT_ONCE):
         labels = {"project": project, "feature_view": _name(*named)}
         if (end := ends.get(table)) is not None:
-            age = max((at - end).total_seconds(), 0.0)
+            arrives = any(word in spec for word in MAY_ARRIVE)  # then it has all that came
+            age = 0.0 if arrives else max((at - end).total_seconds(), 0.0)
             yield Figure("assay_freshness_age_seconds", labels, age)
         promise = load_version_spec(spec).view.promised_age if MAY_PROMISE in spec else None
         if promise is not None:

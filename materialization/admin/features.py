@@ -57,6 +57,8 @@ def values_panel(request: HttpRequest, feature: Feature) -> str:
     seen = Seen(shown.shows(version, name), name in shown.withheld(version))
     spec = next(each for each in feature.version.spec.features if each.name == name)
     points = [point for point in history.points if name in point.columns]
+    if _is_looked_at_by_none(feature, history):
+        return ""
     context = {
         "feature": feature,
         "baseline": history.baseline,
@@ -80,11 +82,20 @@ def baseline_panel(request: HttpRequest, feature: Feature) -> str:
     """Show what the values are compared with, and who said so."""
     if not feature.version.spec.transform.is_stored:
         return ""
+    history = history_of(feature.version)
+    if _is_looked_at_by_none(feature, history):
+        return ""
     context = {
-        "baseline": history_of(feature.version).baseline,
+        "baseline": history.baseline,
         "approved_by": ", ".join(approvers_of(feature.version)),
     }
     return render_to_string("materialization/admin/feature_baseline.html", context, request)
+
+
+def _is_looked_at_by_none(feature: Feature, history: History) -> bool:
+    """Whether its rows arrive, of which no run makes a profile, and nobody asked for one."""
+    seen = history.points or history.spans or history.baseline
+    return feature.version.spec.is_pushed and not seen
 
 
 def _charts(points: Sequence[Point], name: str, seen: Seen) -> Any:

@@ -21,6 +21,7 @@ from registry.choices import SERVED_STATES, EvidencePart, Right
 from registry.contracts import contract_of
 from registry.evidence import evidence_of, shown_parts, sight_of
 from registry.models import DataSource
+from registry.spec.sources.arriving import ArrivingSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ MOST_TRIED = 10
 @panel(DataSource, is_wide=True)
 def reading_panel(request: HttpRequest, source: DataSource) -> str:
     """Show how fresh what is read of the source is; its files to those who may read or run."""
+    if isinstance(source.spec, ArrivingSource):
+        return ""  # no run reads it; what waits and was stored is another panel's
     read_by = contract_of(source).versions
     versions = [v for v in read_by if v.state in SERVED_STATES and v.table_id]
     may_see = access.can(request.user, Right.READ_OFFLINE, source.project) or access.can(

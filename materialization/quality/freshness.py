@@ -56,14 +56,21 @@ def promising(versions: QuerySet[FeatureViewVersion]) -> QuerySet[FeatureViewVer
 def freshness_of(
     versions: Iterable[FeatureViewVersion], *, at: datetime
 ) -> dict[FeatureViewVersion, Freshness]:
-    """Return how each of the versions that are stored stands; one question for all of them."""
+    """Return how each of the versions that are stored stands; one question for all of them.
+
+    A table whose rows arrive has all that came, as online answers say of it: no run covers more.
+    """
     stored = [version for version in versions if version.table_id is not None]
     ends = ends_of(StoredWindow.objects.filter(table__in={v.table_id for v in stored}))
     return {
         version: Freshness(
-            version.spec.view.promised_age, ends.get(version.table_id), version.approved_at, at
+            version.spec.view.promised_age,
+            at if end is not None and version.spec.is_pushed else end,
+            version.approved_at,
+            at,
         )
         for version in stored
+        for end in [ends.get(version.table_id)]
     }
 
 

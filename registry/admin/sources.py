@@ -23,6 +23,7 @@ from registry.lineage_graph import Key, NodeKind
 from registry.looking import get_looking
 from registry.models import DataSource
 from registry.operations.lifecycle.submissions import looked_at
+from registry.spec.sources.push import PushSource
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -76,6 +77,7 @@ class DataSourceAdmin(CatalogAdmin):
             "seen": seen,
             "broken": [c for c in contract.columns if c.is_gone or c.is_other],
             "may_look": bool(contract.versions)
+            and not isinstance(obj.spec, PushSource)  # its columns are what is declared
             and can_press(request, Right.CHANGE_FEATUREVIEW, obj.project),
             **lineage_context(graph, obj.project.name, [key]),
         }

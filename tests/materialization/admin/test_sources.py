@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from materialization.ingest.targets import targets_of_source
 from materialization.models import SourcePart
+from materialization.quality.freshness import freshness_of
 from materialization.runner.draining import drain_logs
 from registry import access, audit
 from registry.choices import State
@@ -122,6 +123,10 @@ def test_rows_that_arrive_are_shown_while_they_wait(as_, cast, online_redis, set
     assert re.search(r"last_trip@1\.0\.0 0 0 nothing waits 20\S+ \S+ UTC 6 rows 4 ", said), said
     settings.REDIS_URL = "unix:///nowhere.sock"
     assert "Redis does not answer" in told()
+    assert "Known since</dt><dd>it came</dd>" in page(client)
+    assert "Files that were read" not in page(client)
+    (stands,) = freshness_of([version], at=now + timedelta(days=3)).values()
+    assert stands.age == timedelta(0)  # what came is there, whenever a run made it ready
     type(version).objects.filter(pk=version.pk).update(state=State.RETIRED)
     assert "7 refused" in told()  # what was sent for it was sent all the same
     assert "Rows that wait" not in page(as_("auditor"))
