@@ -34,6 +34,7 @@ from registry.operations.registration.reads import in_the_way
 from registry.operations.registration.registered import registered_one
 from registry.queries import consumers_of
 from registry.recent_readers import may_see, named
+from registry.refused_ahead import refused_ahead_of
 from registry.remembered import held_to, lowered
 from registry.reviewers import could_decide, due_at, names_asked
 from registry.spec.change import classify
@@ -117,6 +118,7 @@ def version_context(
         **_actions(version, user, waiting),
         "waits_for": waiting,
         "unreadable": unreadable,
+        "refused_ahead": refused_ahead_of(version),
     }
 
 

@@ -18,6 +18,7 @@ from registry.operations.registration.clashes import clashes
 from registry.operations.registration.drafts import decide_draft
 from registry.operations.registration.meant import registered_in, stored_in
 from registry.operations.registration.reads import find_reads
+from registry.refused_ahead import refused_ahead
 from registry.source_places import Places
 from registry.spec.checks import canonical
 from registry.spec.encodes import not_over
@@ -98,6 +99,7 @@ def decide_feature_view(application: Application, definition: Definition) -> App
                 *reads.warnings,
                 *report.warnings,
                 *_columns_more(application.standing, spec),
+                *_ahead(application.standing, spec),
             ]
             applied.waits_for = reads.waits_for
             applied.looked_at = not isinstance(report, AsRegistered)
@@ -239,6 +241,10 @@ def _columns_more(standing: Standing, spec: VersionSpec) -> list[str]:
         more = sorted(after.types.keys() - before.types.keys()) if before and after else []
         said += [f"{name} has columns it had not at {base}: {', '.join(more)}"] if more else []
     return said
+
+
+def _ahead(standing: Standing, spec: VersionSpec) -> list[str]:
+    return refused_ahead(spec, (each for view in standing.versions.values() for each in view))
 
 
 def base_problems(standing: Standing, spec: VersionSpec) -> list[Found]:

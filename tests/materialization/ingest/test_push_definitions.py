@@ -189,3 +189,22 @@ def test_the_declared_schema_is_embedded_at_submit(cast):
         "fare": "DOUBLE",
         "seats": "INTEGER",
     }
+
+
+def test_the_first_exact_windows_over_a_source_say_whose_future_they_refuse(cast, client):
+    client.force_login(cast.superuser)
+
+    def told(name: str) -> tuple[bool, bool]:
+        """Whether the plan says it of windows of that name, and their page."""
+        view = WINDOWS.replace("name: spending", f"name: {name}")
+        *_, applied = apply(view, cast, look=look_at_sources)
+        assert applied.draft is not None
+        page = client.get(f"/admin/registry/featureviewversion/{applied.draft.pk}/change/").text
+        words = "refused rows of the future, for last_trip too"
+        return words in " ".join(applied.warnings), words in page
+
+    assert told("alone") == (False, False)
+    ready(cast)
+    assert told("alone") == told("first") == (True, True)
+    approved(cast, WINDOWS)
+    assert told("first") == told("second") == (False, False)
