@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
+from msgspec.structs import replace
+
 from lib.errors import Invalid
 from materialization.ingest.targets import Target
 from materialization.stores.layout import layout_of
@@ -86,8 +88,11 @@ def _as_sent(spec: VersionSpec) -> ArrivingSource:
     :raises NotComputed: one has a type that is not sent.
     """
     source = spec.rows_from
+    created = source.created_timestamp
+    # When a row that nobody stores was known is told by nothing but its coming.
     if isinstance(source, ArrivingSource):
-        return source
+        left = () if created is None else (created.column,)
+        return replace(source, optional=(*source.optional, *left), created_timestamp=None)
     types = spec.schema.types if spec.schema is not None else {}
     read = spec.columns_read
     schema = {
@@ -95,14 +100,18 @@ def _as_sent(spec: VersionSpec) -> ArrivingSource:
         for name, kind in types.items()
         if read is None or name in read
     }
-    created = source.created_timestamp
     return PushSource(
         name=source.name,
         schema=schema,
-        # When a row that nobody stores was known is told by nothing but its coming.
         optional=(created.column,) if created is not None and created.column in schema else (),
         event_timestamp=TimeColumn(column=source.event_timestamp.column),
     )
+
+
+def unread(version: FeatureViewVersion) -> frozenset[str]:
+    """Return columns that its source has and it does not read: they may be sent, for nothing."""
+    schema = version.spec.schema
+    return frozenset(schema.types) if schema is not None else frozenset()
 
 
 def _sent_as(column: str, kind: str, spec: VersionSpec) -> str:

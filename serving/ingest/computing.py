@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from materialization.ingest.computing import computing
+from materialization.ingest.computing import computing, unread
 from materialization.ingest.refusals import Refusals
 from materialization.ingest.taking import Sent, make
 from materialization.stores.columns import EVENT
@@ -52,7 +52,7 @@ def compute(
     target = computing(version)
     rows = count_rows(request.df, most=most_rows)
     called = {name: name for name in target.source.schema}
-    refuse_unknown(request.df, [called])
+    refuse_unknown(request.df, [called, {name: name for name in unread(version)}])
     reading = Reading(request.df, rows)
     sent = Sent(target, reading.batch(target, called))
     refusals: Refusals = reading.refusals

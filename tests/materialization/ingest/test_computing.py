@@ -106,8 +106,8 @@ def test_what_a_view_makes_of_rows_is_answered_and_is_nowhere(cast, ask):
 
 def test_rows_of_a_view_over_files_are_made_with_what_was_fitted(cast, ask, sources):
     (sources / "days.csv").write_text(
-        "driver_id,day,amount,city\n"
-        + "".join(f"{n},2025-01-0{n},{n},Bern\n" for n in range(1, 10))
+        "driver_id,day,amount,city,note\n"
+        + "".join(f"{n},2025-01-0{n},{n},Bern,x\n" for n in range(1, 10))
     )
     with committed():
         version = make_version(
@@ -118,7 +118,13 @@ def test_rows_of_a_view_over_files_are_made_with_what_was_fitted(cast, ask, sour
         version.refresh_from_db()
         assert materialize(version, end=AT).status == "succeeded"
 
-    df = {"driver_id": ["1", "9"], "day": ["2025-01-01", "2025-01-09"], "amount": ["1", "9"]}
+    # Of the file, and read by nothing.
+    df = {
+        "driver_id": ["1", "9"],
+        "note": ["a", None],
+        "day": ["2025-01-01", "2025-01-09"],
+        "amount": ["1", "9"],
+    }
     made = values(ask(df | {"city": ["Bern", "Bern"]}, "spend"))
 
     stored = online(version, {"driver_id": [1, 9]}, at=AT)
@@ -136,6 +142,16 @@ def test_what_cannot_be_made_is_told_by_row(cast, ask):
     some = ask(trips(fare=[-1, 2]), partial=True)
     assert values(some)["fare"] == [None, 2.0]
     assert (some.json()["left_out"], some.json()["refused_count"]) == (0, 1)
+
+
+def test_when_a_row_was_known_need_not_be_said(cast, ask):
+    stamped = DEFINITIONS.replace(
+        "event_timestamp: at", "event_timestamp: at\ncreated_timestamp: seen"
+    )
+    ready(cast, stamped.replace("at: timestamp,", "at: timestamp, seen: timestamp,"))
+
+    assert values(ask(trips()))["fare"] == values(ask(trips(seen=trips()["at"])))["fare"]
+    assert ask(trips(seen=["today", None])).status_code == 422
 
 
 def test_no_row_gives_no_row(cast, ask):
