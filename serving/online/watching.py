@@ -20,7 +20,7 @@ from serving.online.rows import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, PRESENT
 from serving.online.sensitive_reads import note_reads
 from serving.usage.buffer import BUFFER
 from serving.usage.edges import is_noted, send
-from serving.usage.noting import BOUNDS, Answers
+from serving.usage.noting import BOUNDS, Answers, Columns
 from serving.usage.sampling import Room, Taken, samples, take
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ STATUSES = (PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE)
 
 
 class Note(NamedTuple):
-    """One read: ``found`` has how many values of which version had which status."""
+    """One read: ``found`` has how often each of these columns had which status."""
 
     seconds: float
     status: int
     plan: ReadPlan | None = None
     rows: int = 0
-    found: Sequence[tuple[str, str, int]] = ()
+    found: Sequence[tuple[Columns, str, int]] = ()
     door: Door = Door.ONLINE
     taken: Taken | None = None
 
@@ -134,19 +134,22 @@ def note_plan(project: str) -> None:
         PLANS.labels(project).inc()
 
 
-def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[str, str, int]]:
-    """Count the statuses by version.
+def _found(plan: ReadPlan, columns: Sequence[AnswerColumn]) -> list[tuple[Columns, str, int]]:
+    """Count the statuses of each column.
 
-    Columns of a table mostly share a list: then it is counted once.
+    Columns of a table mostly share a list: then it is counted once for all.
     """
-    found: list[tuple[str, str, int]] = []
-    for version, start, end in plan.stretches:
+    found: list[tuple[Columns, str, int]] = []
+    for stretch in plan.stretches:
+        version, start, end = stretch
         lists = [column.statuses for column in columns[start:end]]
         first = lists[0]
         if lists.count(first) == len(lists):
-            found += [(version, status, n * len(lists)) for status, n in _counted(first)]
+            found += [(stretch, status, n) for status, n in _counted(first)]
         else:
-            found += [(version, status, n) for each in lists for status, n in _counted(each)]
+            for place, each in enumerate(lists, start):
+                one = version, place, place + 1
+                found += [(one, status, n) for status, n in _counted(each)]
     return found
 
 
@@ -167,8 +170,8 @@ def _count(
             for each in gently(times):
                 series.observe(each)
         for plan, added in answers:
-            for (version, status), count in added.found.items():
-                VALUES.labels(plan.project, version, status).inc(count)
+            for ((version, start, end), status), count in added.found.items():
+                VALUES.labels(plan.project, version, status).inc(count * (end - start))
 
 
 def _hand_over(answers: Mapping[tuple[int, Door], tuple[ReadPlan, Answers]]) -> None:
@@ -179,7 +182,8 @@ def _hand_over(answers: Mapping[tuple[int, Door], tuple[ReadPlan, Answers]]) -> 
     at = timezone.now()
     if is_noted():
         for (_, door), (plan, added) in answers.items():
-            BUFFER.add(added.records(plan.reading, door, at=at))
+            names = [reference.feature for reference in plan.references]
+            BUFFER.add(added.records(plan.reading, door, at=at, names=names))
     sensitive: Tally[SensitiveRead] = Tally()
     for plan, added in answers.values():
         sensitive.update(dict.fromkeys(plan.sensitive, added.reads))

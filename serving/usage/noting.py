@@ -17,7 +17,7 @@ from serving.choices import Door  # noqa: TC001 - as above
 from serving.usage.sampling import MOST_OF_RECORD, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from registry.models import FeatureViewVersion
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BOUNDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 #: The statuses that are counted, in the order in which a record has them.
 STATUSES = ("PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE")
+#: Columns of a version that stand side by side in an answer: its name, the first, and what is next.
+Columns = tuple[str, int, int]
 
 
 class Read(NamedTuple):
@@ -72,7 +74,8 @@ class UsageRecord(msgspec.Struct):
     until: datetime
     reads: int
     rows: int
-    #: Values by status, as ``STATUSES``; all 0 where they were not looked at.
+    #: Values of one feature after the other by status, as ``STATUSES``; all 0 where they were not
+    #: looked at.
     statuses: list[int]
     seconds: float
     slowest: float
@@ -121,14 +124,14 @@ class Answers:
         self.reads = self.rows = 0
         self.seconds = self.slowest = 0.0
         self.within = [0] * (len(BOUNDS) + 1)
-        #: By version and status.
-        self.found: Counter[tuple[str, str]] = Counter()
+        #: How often each of these columns had a status.
+        self.found: Counter[tuple[Columns, str]] = Counter()
         #: By version; and how many had no room.
         self.samples: dict[str, list[Sample]] = {}
         self.unkept: Counter[str] = Counter()
 
     def add(
-        self, *, rows: int, seconds: float | None, found: Iterable[tuple[str, str, int]] = ()
+        self, *, rows: int, seconds: float | None, found: Iterable[tuple[Columns, str, int]] = ()
     ) -> None:
         """Add one; ``seconds`` is None where nobody took the time."""
         self.reads += 1
@@ -137,8 +140,8 @@ class Answers:
             self.seconds += seconds
             self.slowest = max(self.slowest, seconds)
             self.within[bisect_left(BOUNDS, seconds)] += 1
-        for version, status, count in found:
-            self.found[version, status] += count
+        for columns, status, count in found:
+            self.found[columns, status] += count
 
     def add_sample(self, version: str, sample: Sample | None) -> None:
         """Add a value that one of them answered; None: it had no room before."""
@@ -148,8 +151,11 @@ class Answers:
         else:
             self.unkept[version] += 1
 
-    def records(self, reading: Reading, door: Door, *, at: datetime) -> list[UsageRecord]:
-        """Return a record of each version."""
+    def records(
+        self, reading: Reading, door: Door, *, at: datetime, names: Sequence[str] = ()
+    ) -> list[UsageRecord]:
+        """Return a record of each version; ``names`` are the features of the answers' columns."""
+        found = self._found(names)
         return [
             UsageRecord(
                 project=reading.project,
@@ -164,7 +170,11 @@ class Answers:
                 until=at,
                 reads=self.reads,
                 rows=self.rows,
-                statuses=self._statuses(read),
+                statuses=[
+                    0 if read.through else found[read.version, feature, status]
+                    for feature in read.features
+                    for status in STATUSES
+                ],
                 seconds=self.seconds,
                 slowest=self.slowest,
                 within=[*self.within],
@@ -174,10 +184,13 @@ class Answers:
             for read, first in zip(reading.reads, _firsts(reading.reads), strict=True)
         ]
 
-    def _statuses(self, read: Read) -> list[int]:
-        if read.through:
-            return [0] * len(STATUSES)
-        return [self.found[read.version, status] for status in STATUSES]
+    def _found(self, names: Sequence[str]) -> Counter[tuple[str, str, str]]:
+        """Return how many values there were, by version, feature and status."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for ((version, start, end), status), count in self.found.items():
+            for name in names[start:end]:
+                found[version, name, status] += count
+        return found
 
 
 def reads_of(asked: Iterable[tuple[FeatureViewVersion | str, str, str]]) -> tuple[Read, ...]:

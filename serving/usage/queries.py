@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from serving.usage.noting import BOUNDS, First
-from serving.usage.rows import STATUS_COLUMNS, WITHIN_COLUMNS
+from serving.usage.rows import OF_FEATURES, STATUS_COLUMNS, WITHIN_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -131,19 +131,22 @@ class _Sums:
         self._features: dict[tuple[Any, ...], set[str]] = {}
 
     def add(self, rows: pa.Table) -> None:
-        apart = [key for key in self._keys if key != "feature"]
-        alike = _summed(_counted(rows, self._once), [*apart, _TEXT])
-        if not (self._feature or "feature" in self._by):
-            for some in _exploded(alike.select([*apart, _TEXT])):
-                for *key, feature in _distinct(some, [*apart, "feature"]):
-                    self._features.setdefault(tuple(key), set()).add(feature)
-            self._add(alike.drop_columns([_TEXT]))
+        if self._feature or "feature" in self._by:
+            self._add_features(rows)
             return
-        for some in _exploded(alike):
-            name = self._feature
+        alike = _summed(_counted(rows, self._once), [*self._keys, _TEXT])
+        for some in _exploded(alike.select([*self._keys, _TEXT])):
+            for *key, feature in _distinct(some, [*self._keys, "feature"]):
+                self._features.setdefault(tuple(key), set()).add(feature)
+        self._add(alike.drop_columns([_TEXT]))
+
+    def _add_features(self, rows: pa.Table) -> None:
+        """Add what rows tell of each feature by itself: it was read in all calls of its row."""
+        name = self._feature
+        for some in _exploded(rows.filter(pc.match_substring(rows[_TEXT], name)) if name else rows):
             fitting = some.filter(pc.field("feature") == name) if name else some
             if fitting.num_rows:
-                self._add(fitting.select([*self._keys, *_NAMES]))
+                self._add(_summed(fitting, self._keys))
 
     def _add(self, sums: pa.Table) -> None:
         self._sums = [_added(pa.concat_tables([*self._sums, sums]), self._keys)]
@@ -166,7 +169,7 @@ def _rows(table: UsageTable, asked: Asked) -> Iterator[pa.Table]:
     """Yield the rows that fit, with their features as one text: it is what is alike."""
     columns = [
         *(column for column in BY.values() if column != "feature"),
-        "features", "first", *_SUMS, "slowest", "at", "until",
+        "features", OF_FEATURES, "first", *_SUMS, "slowest", "at", "until",
     ]  # fmt: skip
     for batch in table.batches(columns, fitting(asked)):
         rows = _told(pa.Table.from_batches([batch]), asked)
@@ -245,13 +248,19 @@ def _of_versions(versions: Sequence[str]) -> pc.Expression:
 
 
 def _exploded(rows: pa.Table) -> Iterator[pa.Table]:
-    """Yield a row for each feature in place of their text, some at a time."""
+    """Yield a row for each feature in place of their text, some at a time, with its statuses."""
     most = pc.max(pc.add(pc.count_substring(rows[_TEXT], " "), 1)).as_py() or 1
     step = max(1, _AT_ONCE // most)
     for start in range(0, rows.num_rows, step):
         some = rows.slice(start, step)
         names = pc.split_pattern(some[_TEXT], " ").combine_chunks()
-        taken = some.drop_columns([_TEXT]).take(pc.list_parent_indices(names))
+        kept = [name for name in rows.column_names if name not in (_TEXT, OF_FEATURES)]
+        taken = some.select(kept).take(pc.list_parent_indices(names))
+        if OF_FEATURES in rows.column_names:
+            counts = pc.list_flatten(some[OF_FEATURES]).to_numpy()
+            for place, name in enumerate(STATUS_COLUMNS):
+                where, told = taken.column_names.index(name), counts[place :: len(STATUS_COLUMNS)]
+                taken = taken.set_column(where, name, pa.array(told))
         yield taken.append_column("feature", pc.list_flatten(names))
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _INSTANT = pa.timestamp("us", tz="UTC")
 #: Of each status its column, in the order of ``STATUSES``.
 STATUS_COLUMNS = tuple(status.lower() for status in STATUSES)
+#: These of one feature after the other, in the order of ``features``.
+OF_FEATURES = "statuses"
 #: Of each bound its column, as in ``within_500us``; the last has what took longer.
 WITHIN_COLUMNS = (*(f"within_{round(bound * 1_000_000)}us" for bound in BOUNDS), "beyond")
 #: One value that was answered, as JSON.
@@ -44,6 +46,7 @@ SCHEMA = pa.schema(
         ("reads", pa.int64()),
         ("rows", pa.int64()),
         *((name, pa.int64()) for name in STATUS_COLUMNS),
+        (OF_FEATURES, pa.list_(pa.int64())),
         ("seconds", pa.float64()),
         ("slowest", pa.float64()),
         *((name, pa.int64()) for name in WITHIN_COLUMNS),
@@ -80,6 +83,10 @@ def _row(record: UsageRecord) -> dict[str, Any]:
         "slowest": record.slowest,
         "samples": [asdict(each) for each in shuffled],
         "unkept": record.unkept,
-        **dict(zip(STATUS_COLUMNS, record.statuses, strict=True)),
+        **{
+            name: sum(record.statuses[place :: len(STATUSES)])
+            for place, name in enumerate(STATUS_COLUMNS)
+        },
+        OF_FEATURES: record.statuses,
         **dict(zip(WITHIN_COLUMNS, record.within, strict=True)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from materialization.stores.usage_table import UsageAt, UsageTable
 from serving.choices import Door
 from serving.usage import buffer as buffers
 from serving.usage.buffer import Buffer
-from serving.usage.noting import Answers, Read, Reading, merged
+from serving.usage.noting import STATUSES, Answers, Read, Reading, merged, reads_of
 from serving.usage.queries import Asked, Question, answers
 from serving.usage.rows import SCHEMA, rows_of
 
@@ -77,6 +78,55 @@ def test_a_call_counts_once_for_each_of_what_is_told_apart(table, by, seed):
     assert {each.percentile(0.99) for each in found} == {0.005}
     assert {sum(each.within) - each.reads for each in found} == {0}
     assert narrowed == of_version
+
+
+def test_each_feature_has_the_statuses_of_its_own_values(table):
+    """Against a loop over the columns of answers, which stand side by side in any order."""
+    choose, noted = random.Random(1), []
+    expected: Counter[tuple[str, str, str]] = Counter()
+    for _ in range(40):
+        columns = [(version, name) for version in VERSIONS for name in "fgh"]
+        columns = sorted(choose.sample(columns, choose.randint(1, 12)))
+        one, found, names = Answers(), [], [name for _, name in columns]
+        for version in dict.fromkeys(version for version, _ in columns):
+            places = [place for place, (of, _) in enumerate(columns) if of == version]
+            pieces = [(places[0], places[-1] + 1)]
+            if choose.random() < 0.5:
+                pieces = [(place, place + 1) for place in places]
+            for start, end in pieces:
+                for status in choose.sample(STATUSES, 2):
+                    found.append(((version, start, end), status, count := choose.randint(1, 9)))
+                    for name in names[start:end]:
+                        expected[version, name, status] += count
+        one.add(rows=9, seconds=0.003, found=found)
+        asked = [(version, name, "") for version, name in columns]
+        reads = (*reads_of(asked), Read(VERSIONS[0], ("f",), "d@1.0.0"))
+        reading = Reading("rides", "p", "s", reads)
+        noted += one.records(reading, Door.ONLINE, at=AT, names=names)
+    table.append(rows_of(merged(noted)), transaction="t", number=1, after=None)
+
+    questions = [Question(["view", "version", "feature"]), Question(["view", "version"])]
+    apart, together = answers(table, ASKED, questions)
+    [narrowed] = answers(table, ASKED._replace(feature="g"), [Question(["view", "version"])])
+
+    def told(rows, **more):
+        by = [(each.statuses, {**each.by, **more}) for each in rows]
+        return Counter(
+            {
+                (f"{of['view']}@{of['version']}", of.get("feature", ""), status): count
+                for statuses, of in by
+                for status, count in statuses.items()
+            }
+        )
+
+    assert told(apart) == expected
+    assert told(narrowed, feature="g") == Counter(
+        {key: count for key, count in expected.items() if key[1] == "g"}
+    )
+    summed: Counter[tuple[str, str, str]] = Counter()
+    for (version, _, status), count in expected.items():
+        summed[version, "", status] += count
+    assert told(together) == summed
 
 
 def test_of_one_view_or_version_a_call_counts_that_reads_it_beside_others(table):

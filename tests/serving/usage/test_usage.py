@@ -71,6 +71,11 @@ def test_features_are_told_apart_when_asked(client, token, version, stored, usag
         "avg_daily_trips": (2, 3),
         "conv_rate": (1, 1),
     }
+    none = {"NULL_VALUE": 0, "OUTSIDE_MAX_AGE": 0}
+    assert {row["feature"]: row["statuses"] for row in found} == {
+        "avg_daily_trips": {"PRESENT": 2, "NOT_FOUND": 1} | none,
+        "conv_rate": {"PRESENT": 1, "NOT_FOUND": 0} | none,
+    }
     [row] = usage(view="driver_hourly", feature="conv_rate").json()["results"]
     assert (row["reads"], row["features"]) == (1, ["conv_rate"])
     assert usage(by="day,door").json()["results"][0]["door"] == "online"
