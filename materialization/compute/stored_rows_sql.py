@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lib.sql_text import identifier, instant, text, text_list
+from lib.sql_text import identifier, instant, parquet_files, text
 from materialization.stores.columns import CREATED, EVENT, PLACE, SEQUENCE, keys_sql, stored_schema
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def as_staged_files(spec: VersionSpec, *, apart_by: str = "") -> str:
 
 
 def stored_rows(files: Sequence[str]) -> str:
-    """Return SQL for the files' own columns; ``region=eu`` in a path would else replace one."""
-    return f"read_parquet({text_list(files)}, hive_partitioning = false)"
+    """Return SQL for the files' own columns."""
+    return parquet_files(files)
 
 
 def numbered_rows(files: Sequence[str]) -> str:
     """Return the same with ``file_row_number``, where in its file a row stands."""
-    return f"read_parquet({text_list(files)}, hive_partitioning = false, file_row_number = true)"
+    return parquet_files(files, "file_row_number = true")
 
 
 def renumbered_sql(

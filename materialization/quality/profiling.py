@@ -93,19 +93,19 @@ def _exact(
 ) -> list[ColumnProfile]:
     """Return what is counted of all rows.
 
-    Counts and extremes of numbers stand in the files' statistics, where DuckDB finds them if it is
-    asked for nothing else. A mean that is NaN says that some of its numbers are: of those columns
-    the others are counted once more.
+    Counts and extremes of whole numbers stand in the files' statistics, where DuckDB finds them if
+    it is asked for nothing else; those of floats do not, which may be NaN. A mean that is NaN says
+    that some are: of those columns the others are counted once more.
     """
-    said: dict[int, list[Any]] = {}
-    for is_numeric in (True, False):
-        some = [n for n, (each, _) in enumerate(columns) if each.kind.is_numeric is is_numeric]
-        said |= _asked(connection, stored, {n: columns[n][0].ends for n in some})
+    kept = {n: each.ends for n, (each, _) in enumerate(columns) if each.is_in_statistics}
     moments = {n: each.moments(centre) for n, (each, centre) in enumerate(columns)}
-    about = _asked(connection, stored, moments)
+    rest = {n: columns[n][0].ends if n not in kept else [] for n in moments}
+    said = _asked(connection, stored, kept)
+    about = _asked(connection, stored, {n: [*rest[n], *moments[n]] for n in moments})
     found = []
     for number, (each, centre) in enumerate(columns):
-        full, numbers = said[number][0], [*said[number], *about[number]]
+        numbers = [*said.get(number, ()), *about[number]]
+        full = numbers[0]
         if each.is_float and numbers[-1] is not None and math.isnan(numbers[-1]):
             clean = f"(SELECT {each.without_nan} FROM {stored})"
             numbers = list(_one(connection, [*each.ends, *moments[number]], clean))
@@ -145,6 +145,10 @@ class _Column:
         self.feature, self.kind = feature, feature.value_type
         self.v, self.name = f"v{number}", name
         self.is_float = self.kind.kind in _FLOATS
+
+    @property
+    def is_in_statistics(self) -> bool:
+        return self.kind.is_numeric and not self.is_float
 
     @property
     def has_extremes(self) -> bool:

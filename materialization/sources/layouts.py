@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import pyarrow as pa
 
 from lib.delimiters import other_delimiter
-from lib.sql_text import text_list
+from lib.sql_text import parquet_files, text_list
 from materialization.errors import SourceUnreadable
 from materialization.sources.arrow_types import SCHEMA_KEY, foreign_types, refusal
 from materialization.sources.file_faults import DAMAGED, text_fault
@@ -134,9 +134,8 @@ def parquet_sql(paths: Sequence[str], *, numbered: bool = False) -> str:
 
     Rows are ``numbered`` in ``file_row_number``, from 0 in each file.
     """
-    options = "union_by_name = true, hive_partitioning = false, filename = '__file'"
-    options += ", file_row_number = true" if numbered else ""
-    return f"read_parquet({text_list(paths)}, {options})"
+    number = ("file_row_number = true",) if numbered else ()
+    return parquet_files(paths, "union_by_name = true", "filename = '__file'", *number)
 
 
 def _top(elements: list[tuple[str, int, str]]) -> Iterator[tuple[str, str]]:

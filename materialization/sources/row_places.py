@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lib.errors import AssayError
-from lib.sql_text import identifier, text
+from lib.sql_text import identifier, parquet_files, text
 from materialization.sources.json_rows import placed_values
 from materialization.sources.layouts import open_text, parquet_layouts
 from materialization.transforms.casts import SHOWN_LENGTH, shown_sql
@@ -60,7 +60,7 @@ def _parquet_row(connection: duckdb.DuckDBPyConnection, path: str, column: str, 
     found = parquet_layouts(connection, [path])[0].get(column)
     if found is None:
         return ""
-    number = f"min(file_row_number) FROM read_parquet({text(path)}, file_row_number = true)"
+    number = f"min(file_row_number) FROM {parquet_files([path], 'file_row_number = true')}"
     where = f"{shown_sql(identifier(found.reader))} = {text(shown)}"
     ((row,),) = connection.execute(f"SELECT {number} WHERE {where}").fetchall()
     return "" if row is None else f"row {row + 1}"

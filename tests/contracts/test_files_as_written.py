@@ -130,6 +130,17 @@ def test_python_writes_nan_into_json_lines(tmp_path):
     assert np.isnan(values(read(tmp_path, "a.jsonl", features=[("x", "float64")]))["a"])
 
 
+def test_nan_is_found_where_the_statistics_of_a_parquet_file_have_none(tmp_path):
+    """They never have: of this file they say 5 to 7."""
+    parquet(tmp_path / "a.parquet", k=["a", "b", "c"], x=[5.0, 7.0, float("nan")])
+    sql = "SELECT k, event, isnan(x) OR x <= 5 AS x FROM rows WHERE x > 6"
+
+    assert values(read(tmp_path, "*.parquet", features=[("x", "bool")], sql=sql)) == {
+        "b": False,
+        "c": True,
+    }
+
+
 def test_a_json_array_as_pandas_writes_one(tmp_path):
     frame = pd.DataFrame({"k": ["a", "b"], "event": ["2024-05-01"] * 2, "x": ["12", None]})
     frame.to_json(tmp_path / "a.json", orient="records", indent=1)

@@ -51,6 +51,9 @@ def test_null_nan_and_numbers_are_told_apart(profile):
 
     assert (column.rows, column.nulls, column.nans) == (5, 1, 1)
     assert (column.minimum, column.maximum, column.mean, column.distinct) == (1.0, 4.0, 2.0, 3)
+    # Statistics of files never have it: of this one they are 5 and 7.
+    [column] = profile(view("float64"), [5.0, 7.0, math.nan]).columns
+    assert (column.nans, column.minimum, column.maximum, column.mean) == (1, 5.0, 7.0, 6.0)
 
 
 @pytest.mark.parametrize(
