@@ -39,7 +39,7 @@ from serving.historical.request import (
     parse_read_parameters,
 )
 from serving.request_body import BadRequest
-from serving.said_headers import said_headers
+from serving.said_headers import MOST_BYTES, said_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 Asked = TypeVar("Asked", bound=HistoricalRequest)
 EXPLAIN_HEADER = "Assay-Explain"
+#: Where that has no room.
+NOT_EXPLAINED = "explain: the counts of {} views are longer than a header may be; ask for JSON."
 NEXT_HEADER = "Assay-Next"
 #: A larger answer is sent from the disk, in pieces, and takes no memory while a slow client reads.
 _AT_ONCE_BYTES = 1 << 20
@@ -103,14 +105,17 @@ class HistoricalFeaturesAPI(API):
             at=timezone.now(),
         )
         response = _response(answer, accepted, request, int64_as_text=said.int64_as_text)
-        for name, value in said_headers(answer.warnings, answer.deprecation):
+        warnings = answer.warnings
+        if said.explain and accepted != JSON:  # which has it in its metadata
+            counts = json.dumps([part.counts().to_json() for part in answer.parts])
+            if len(counts) <= MOST_BYTES:
+                response[EXPLAIN_HEADER] = counts
+            else:
+                warnings = (NOT_EXPLAINED.format(len(answer.parts)), *warnings)
+        for name, value in said_headers(warnings, answer.deprecation):
             response[name] = value
         if answer.next is not None:
             response[NEXT_HEADER] = json.dumps(answer.next)
-        if said.explain:
-            response[EXPLAIN_HEADER] = json.dumps(
-                [part.counts().to_json() for part in answer.parts]
-            )
         return response
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from registry.deprecation import Deprecation
-from serving.said_headers import MOST_WARNINGS_BYTES, WARNINGS_HEADER, said_headers
+from serving.said_headers import MOST_BYTES, WARNINGS_HEADER, said_headers
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_warnings_stay_within_what_headers_may_have_and_none_is_left_out_uncount
     ((name, value),) = said_headers(warnings, Deprecation((), ()))
 
     assert name == WARNINGS_HEADER
-    assert len(value.encode("ascii")) <= MOST_WARNINGS_BYTES
+    assert len(value.encode("ascii")) <= MOST_BYTES
     said = json.loads(value)
     shown = [each for each in said if each.rstrip("…") and not each.endswith("to be told each.")]
     assert len(shown) == kept

@@ -230,17 +230,12 @@ def test_uploads_come_back_in_the_form_asked_for(client, token, drivers, media_t
     }
 
 
-def test_csv_in_and_out_keeps_codes_and_tells_null_from_empty(client, token, drivers):
+def test_csv_in_and_out_keeps_codes_and_tells_null_from_empty(client, token, drivers, monkeypatch):
     sent = b'driver_id,event_timestamp,code,note\n1001,2026-03-01 12:00:00,007,""\n,2026-03-01,8,\n'
+    form = {"content_type": "text/csv; charset=utf-8", "accept": "text/csv"}
+    query = "?features=driver_hourly:avg_daily_trips&explain=true"
 
-    response = ask(
-        client,
-        token,
-        sent,
-        content_type="text/csv; charset=utf-8",
-        accept="text/csv",
-        query="?features=driver_hourly:avg_daily_trips&explain=true",
-    )
+    response = ask(client, token, sent, query=query, **form)
 
     assert response.content.decode().splitlines() == [
         '"driver_id","event_timestamp","code","note","avg_daily_trips"',
@@ -249,6 +244,10 @@ def test_csv_in_and_out_keeps_codes_and_tells_null_from_empty(client, token, dri
     ]
     assert "differ on 1 of 2 rows" in json.loads(response["Assay-Warnings"])[0]
     assert json.loads(response["Assay-Explain"])[0]["timings_differ"] == 1
+    monkeypatch.setattr("serving.historical.api.MOST_BYTES", 40)
+    response = ask(client, token, sent, query=query, **form)
+    assert "Assay-Explain" not in response
+    assert "counts of 1 views are longer" in json.loads(response["Assay-Warnings"])[0]
 
 
 def test_names_are_full_when_asked_and_collisions_name_both(client, token, cast, drivers):
