@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 MANY_ROWS, MOST_LOOKED_AT = 32, 20
 #: How much less: a share of the bytes of their events.
 KNOWN_SHARE = 0.5
-#: Tables whose encodings are remembered: each was fitted to 8 MB at most.
-MOST_ENCODED = 64
+#: Tables whose encodings are remembered: what each was fitted to takes 8 MB at most, written.
+MOST_ENCODED = 16
 _ENCODINGS: dict[str, tuple[WindowEncoding, ...]] = {}
 
 

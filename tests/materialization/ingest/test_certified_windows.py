@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from lib.connections import get_redis
+from lib.errors import Unavailable
 from lib.instants import to_us
 from materialization.choices import CertificateKind, RunKind
 from materialization.edges.engines import engine
@@ -234,6 +235,9 @@ def test_a_repair_exchanges_events_while_rows_come_and_no_read_ever_has_less(
     push(cast, [{"key": (3,), "event": AT - HOUR / 9, "fare": 7.0}], AT)
     drain_logs()
     online_redis.hset(stem + b"{5}", mapping=online_redis.hgetall(stem + b"{3}"))
+    broken = [{"key": (LAST,), "event": AT - HOUR / 8, "fare": 1.0}]
+    with pytest.raises(Unavailable):
+        push(cast, broken, AT)
     fares = count(1)
 
     def clock() -> datetime:
@@ -254,6 +258,7 @@ def test_a_repair_exchanges_events_while_rows_come_and_no_read_ever_has_less(
     last = Certificate.objects.order_by("pk").last()
     assert last is not None
     assert (last.status, last.repair) == ("equal", False), (words_of(last), last.examples)
+    push(cast, broken, AT)
     assert certified(version).late == 0
     assert not online_redis.exists(stem + b"{4711}", stem + b"nobody")
     assert online_redis.keys("a:aside:*") == []
