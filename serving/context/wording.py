@@ -97,7 +97,9 @@ def _number_words(value: Any, kind: ValueType, form: str) -> str:
     if isinstance(value, str) and value in _NUMBERS:
         return _NUMBERS[value]
     if form not in ("", AGE):
-        return format(Decimal(value) if isinstance(value, str) else value, form)
+        # Python rounds whole numbers to fractions of 53 bits before it writes these two.
+        is_exact = isinstance(value, str) or (isinstance(value, int) and form[-1] in "f%")
+        return format(Decimal(value) if is_exact else value, form)
     return str(np.float32(value)) if kind.kind == "float32" else str(value)
 
 

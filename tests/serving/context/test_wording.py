@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -77,6 +79,7 @@ def test_a_long_text_is_cut_and_said_to_be():
         ("int64", 1234567, "", "1234567"),
         ("int64", 1234567, ",", "1,234,567"),
         ("int64", 3, ".2f", "3.00"),
+        ("int64", 2**53 + 1, ",.1f", "9,007,199,254,740,993.0"),
         ("float64", 0.256, ".0%", "26%"),
         ("float64", "NaN", ".0f", "not a number"),
         ("float64", "-Infinity", "", "minus infinity"),
@@ -97,6 +100,24 @@ def test_values_in_words(kind, value, form, words):
     if words is None:
         words = "123,456,789,012,345,678,901,234,567,890.1"
     assert value_words(value, parse_type(kind), form) == words
+
+
+def test_exact_numbers_are_told_to_the_nearest_that_their_format_has():
+    draw = random.Random(12)
+    for _ in range(2000):
+        digits, scale = draw.randrange(-(10**37), 10**37) // 10 ** draw.randrange(37), 9
+        kind, value, exact = draw.choice((
+            ("int64", (whole := digits % 2**64 - 2**63), Fraction(whole)),
+            ("decimal(38,9)", str(Decimal(f"{digits}E-{scale}")), Fraction(digits, 10**scale)),
+        ))  # fmt: skip
+        places, sign, comma = draw.randrange(13), draw.choice("f%"), draw.choice(("", ","))
+
+        words = value_words(value, parse_type(kind), f"{comma}.{places}{sign}")
+
+        told = Fraction(words.rstrip("%").replace(",", "")) / (100 if sign == "%" else 1)
+        unit = Fraction(1, 10**places * (100 if sign == "%" else 1))
+        assert abs(told - exact) <= unit / 2, (value, words)
+        assert len(words.rstrip("%").partition(".")[2]) == places
 
 
 def test_a_long_list_is_cut_and_said_to_be():
