@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 #: Token → the instant, until the sweep takes it up: a hash.
 KEY = b"a:tokens:used"
 NOTED_EVERY = timedelta(minutes=1)
+#: Forgets notes that are still what was recorded of them: a use of meanwhile is the next sweep's.
+RECORDED = """
+for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+"""
 #: Tokens that a process remembers to have noted.
 MOST_REMEMBERED = 10_000
 
@@ -49,4 +57,4 @@ def record_uses(*, at: datetime) -> None:  # noqa: ARG001 - a duty of the sweep
         ApiToken.objects.filter(is_older, pk=int(pk)).update(last_used_at=used)
     if noted:
         with translated():
-            get_redis().hdel(KEY, *noted)
+            get_redis().eval(RECORDED, 1, KEY, *(each for pair in noted.items() for each in pair))

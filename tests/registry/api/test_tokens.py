@@ -6,8 +6,10 @@ And what each limit keeps out, at the doors that the registry has.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from registry.accounts import token_uses
@@ -304,10 +306,19 @@ def test_when_a_token_was_used_is_told(api, owner, churn, monkeypatch):
     before = timezone.now()
     api(token=token["token"]).get("/api/v1/whoami")
 
-    token_uses.record_uses(at=timezone.now())
+    later = timezone.now() + timedelta(minutes=2)
+
+    def used_meanwhile(execute: Any, *said: Any) -> Any:
+        token_uses.note_uses({token["id"]: later})
+        return execute(*said)
+
+    with connection.execute_wrapper(used_meanwhile):
+        token_uses.record_uses(at=timezone.now())
 
     used = ApiToken.objects.get(pk=token["id"]).last_used_at
     assert before <= used <= timezone.now()
+    token_uses.record_uses(at=later)
+    assert ApiToken.objects.get(pk=token["id"]).last_used_at == later
     shown = owner.get(f"{ACCOUNTS}/churn").json()["tokens"][0]["last_used_at"]
     assert shown is not None
 
