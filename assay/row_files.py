@@ -11,9 +11,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from itertools import islice
+from math import isfinite
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from assay.errors import Invalid, why_unreadable
 from assay.extras import require
@@ -85,7 +87,7 @@ def _objects(path: str, lines: IO[str]) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_each_once)
+            row = json.loads(line, object_pairs_hook=_each_once, parse_float=_number)
         except ValueError as exc:
             raise Invalid(f"{path}, line {number} cannot be read as JSON: {exc}") from exc
         if not isinstance(row, dict):
@@ -163,39 +165,66 @@ def _told(path: str, pa: Any) -> Iterator[None]:
 
 def _typed(path: str, name: str, values: list[Any], kind: str, first: int) -> list[Any]:
     """Give what texts stand for in a column of a declared type; the server reads the others."""
-    read = next((each for prefix, each in TEXTS.items() if kind.startswith(prefix)), None)
-    if read is None:
+    form = next((each for prefix, each in TEXTS.items() if kind.startswith(prefix)), None)
+    if form is None:
         return values
     found = []
     for row, text in enumerate(values, first):
         try:
-            found.append(None if text is None else read(text))
+            found.append(None if text is None else form.read(text))
         except (KeyError, ValueError) as exc:
-            said = f"{path}, row {row}, column {name}: {text!r} is no {kind}"
+            said = f"{path}, row {row}, column {name}: {text!r} is no {kind}; write {form.valid}"
             raise Invalid(said, row=row, column=name) from exc
     return found
 
 
 def _whole(text: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
+    if not NUMBER.fullmatch(text):
         raise ValueError(text)
-    return int(text)
-
-
-def _number(text: str) -> float:
-    if "_" in text:
+    number = Decimal(text.strip())
+    if number != number.to_integral_value():
         raise ValueError(text)
-    return float(text)
+    return int(number)
 
 
-#: How the text of a type is read, where JSON has no text for it. That of a ``json`` is sent as it
-#: is written: the server takes a text there for JSON itself, with all its digits.
-TEXTS: dict[str, Callable[[str], Any]] = {
-    "int": _whole,
-    "float": _number,
-    "bool": {"true": True, "false": False}.__getitem__,
-    "list<": json.loads,
-    "vector<": json.loads,
+def _number(text: str) -> int | float:
+    """Give the float of a text; a whole number that no float has is the server's to refuse.
+
+    :raises ValueError: it is no number, or one that is not infinite and beyond all floats.
+    """
+    found = float(text)
+    if WHOLE.fullmatch(text) and found != int(text):
+        return int(text)
+    if "_" in text or (NUMBER.fullmatch(text) and not isfinite(found)):
+        raise ValueError(f"{text} is beyond what a float has")
+    return found
+
+
+def _list(text: str) -> Any:
+    return json.loads(text, parse_float=_number)
+
+
+#: A number as the files of sources may have it, and one without a fraction.
+NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*")
+WHOLE = re.compile(r"\s*[+-]?[0-9]+\s*")
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class Form(NamedTuple):
+    """How the texts of a type are read, and what they may be, in words."""
+
+    read: Callable[[str], Any]
+    valid: str
+
+
+#: Of types for which JSON has no text. That of a ``json`` is sent as it is written: the server
+#: takes a text there for JSON itself, with all its digits.
+TEXTS = {
+    "int": Form(_whole, "a whole number, as in 1001"),
+    "float": Form(_number, "a number, as in 1.5, or NaN, Infinity, -Infinity"),
+    "bool": Form(lambda text: BOOLEANS[text.strip().lower()], "true, false, 1 or 0"),
+    "list<": Form(_list, "an array of JSON, as in [1, 2]"),
+    "vector<": Form(_list, "an array of JSON, as in [0.5, 2]"),
 }
 READERS = {
     ".parquet": _of_parquet,

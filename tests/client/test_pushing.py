@@ -168,7 +168,12 @@ SENT = [
     {"driver_id": [1, 2], "fare": [1.5, None], "city": ["Bern", ""]},
     {"driver_id": [3], "fare": [3.0], "city": [None]},
 ]
-SCHEMA = {"schema": {"driver_id": "int64", "fare": "float64", "city": "string"}}
+SCHEMA = {
+    "schema": {
+        "driver_id": "int64", "fare": "float64", "city": "string", "ok": "bool",
+        "paid": "list<float64>",
+    }
+}  # fmt: skip
 
 
 def _stream(table, path):
@@ -211,24 +216,26 @@ def test_a_csv_file_has_values_of_the_declared_types(peer, store, tmp_path):
     kinds = {"n": "int32", "x": "float64", "ok": "bool", "zip": "string", "at": "timestamp"}
     kinds |= {"tags": "list<string>", "about": "json", "price": "decimal(6,2)"}
     peer.answers_with("GET data-sources/trips", {"schema": kinds})
-    peer.answers_with("POST push", answer(2))
+    peer.answers_with("POST push", answer(4))
     (tmp_path / "rows.csv").write_text(
         "n,x,ok,zip,at,tags,about,price\n"
         '7,NaN,true,00700,2026-01-01T00:00:00Z,"[""a""]","{""b"": 1.10}",1.50\n'
         ',,,"",,,,\n'
+        " 7.0,-0,False,,,,,\n"
+        "1e3,9007199254740993,1,,,,,\n"
     )
 
     store.push_file("trips", tmp_path / "rows.csv")
 
     assert peer.requests[-1].json()["df"] == {
-        "n": [7, None],
-        "x": ["NaN", None],
-        "ok": [True, None],
-        "zip": ["00700", ""],
-        "at": ["2026-01-01T00:00:00Z", None],
-        "tags": [["a"], None],
-        "about": ['{"b": 1.10}', None],
-        "price": ["1.50", None],
+        "n": [7, None, 7, 1000],
+        "x": ["NaN", None, 0.0, 9007199254740993],
+        "ok": [True, None, False, True],
+        "zip": ["00700", "", None, None],
+        "at": ["2026-01-01T00:00:00Z", None, None, None],
+        "tags": [["a"], None, None, None],
+        "about": ['{"b": 1.10}', None, None, None],
+        "price": ["1.50", None, None, None],
     }
 
 
@@ -240,7 +247,13 @@ def test_a_csv_file_has_values_of_the_declared_types(peer, store, tmp_path):
             "driver_id,fare\n1,2\n1.5,2\n",
             "a.csv, row 1, column driver_id: '1.5' is no int",
         ),
-        ("a.csv", "driver_id,fare\n1_0,2\n", "'1_0' is no int64"),
+        ("a.csv", "driver_id,fare\n1_0,2\n", "'1_0' is no int64; write a whole number"),
+        ("a.csv", "driver_id,fare\n1e999999999,2\n", "'1e999999999' is no int64"),
+        ("a.csv", f"driver_id,fare\n{'9' * 40}.5,2\n", "9.5' is no int64"),
+        ("a.csv", "driver_id,fare\n1,1e400\n", "'1e400' is no float64; write a number, as in"),
+        ("a.csv", "driver_id,ok\n1,yes\n", "'yes' is no bool; write true, false, 1 or 0"),
+        ("a.csv", 'driver_id,paid\n1,"[1e400]"\n', "no list<float64>; write an array of JSON"),
+        ("a.jsonl", '{"fare": 1e400}\n', "line 1 cannot be read as JSON: 1e400 is beyond"),
         ("a.csv", "driver_id,fare\n1,2,3\n", "a.csv cannot be read"),
         ("a.csv", "driver_id,fare\n", "a.csv has no rows"),
         ("a.parquet", "no parquet", "a.parquet cannot be read"),
