@@ -79,7 +79,8 @@ def _spread(entry: AuditEntry) -> None:
         project=project,
         subject=subject,
         label=entry.subject_label,
-        words=found.words,
+        # What happened by itself has nobody for the words to begin with.
+        words=found.words if entry.actor_id else found.said or found.words,
         at=entry.at,
         actor_id=entry.actor_id,
         said=found.said,

@@ -146,14 +146,14 @@ class FeatureViewAdmin(ScopedAdmin):
     def freshness(self, feature_view: FeatureView) -> SafeString:
         """Say how old what is read without a version is, and what it promises."""
         said: dict[str, Any] = getattr(feature_view, "said", {})
-        found, remarks = said.get("freshness", {}), muted("; ".join(said.get("remarks", ())))
+        found, words = said.get("freshness", {}), "; ".join(said.get("remarks", ()))
         if not found:
-            return remarks or dash()
+            return muted(words or "–")
         seconds = found["age_seconds"]
         age = "no rows yet" if seconds is None else f"{_lasted(seconds)} old"
         promise = muted(f"promised {found['promise']}") if found["promise"] else ""
         late = badge("overdue") if found["overdue"] else ""
-        return format_html("{}<br>{} {} {}", age, promise, late, remarks)
+        return format_html("{}<br>{} {} {}", age, promise, late, muted(words))
 
     @display(description="Versions")
     def state_badges(self, feature_view: FeatureView) -> SafeString:

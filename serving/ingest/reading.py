@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lib.errors import Invalid, did_you_mean
+from lib.errors import SHOWN, Invalid, did_you_mean
 from materialization.ingest.refusals import Refusals
 from registry.spec.value_types import parse_type
 from serving.ingest.values import typed_column
@@ -69,7 +69,7 @@ class Reading:
         if column in target.source.optional:
             return pa.nulls(self._rows, kind.arrow)
         raise MissingPushedColumn(
-            f"the rows have no column {name!r} ({kind}), which {target.versions[0]} reads."
-            f"{did_you_mean(name, sorted(self._df))}",
+            f"the rows have no column {name!r} ({kind}), which {target.versions[0]} reads;"
+            f" they have {', '.join(sorted(self._df)[:SHOWN])}.",
             column=name,
         )

@@ -10,7 +10,7 @@ from django.core import mail
 from django.utils import timezone
 
 from lib.attempts import PAUSES, UNENDED
-from registry import mailing, news, spreading
+from registry import audit, mailing, news, spreading
 from registry.choices import NewsKind, Role, State
 from registry.models import AuditEntry, FeatureView, FeatureViewVersion, NewsCursor, Notification
 from registry.operations.lifecycle import reviews, submissions
@@ -84,10 +84,16 @@ def test_who_is_asked_later_hears_then(cast, waiting):
 
 def test_what_is_decided_on_before_anybody_was_told_calls_nobody(cast, waiting):
     factories.approve(waiting, cast.steward)
+    project = waiting.feature_view.project
+    verb = "feature_view_version.promoted"  # by itself, once its data are whole
+    audit.record(actor=None, verb=verb, subject=waiting, project=project, at=AT)
     spread()
 
     assert heard(cast.second_steward) == []
-    assert heard(cast.author) == ["steward approved driver_hourly@1.0.0"]
+    assert heard(cast.author) == [
+        "steward approved driver_hourly@1.0.0",
+        "driver_hourly@1.0.0 is the default now",
+    ]
 
 
 def test_those_who_talk_hear_each_other(cast, waiting):

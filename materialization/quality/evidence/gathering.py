@@ -98,6 +98,8 @@ class _Gathering:
         if not after.counters.rows:
             until = f"{self._window.end:%Y-%m-%d %H:%M} UTC"
             said = f"the version makes no rows of the source up to {until}."
+            if self._wanted.after.spec.is_pushed:
+                said = "its rows arrive: there are none to look at before it is approved."
             nothing = not_computed(said, counts=True)
             made |= {part: nothing for part in made if part is not EvidencePart.COST}
         return {

@@ -233,6 +233,8 @@ def test_a_push_that_cannot_be_is_told_why(version, send, now, body, code):
 
     assert refused.status_code in (404, 422)
     assert refused.json()["code"] == code
+    if code == "missing_pushed_column":
+        assert "which last_trip@1.0.0 reads; they have driver_id, fare." in refused.json()["detail"]
 
 
 def test_where_no_push_source_is_the_refusal_says_what_to_apply(send, now):
