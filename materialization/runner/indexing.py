@@ -26,7 +26,7 @@ from materialization.runner.draining import drain
 from materialization.stores.layout import layout_of
 from materialization.vector_indexes import tables_at_rest, tables_to_index, unread_indexes
 from materialization.vectors.grouping import group_by_cells
-from materialization.vectors.index_file import IndexTooLarge, write_index
+from materialization.vectors.writing import IndexTooLarge, write_index
 from registry.choices import SERVED_STATES
 
 if TYPE_CHECKING:

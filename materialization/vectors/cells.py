@@ -15,7 +15,7 @@ import numpy as np
 from materialization.vectors.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Reach(NamedTuple):
@@ -38,23 +38,25 @@ class Near(NamedTuple):
 
 
 class Cells:
-    """The cells of one feature: those of ``order`` from a start to the next are rows of one."""
+    """The cells of one feature: places from a start to the next are those of one's rows."""
 
     def __init__(
         self,
         centres: np.ndarray,
         starts: np.ndarray,
-        order: np.ndarray,
         reaches: Mapping[str, tuple[Reach, ...]],
         *,
         usual: float,
+        rows_between: Callable[[int, int], np.ndarray] | None = None,
     ) -> None:
         """``reaches``: metric → how far it takes, by ``k``; none where cells do not pay.
 
-        ``usual`` is how long a vector is.
+        ``usual`` is how long a vector is. ``rows_between`` gives the rows at some places; None:
+        they lie in that order.
         """
-        self.centres, self.starts, self.order = centres, starts, order
+        self.centres, self.starts = centres, starts
         self.reaches, self.usual = reaches, usual
+        self._rows_between = rows_between
         self._squares = np.einsum("ij,ij->i", centres, centres)
 
     def nearest_first(self, metric: str, query: np.ndarray) -> np.ndarray:
@@ -68,10 +70,12 @@ class Cells:
         products = np.einsum("ij,j->i", self.centres, query) * np.float32(scale)
         return np.argsort(self._squares - 2 * products, kind="stable")
 
-    def renamed(self, rows: np.ndarray) -> Cells:
-        """Return the same cells of rows that are called otherwise: of each its new place."""
-        order = rows[self.order]
-        return Cells(self.centres, self.starts, order, self.reaches, usual=self.usual)
+    def rows_of(self, cell: int) -> np.ndarray:
+        """Return the rows of one cell."""
+        first, last = self.starts[cell : cell + 2].tolist()
+        if self._rows_between is None:
+            return np.arange(first, last)
+        return self._rows_between(first, last)
 
     def near(
         self, metric: str, query: np.ndarray, *, k: int, eligible: np.ndarray | None
@@ -89,14 +93,18 @@ class Cells:
         taken = cells[before < reach.rows]
         if len(taken) == len(cells):
             return None
-        parts = [self.order[self.starts[each] : self.starts[each + 1]] for each in taken]
-        rows = np.sort(np.concatenate(parts))
+        rows = np.sort(np.concatenate([self.rows_of(each) for each in taken]))
         return Near(rows if eligible is None else rows[eligible[rows]], reach.recall)
 
     def _eligible_in(self, eligible: np.ndarray) -> np.ndarray:
         """Return how many of each cell are."""
-        sums = np.concatenate([[0], np.cumsum(eligible[self.order])])
-        found: np.ndarray = np.diff(sums[self.starts])
+        last = int(self.starts[-1])
+        kept = (
+            eligible[:last] if self._rows_between is None else eligible[self._rows_between(0, last)]
+        )
+        found = np.diff(self.starts)
+        full = np.flatnonzero(found)
+        found[full] = np.add.reduceat(kept, self.starts[full], dtype=np.int64)
         return found
 
     def told(self) -> dict[str, Any]:
@@ -112,7 +120,6 @@ class Cells:
         arrays: dict[str, Any] = {
             "centres": self.centres,
             "starts": self.starts,
-            "order": self.order,
             "usual": np.array(self.usual),
         }
         arrays |= {f"reach {name}": np.array(found) for name, found in self.reaches.items()}
@@ -120,15 +127,17 @@ class Cells:
         return into.getvalue()
 
     @classmethod
-    def from_bytes(cls, written: bytes) -> Cells:
+    def from_bytes(
+        cls, written: bytes, *, rows_between: Callable[[int, int], np.ndarray] | None
+    ) -> Cells:
         """:raises ValueError: that is not what ``to_bytes`` wrote."""
         try:
-            return cls._read(written)
+            return cls._read(written, rows_between)
         except (zipfile.BadZipFile, EOFError, KeyError) as exc:
             raise ValueError("there are no cells in it") from exc
 
     @classmethod
-    def _read(cls, written: bytes) -> Cells:
+    def _read(cls, written: bytes, rows_between: Callable[[int, int], np.ndarray] | None) -> Cells:
         with np.load(io.BytesIO(written), allow_pickle=False) as found:
             reaches = {
                 metric: tuple(
@@ -138,4 +147,5 @@ class Cells:
                 for metric in METRICS
             }
             usual = float(found["usual"])
-            return cls(found["centres"], found["starts"], found["order"], reaches, usual=usual)
+            centres, starts = found["centres"], found["starts"]
+            return cls(centres, starts, reaches, usual=usual, rows_between=rows_between)

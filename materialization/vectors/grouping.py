@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from materialization.vectors.cells import Cells, Reach
-from materialization.vectors.index_file import IndexFile, IndexTooLarge, rewrite
+from materialization.vectors.index_file import IndexFile
 from materialization.vectors.metrics import METRICS, orders
+from materialization.vectors.writing import IndexTooLarge, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,19 +50,27 @@ def group_by_cells(
     if index.rows < from_rows:
         return {}
     random = np.random.default_rng(8)  # the same file of the same rows
-    found = {name: _cells(index, name, random, from_rows) for name in features}
-    kept = {name: cells for name, cells in found.items() if cells is not None}
+    found = {name: _grouped(index, name, random, from_rows) for name in features}
+    kept = {name: each for name, each in found.items() if each is not None}
+    cells = {name: each.cells for name, each in kept.items()}
     if kept:
         places = _places(index.rows, next(iter(kept.values())).order)
         back = np.empty_like(places)
         back[places] = np.arange(len(places))
-        kept = {name: each.renamed(back) for name, each in kept.items()}
+        orders = {name: back[each.order] for name, each in [*kept.items()][1:]}
         try:
-            rewrite(index, path, places, kept, most_bytes=most_bytes)
+            rewrite(index, path, places, cells, orders, most_bytes=most_bytes)
         except IndexTooLarge as exc:
             log.warning("searched without cells, with which %s", exc.message)
             return {}
-    return {name: each.told() for name, each in kept.items()}
+    return {name: each.told() for name, each in cells.items()}
+
+
+class _Grouped(NamedTuple):
+    """Cells, and their rows as the places of these have them."""
+
+    cells: Cells
+    order: np.ndarray
 
 
 def _places(rows: int, order: np.ndarray) -> np.ndarray:
@@ -71,11 +80,11 @@ def _places(rows: int, order: np.ndarray) -> np.ndarray:
     return np.concatenate([order, np.flatnonzero(others)])
 
 
-def _cells(
+def _grouped(
     index: IndexFile, feature: str, random: np.random.Generator, from_rows: int
-) -> Cells | None:
+) -> _Grouped | None:
     """Return the cells of a feature; None: too few have it, or looking at all is as good."""
-    lengths = index.lengths(feature, None)
+    lengths = index.lengths(feature)
     usable = np.flatnonzero(np.isfinite(lengths))
     if len(usable) < from_rows or not _LEAST < lengths[usable].max() < _MOST:
         return None
@@ -84,9 +93,10 @@ def _cells(
     order = usable[np.argsort(homes, kind="stable")]
     starts = np.concatenate([[0], np.cumsum(np.bincount(homes, minlength=len(centres)))])
     usual = float(np.median(lengths[usable]))
-    cells = Cells(centres, starts, order, {}, usual=usual)
-    cells.reaches = _reaches(index, feature, cells, lengths, random)
-    return cells if any(cells.reaches.values()) else None
+    cells = Cells(centres, starts, {}, usual=usual)
+    grouped = _Grouped(cells, order)
+    cells.reaches = _reaches(index, feature, grouped, lengths, random)
+    return grouped if any(cells.reaches.values()) else None
 
 
 def _centres(
@@ -128,19 +138,20 @@ def _homes(index: IndexFile, feature: str, usable: np.ndarray, centres: np.ndarr
 def _reaches(
     index: IndexFile,
     feature: str,
-    cells: Cells,
+    grouped: _Grouped,
     lengths: np.ndarray,
     random: np.random.Generator,
 ) -> dict[str, tuple[Reach, ...]]:
     """Return how far searches go by each metric; nothing where that is to look at most of all."""
-    near = cells.order[lengths[cells.order] > 0]  # nothing is near a vector without a direction
+    cells, order = grouped
+    near = order[lengths[order] > 0]  # nothing is near a vector without a direction
     if len(near) <= HITS[0]:
         return {}
     asked = np.sort(random.choice(near, min(ASKED, len(near)), replace=False))
     queries = index.vectors(feature, asked)
     is_asked = random.permutation(len(asked)) % 2 == 0
     home = np.empty(index.rows, np.int64)
-    home[cells.order] = np.repeat(np.arange(len(cells.centres)), np.diff(cells.starts))
+    home[order] = np.repeat(np.arange(len(cells.centres)), np.diff(cells.starts))
     sizes, found = np.diff(cells.starts), {}
     for metric, nearest in _nearest(index, feature, lengths, asked, queries).items():
         before = np.empty((len(asked), len(sizes)), np.int64)
@@ -153,7 +164,7 @@ def _reaches(
             for k in HITS
             if k <= needed.shape[1]
             and (reach := _reach(k, needed[is_asked, :k], needed[~is_asked, :k])).rows * PAYS
-            <= len(cells.order)
+            <= len(order)
         )
     return found
 

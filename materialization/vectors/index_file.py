@@ -2,55 +2,48 @@
 
 An Arrow file that processes map and share. Not for values that anybody is answered: whoever
 searches reads those from the online store, and so a file that lags misses rows and invents none.
+Nor for writing one (``writing``).
 """
 
 from __future__ import annotations
 
 import mmap
-from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.errors import Unavailable
-from materialization.stores.columns import EVENT
 from materialization.vectors.cells import Cells
-from materialization.vectors.conditions import COMPARABLE, met
-from materialization.vectors.metrics import distances, lengths_of
+from materialization.vectors.conditions import met
+from materialization.vectors.metrics import distances
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from materialization.stores.layout import TableLayout
     from materialization.vectors.conditions import Condition
 
-#: Rows of one batch of the file.
-BATCH_ROWS = 16_384
 #: Numbers of vectors that are looked at together: they are copied to be computed with.
 _AT_ONCE = 1 << 21
 #: Rows in a row that are rather looked at one by one than copied together.
 _RUN = 32
-_TAG, _EVENT, _CELLS = "tag", "event", "cells"
-
-
-class IndexTooLarge(Unavailable):
-    """Never retried with success before the limit or the table is another."""
-
-    code = "vector_index_too_large"
+TAG, EVENT_MICROS, CELLS = "tag", "event", "cells of"
+#: What stands after the rows of cells.
+NOBODY = -1
 
 
 class IndexNotMapped(Unavailable):
     code = "vector_index_not_mapped"
 
 
-class Written(NamedTuple):
-    """What of a table is in a file; ``vectors``: of each feature, how many can be found."""
+class Products(NamedTuple):
+    """Of some rows of an index the products with a vector, and how long they are."""
 
-    rows: int
-    vectors: dict[str, int]
+    rows: np.ndarray
+    products: np.ndarray
+    lengths: np.ndarray
 
 
 def vector_features(layout: TableLayout) -> dict[str, int]:
@@ -59,117 +52,15 @@ def vector_features(layout: TableLayout) -> dict[str, int]:
     return {name: kind.length for name, kind in pairs if kind.kind == "vector"}
 
 
-def write_index(
-    path: str, layout: TableLayout, batches: Iterable[pa.RecordBatch], *, most_bytes: int
-) -> Written:
-    """Write the newest rows of a table, of ``stored_schema``, as they come.
-
-    :raises IndexTooLarge: the file would have more than ``most_bytes``.
-    """
-    lengths = vector_features(layout)
-    scalars = [
-        (name, kind.arrow)
-        for name, kind in zip(layout.features, layout.types, strict=True)
-        if kind.kind in COMPARABLE
-    ]
-    schema = pa.schema(
-        [(_TAG, pa.binary()), (_EVENT, pa.int64())]
-        + [(_column(name), pa.list_(pa.float32(), length)) for name, length in lengths.items()]
-        + [(_length_of(name), pa.float64()) for name in lengths]
-        + [(_column(name), kind) for name, kind in scalars]
-    )
-    rows, vectors = 0, dict.fromkeys(lengths, 0)
-    with _written(path, schema, most_bytes) as write:
-        for batch in batches:
-            events = pc.cast(batch.column(EVENT), pa.int64())
-            columns = [layout.entity.arrow_tags(batch), events]
-            far = []
-            for name, length in lengths.items():
-                numbers = _matrix(batch.column(name), length)
-                columns.append(
-                    pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), length)
-                )
-                far.append(lengths_of(numbers))
-                vectors[name] += int(np.isfinite(far[-1]).sum())
-            columns += map(pa.array, far)
-            columns += [batch.column(name) for name, _ in scalars]
-            whole = pa.RecordBatch.from_arrays(columns, schema=schema)
-            for start in range(0, whole.num_rows, BATCH_ROWS):
-                write(whole.slice(start, BATCH_ROWS))
-            rows += batch.num_rows
-    return Written(rows, vectors)
-
-
-def rewrite(
-    index: IndexFile,
-    path: str,
-    rows: np.ndarray,
-    cells: Mapping[str, Cells],
-    *,
-    most_bytes: int,
-) -> None:
-    """Write an index again with its ``rows`` in this order, and with cells.
-
-    ``path`` may be its own: what is mapped stays, and what is there until the new one is whole.
-
-    :raises IndexTooLarge: the file would have more than ``most_bytes``; what was there still is.
-    """
-    schema = index.schema.with_metadata(
-        {f"{_CELLS} {feature}".encode(): each.to_bytes() for feature, each in cells.items()}
-    )
-    beside = Path(f"{path}.cells")
-    try:
-        with _written(str(beside), schema, most_bytes) as write:
-            for start in range(0, len(rows), BATCH_ROWS):
-                batch = index.batch_of(rows[start : start + BATCH_ROWS])
-                write(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def _written(
-    path: str, schema: pa.Schema, most_bytes: int
-) -> Iterator[Callable[[pa.RecordBatch], None]]:
-    """Give what writes batches to a file.
-
-    :raises IndexTooLarge: it has more than ``most_bytes``; its end counts, where the schema is
-        again, with cells.
-    """
-    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-
-        def write(batch: pa.RecordBatch) -> None:
-            writer.write_batch(batch)
-            _require_room(sink.tell(), most_bytes)
-
-        yield write
-    _require_room(Path(path).stat().st_size, most_bytes)
-
-
-def _require_room(size: int, most_bytes: int) -> None:
-    if size > most_bytes:
-        raise IndexTooLarge(
-            f"the vectors of the table take more than {most_bytes >> 20:,} MB"
-            " (SEARCH_INDEX_MAX_MB). Have whoever runs the server raise it, or serve fewer or"
-            " shorter vectors."
-        )
-
-
-def _matrix(column: pa.Array, length: int) -> np.ndarray:
-    """Return vectors as rows of float32; one that is null is not a number in all of them."""
-    found = np.full((len(column), length), np.nan, np.float32)
-    is_there = column.is_valid().to_numpy(zero_copy_only=False)
-    items = column.drop_null().flatten().to_numpy(zero_copy_only=False)
-    found[is_there] = items.astype(np.float32, copy=False).reshape(-1, length)
-    return found
-
-
-def _length_of(feature: str) -> str:
+def length_of(feature: str) -> str:
     return f"length {feature}"
 
 
-def _column(feature: str) -> str:
+def order_of(feature: str) -> str:
+    return f"order {feature}"
+
+
+def column_of(feature: str) -> str:
     """Return what a feature's column is called: no feature can take ours."""
     return f"feature {feature}"
 
@@ -188,16 +79,41 @@ class IndexFile:
         except OSError as exc:
             raise IndexNotMapped(f"the index cannot be mapped: {exc.strerror}.") from exc
         reader = pa.ipc.open_file(pa.py_buffer(self._map))
-        self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        read = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        # Without the bytes of the cells, which batches would keep.
+        self.schema = reader.schema.remove_metadata()
+        self._batches = [
+            pa.RecordBatch.from_arrays(each.columns, schema=self.schema) for each in read
+        ]
         sizes = [batch.num_rows for batch in self._batches]
         self._starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.schema = reader.schema
         #: Feature → its rows by cells, where there are.
-        self.cells = {
-            name.decode().removeprefix(f"{_CELLS} "): Cells.from_bytes(written)
-            for name, written in (reader.schema.metadata or {}).items()
-        }
-        self._lengths: dict[str, np.ndarray] = {}
+        self.cells = dict(self._cells(*each) for each in (reader.schema.metadata or {}).items())
+
+    def _cells(self, name: bytes, written: bytes) -> tuple[str, Cells]:
+        """:raises ValueError: they were written otherwise, or are of rows that there are not."""
+        before, _, feature = name.decode().rpartition(f"{CELLS} ")
+        if before or not feature:
+            raise ValueError(f"{name!r} is not how cells are written")
+        order = order_of(feature)
+        if order not in self.schema.names:
+            return feature, Cells.from_bytes(written, rows_between=None)
+        for batch in self._batches:
+            rows = batch.column(order).to_numpy()
+            if rows.min() < NOBODY or rows.max() >= self.rows:
+                raise ValueError(f"cells of {feature} have rows that there are not")
+        return feature, Cells.from_bytes(written, rows_between=partial(self._between, order))
+
+    def _between(self, column: str, first: int, last: int) -> np.ndarray:
+        """Return the numbers of a column from one row to another."""
+        found, index = [np.empty(0, np.int64)], int(np.searchsorted(self._starts, first, "right"))
+        while first < last:
+            start = int(self._starts[index - 1])
+            found.append(
+                self._batches[index - 1].column(column).to_numpy()[first - start : last - start]
+            )
+            first, index = first + len(found[-1]), index + 1
+        return np.concatenate(found)
 
     @property
     def rows(self) -> int:
@@ -213,9 +129,9 @@ class IndexFile:
         for batch in self._batches:
             keep = np.ones(batch.num_rows, bool)
             if oldest_micros is not None:
-                keep &= batch.column(_EVENT).to_numpy() >= oldest_micros
+                keep &= batch.column(EVENT_MICROS).to_numpy() >= oldest_micros
             for condition in conditions:
-                keep &= met(batch.column(_column(condition.feature)), condition)
+                keep &= met(batch.column(column_of(condition.feature)), condition)
             found.append(keep)
         return np.concatenate(found) if found else np.empty(0, bool)
 
@@ -226,28 +142,29 @@ class IndexFile:
         found = [distances(metric, vectors, query) for vectors in self.parts(feature, rows)]
         return np.concatenate(found) if found else np.empty(0, np.float64)
 
-    def products(self, feature: str, query: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-        """Return the product of each with the query, added up with 32 bits: fast, and nearly so."""
+    def products(
+        self, feature: str, query: np.ndarray, rows: np.ndarray | None
+    ) -> Iterator[Products]:
+        """Yield the products with the query, added up with 32 bits: fast, and nearly so."""
         query = query.astype(np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = [np.einsum("ij,j->i", vectors, query) for vectors in self.parts(feature, rows)]
-        return np.concatenate(found).astype(np.float64) if found else np.empty(0, np.float64)
+        for batch, start, some in self._pieces(feature, rows):
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = np.einsum("ij,j->i", _vectors(batch, feature)[some], query)
+            where = np.arange(some.start, some.stop) if isinstance(some, slice) else some
+            lengths = batch.column(length_of(feature)).to_numpy()[some]
+            yield Products(start + where, found.astype(np.float64), lengths)
 
-    def lengths(self, feature: str, rows: np.ndarray | None) -> np.ndarray:
+    def lengths(self, feature: str) -> np.ndarray:
         """Return how long each is; not a number where there is no vector that can be found."""
-        whole = self._lengths.get(feature)
-        if whole is None:
-            found = [batch.column(_length_of(feature)).to_numpy() for batch in self._batches]
-            whole = np.concatenate(found) if found else np.empty(0, np.float64)
-            self._lengths[feature] = whole
-        return whole if rows is None else whole[rows]
+        found = [batch.column(length_of(feature)).to_numpy() for batch in self._batches]
+        return np.concatenate(found) if found else np.empty(0, np.float64)
 
     def tags(self, rows: np.ndarray) -> list[bytes]:
         """Return whose each of ``rows`` is."""
         found: list[bytes] = []
         for row in rows.tolist():
             index = int(np.searchsorted(self._starts, row, "right")) - 1
-            found.append(self._batches[index].column(_TAG)[row - int(self._starts[index])].as_py())
+            found.append(self._batches[index].column(TAG)[row - int(self._starts[index])].as_py())
         return found
 
     def batch_of(self, rows: np.ndarray) -> pa.RecordBatch:
@@ -271,22 +188,39 @@ class IndexFile:
 
     def parts(self, feature: str, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         """Yield the vectors of ``rows``, which are in order, a bearable number at a time."""
-        for start, batch in zip(self._starts[:-1].tolist(), self._batches, strict=True):
-            column = batch.column(_column(feature))
-            whole = column.flatten().to_numpy().reshape(batch.num_rows, column.type.list_size)
-            runs = [whole]
+        for batch, _, some in self._pieces(feature, rows):
+            yield _vectors(batch, feature)[some]
+
+    def _pieces(
+        self, feature: str, rows: np.ndarray | None
+    ) -> Iterator[tuple[pa.RecordBatch, int, slice | np.ndarray]]:
+        """Yield in which batch some of ``rows`` lie, what its first is called, and where there."""
+        step = max(1, _AT_ONCE // self.schema.field(column_of(feature)).type.list_size)
+        edges = self._starts if rows is None else np.searchsorted(rows, self._starts)
+        for index in np.flatnonzero(np.diff(edges)).tolist():
+            batch, start = self._batches[index], int(self._starts[index])
+            runs: list[slice | np.ndarray] = [slice(0, batch.num_rows)]
             if rows is not None:
-                first, last = np.searchsorted(rows, [start, start + batch.num_rows])
-                runs = _runs(whole, rows[first:last] - start)
-            step = max(1, _AT_ONCE // column.type.list_size)
+                runs = _runs(rows[edges[index] : edges[index + 1]] - start)
             for run in runs:
-                for begin in range(0, len(run), step):
-                    yield run[begin : begin + step]
+                if isinstance(run, slice):
+                    for begin in range(run.start, run.stop, step):
+                        yield batch, start, slice(begin, min(begin + step, run.stop))
+                else:
+                    for begin in range(0, len(run), step):
+                        yield batch, start, run[begin : begin + step]
 
 
-def _runs(whole: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-    """Return some rows: as they lie where many follow each other, else a copy of them."""
+def _vectors(batch: pa.RecordBatch, feature: str) -> np.ndarray:
+    """Return those of a batch, as they lie in the file."""
+    column = batch.column(column_of(feature))
+    found: np.ndarray = column.flatten().to_numpy()
+    return found.reshape(batch.num_rows, column.type.list_size)
+
+
+def _runs(rows: np.ndarray) -> list[slice | np.ndarray]:
+    """Return where some rows lie: slices where many follow each other, else each by itself."""
     ends = np.flatnonzero(np.diff(rows) != 1) + 1
     if len(rows) < _RUN * (len(ends) + 1):
-        return [whole[rows]]
-    return [whole[run[0] : run[-1] + 1] for run in np.split(rows, ends)]
+        return [rows]
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, ends)]

@@ -71,12 +71,17 @@ class Scan:
     ) -> None:
         """``rows`` are those that may be found, in order; None: all."""
         self._index, self._asked = index, (feature, metric, query)
-        lengths = index.lengths(feature, rows)
-        usable = np.isfinite(lengths) & ((lengths > 0) | (metric != COSINE))
-        where = np.arange(index.rows) if rows is None else rows
-        products = index.products(feature, query, rows)[usable]
-        self._rows = where[usable]
-        self._least, self._most = _bounds(metric, products, lengths[usable], query)
+        most = index.rows if rows is None else len(rows)
+        self._rows = np.empty(most, np.int64)
+        self._least, self._most = np.empty(most), np.empty(most)
+        end = 0
+        for where, products, lengths in index.products(feature, query, rows):
+            usable = np.isfinite(lengths) & ((lengths > 0) | (metric != COSINE))
+            here = slice(end, end := end + np.count_nonzero(usable))
+            self._rows[here] = where[usable]
+            bounds = _bounds(metric, products[usable], lengths[usable], query)
+            self._least[here], self._most[here] = bounds
+        self._rows, self._least, self._most = self._rows[:end], self._least[:end], self._most[:end]
 
     def leave_out(self, rows: np.ndarray) -> None:
         """Find these no more: an earlier look had them."""

@@ -6,10 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from materialization.stores.layout import TableLayout
 from materialization.vectors.grouping import group_by_cells
-from materialization.vectors.index_file import IndexFile, IndexTooLarge, write_index
+from materialization.vectors.index_file import IndexFile
 from materialization.vectors.metrics import METRICS, distances
 from materialization.vectors.scan import scans
+from materialization.vectors.writing import IndexTooLarge, write_index
+from registry.spec.value_types import parse_type
 from tests.materialization.vectors.test_scan import batch_of, layout_of
 
 ROWS, LENGTH = 6000, 12
@@ -49,6 +52,11 @@ def numbers(index, rows):
     return np.array([int(tag.strip(b"{}")) for tag in index.tags(rows)])
 
 
+def rows_by_cell(index, feature):
+    cells = index.cells[feature]
+    return np.concatenate([cells.rows_of(cell) for cell in range(len(cells.centres))])
+
+
 def test_a_file_by_cells_has_the_same_rows_and_tells_its_cells(vectors, written):
     index, told = written
     every = np.arange(index.rows)
@@ -58,7 +66,7 @@ def test_a_file_by_cells_has_the_same_rows_and_tells_its_cells(vectors, written)
     assert np.array_equal(index.vectors("e", every), vectors[original], equal_nan=True)
     assert index.cells["e"].told() == told["e"]
     assert told["e"]["cells"] == 2 * int((ROWS - 12) ** 0.5)
-    assert sorted(index.cells["e"].order) == list(range(ROWS - 12))  # those of a cell are together
+    assert rows_by_cell(index, "e").tolist() == list(range(ROWS - 12))  # those of each together
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -108,7 +116,7 @@ def test_vectors_without_neighbourhoods_have_no_cells(tmp_path):
         assert len(numbers(index, np.arange(index.rows))) == len(told)
 
 
-@pytest.mark.parametrize("room", [0, 1000, 40_000])
+@pytest.mark.parametrize("room", [0, 1000, 20_000])
 def test_a_file_that_has_no_room_for_cells_is_searched_without(vectors, tmp_path, caplog, room):
     path = tmp_path / "vectors.arrow"
     write_index(str(path), layout_of(LENGTH), [batch_of(vectors)], most_bytes=1 << 30)
@@ -144,7 +152,7 @@ def test_vectors_of_no_length_do_not_spoil_the_reach_of_others(tmp_path):
 
     assert {*told["e"]["reaches"]} == {*METRICS}
     assert all(told["e"]["reaches"].values())
-    assert len(index.cells["e"].order) == ROWS
+    assert len(rows_by_cell(index, "e")) == ROWS
 
 
 def test_cells_that_are_damaged_are_no_file(vectors, tmp_path):
@@ -154,6 +162,62 @@ def test_cells_that_are_damaged_are_no_file(vectors, tmp_path):
         path = tmp_path / "damaged.arrow"
         path.write_bytes(whole.replace(damage, damage[::-1]))
         with path.open("rb") as opened, pytest.raises(ValueError, match="no cells"):
+            IndexFile(opened)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A path, and the file there, of the features e and f with neighbourhoods of their own."""
+    path, random = tmp_path_factory.mktemp("two") / "two.arrow", np.random.default_rng(7)
+    e, f = clustered(random, 20_000), clustered(random, 20_000)
+    f[::7] = np.nan
+    kind = parse_type(f"vector<{LENGTH}>")
+    layout = TableLayout("abcdefgh", layout_of(LENGTH).entity, ("e", "f"), (kind, kind))
+    batch = batch_of(e).append_column("f", batch_of(f).column("e"))
+    write_index(str(path), layout, [batch], most_bytes=1 << 30)
+    assert group_by_cells(str(path), ["e", "f"], from_rows=1000, most_bytes=1 << 30)
+    with path.open("rb") as opened:
+        return path, IndexFile(opened)
+
+
+def test_each_feature_has_cells_of_its_own_over_the_same_rows(two):
+    _, index = two
+    for feature, many in (("e", 20_000), ("f", 17_142)):
+        cells = index.cells[feature]
+        rows = rows_by_cell(index, feature)
+        own = np.repeat(np.arange(len(cells.centres)), np.diff(cells.starts))
+        found = np.sort(rows)
+        vectors = index.vectors(feature, found)
+        assert (len(rows), len(np.unique(rows))) == (many, many)
+        assert np.isfinite(vectors).all()
+        far = (cells.centres**2).sum(axis=1) - 2 * vectors @ cells.centres.T
+        its = own[np.argsort(rows)]
+        assert far[np.arange(many), its] == pytest.approx(far.min(axis=1), rel=1e-4, abs=1e-3)
+
+        eligible = np.random.default_rng(8).random(index.rows) < 0.4
+        right = np.bincount(own, eligible[rows], minlength=len(cells.centres))
+        assert cells._eligible_in(eligible).tolist() == right.tolist()
+        near = cells.near("l2", vectors[0], k=10, eligible=eligible)
+        assert near.rows.tolist() == sorted({*near.rows} & {*found})
+        assert eligible[near.rows].all()
+        assert 20 <= len(near.rows) < many / 4
+
+
+def test_an_order_of_rows_that_there_are_not_is_no_file(two, tmp_path):
+    path = tmp_path / "damaged.arrow"
+    original, _ = two
+    for wrong in (-2, 20_000):
+        with original.open("rb") as opened:
+            reader = pa.ipc.open_file(opened)
+            batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        changed = batches[0].to_pydict()["order f"]
+        changed[5] = wrong
+        column = batches[0].schema.get_field_index("order f")
+        batches[0] = batches[0].set_column(column, "order f", pa.array(changed))
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, reader.schema) as writer:
+            for each in batches:
+                writer.write_batch(each)
+        with path.open("rb") as opened, pytest.raises(ValueError, match="rows that there are not"):
             IndexFile(opened)
 
 

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from materialization.stores.layout import EntityKey, TableLayout
-from materialization.vectors.index_file import IndexFile, IndexTooLarge, write_index
+from materialization.vectors.index_file import IndexFile
 from materialization.vectors.metrics import METRICS, distances
 from materialization.vectors.scan import Scan
+from materialization.vectors.writing import IndexTooLarge, write_index
 from registry.spec.value_types import parse_type
 
 INSTANT = pa.timestamp("us", tz="UTC")
