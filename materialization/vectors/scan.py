@@ -77,7 +77,7 @@ class Scan:
         end = 0
         for where, products, lengths in index.products(feature, query, rows):
             usable = np.isfinite(lengths) & ((lengths > 0) | (metric != COSINE))
-            here = slice(end, end := end + np.count_nonzero(usable))
+            here = slice(end, end := end + int(np.count_nonzero(usable)))
             self._rows[here] = where[usable]
             bounds = _bounds(metric, products[usable], lengths[usable], query)
             self._least[here], self._most[here] = bounds
