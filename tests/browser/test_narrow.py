@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
+from materialization.edges.stores import usage_stream
 from materialization.models import MaterializationRun, MaterializationSchedule
 from materialization.models.alerts import Alert
+from serving.online.watching import WATCH
+from serving.usage.draining import drain
+from serving.usage.edges import stored_usage
+from serving.usage.served import profile_of
+from tests.browser.test_accessibility import violations
 from tests.factories import AT, make_version
+from tests.serving.usage.test_served import TRIPS, note_samples, recorded, sample_every_read
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -66,7 +75,9 @@ def test_what_an_object_page_says_is_in_the_window_of_a_phone(login, cast):
 
 
 def test_buttons_of_a_feature_are_in_the_window_of_a_phone_and_over_no_text(login, cast):
-    feature = make_version(cast).features.get(name="avg_daily_trips")
+    version = make_version(cast)
+    feature = version.features.get(name=TRIPS)
+    reads_are_sampled(cast, version)
     page = login("author")
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"/admin/registry/feature/{feature.pk}/change/")
@@ -78,3 +89,24 @@ def test_buttons_of_a_feature_are_in_the_window_of_a_phone_and_over_no_text(logi
     first = page.locator(".as-copy .as-code").first
     below = first.evaluate("code => parseFloat(getComputedStyle(code).paddingTop)")
     assert below >= 40
+
+    served = page.locator("section", has_text="Served values against the baseline").last
+    expect(served).to_contain_text("1,260 sampled values since")
+    expect(served.locator("svg").first).to_be_visible()
+    served.get_by_text("As a table").click()
+    expect(served.locator("details tbody tr").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert violations(page) == []
+
+
+def reads_are_sampled(cast, version) -> None:
+    """Have sampled values of a feature, and a baseline of the version that they lie beside."""
+    sample_every_read(cast)
+    usual = [("PRESENT", str(number)) for number in range(10)] * 150
+    kind = next(each.value_type for each in version.spec.features if each.name == TRIPS)
+    told = [{"status": status, "value": value} for status, value in usual]
+    recorded(version, msgspec.structs.replace(profile_of(TRIPS, kind, told), std=2.0), at=AT)
+    lately = [*usual[:1_200], *[("NULL_VALUE", "null")] * 60]
+    note_samples(version, TRIPS, lately, at=timezone.now())
+    WATCH.flush()
+    assert drain(usage_stream(), stored_usage())

@@ -117,24 +117,32 @@ def test_a_text_that_may_be_the_most_frequent_leaves_no_shares():
 @pytest.fixture
 def sampled(cast, version, stored, now):
     """A function that stores samples of trips, so many a value, while the project keeps them."""
-    policy = {"title": "", "approvals_required": 1, "approvals_required_sensitive": 2}
     with committed():
-        change_project(
-            project=cast.project, actor=cast.owner, at=factories.AT, usage_sampled_one_in=1,
-            **policy,
-        )  # fmt: skip
+        sample_every_read(cast)
 
     def keep(values: list[tuple[str, str]]) -> None:
-        for start in range(0, len(values), MOST_OF_RECORD):
-            minute = now.replace(second=0, microsecond=0) - timedelta(minutes=1 + start)
-            answers = Answers()
-            for status, value in values[start : start + MOST_OF_RECORD]:
-                answers.add_sample(str(version), Sample(minute, TRIPS, status, value))
-            reading = Reading("rides", "r", "", (Read(str(version), (TRIPS,)),))
-            BUFFER.add(answers.records(reading, Door.ONLINE, at=minute))
+        note_samples(version, TRIPS, values, at=now)
         stored()
 
     return keep
+
+
+def sample_every_read(cast) -> None:
+    change_project(
+        project=cast.project, actor=cast.owner, at=factories.AT, usage_sampled_one_in=1, title="",
+        approvals_required=1, approvals_required_sensitive=2,
+    )  # fmt: skip
+
+
+def note_samples(version, feature: str, values: list[tuple[str, str]], *, at: datetime) -> None:
+    """Have this process keep statuses and values of a feature, for whoever stores them."""
+    for start in range(0, len(values), MOST_OF_RECORD):
+        minute = at.replace(second=0, microsecond=0) - timedelta(minutes=1 + start)
+        answers = Answers()
+        for status, value in values[start : start + MOST_OF_RECORD]:
+            answers.add_sample(str(version), Sample(minute, feature, status, value))
+        reading = Reading("rides", "r", "", (Read(str(version), (feature,)),))
+        BUFFER.add(answers.records(reading, Door.ONLINE, at=minute))
 
 
 def recorded(version, column: ColumnProfile, *, at) -> None:
