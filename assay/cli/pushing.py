@@ -5,10 +5,12 @@ Not for runs, which load files; see runs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from assay.cli.arguments import Commands, Context
 from assay.cli.reads import show_online, warn
-from assay.errors import Invalid
+from assay.errors import Invalid, QualityRejected
 from assay.pushing import BATCH_ROWS
 from assay.row_files import rows_in
 
@@ -43,17 +45,28 @@ def run_compute(context: Context, args: argparse.Namespace) -> None:
 
 
 def run(context: Context, args: argparse.Namespace) -> None:
-    answer = context.store.push_file(
-        args.source,
-        args.file,
-        partial=args.partial,
-        idempotency_key=args.key,
-        batch_rows=args.batch_rows,
-    )
+    try:
+        answer = context.store.push_file(
+            args.source,
+            args.file,
+            partial=args.partial,
+            idempotency_key=args.key,
+            batch_rows=args.batch_rows,
+        )
+    except QualityRejected as exc:
+        if not context.out.as_json:
+            _tell_refused(context, exc.data.get("refused", ()))
+            taken = exc.data.get("taken", 0)  # by the requests before: they stay
+            context.out.note(f"{taken} rows taken before these; --partial takes the others too")
+        raise
     if context.out.as_json:
         context.out.json(answer)
         return
     context.out.line(f"{answer['taken']} of {answer['rows']} rows taken")
-    for each in answer["refused"]:
+    _tell_refused(context, answer["refused"])
+
+
+def _tell_refused(context: Context, refused: Iterable[Mapping[str, Any]]) -> None:
+    for each in refused:
         said = f"row {each['row']}, {each['column']} {each['value']}: {each['valid']}"
         context.out.note(said, "yellow")

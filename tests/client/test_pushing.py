@@ -131,6 +131,21 @@ def test_the_command_sends_json_lines(peer, told, tmp_path, capsys):
     assert "2 of 2 rows taken" in capsys.readouterr().out
 
 
+def test_the_command_names_each_row_that_is_refused_and_what_is_taken(peer, told, tmp_path, capsys):
+    refused = [{"row": n, "column": "fare", "value": "-1", "valid": "min 0"} for n in (0, 1)]
+    problem = {"status": 422, "code": "rows_refused", "detail": "2 of 2", "refused": refused}
+    peer.answers_with("POST push", answer(2))
+    peer.answers_with("POST push", problem, status=422)
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text('{"fare": 1}\n' * 2 + '{"fare": -1}\n' * 2)
+
+    assert main(["push", "trips", str(lines), "--batch-rows", "2"]) != 0
+
+    said = capsys.readouterr().err
+    assert "row 2, fare -1: min 0\nrow 3, fare -1: min 0\n" in said
+    assert "2 rows taken before these; --partial takes the others too" in said
+
+
 def test_a_text_may_have_ends_of_lines_that_json_has_none_of(peer, told, tmp_path):
     peer.answers_with("POST push", answer(2))
     rows = [{"note": "a\u2028b\u0085c\u2029"}, {"note": "\x7f\x9c"}]
