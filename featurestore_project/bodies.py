@@ -6,6 +6,7 @@ Not for what a body means, nor for the limits of single calls: the views know th
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from lib.bodies import BadBody, BodyTooLarge
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 #: Bytes that are read of anybody: a log-in, a few names. More is read of those we know.
 SMALL = 64 * 1024
-#: Seconds that a sender may be silent at first, and bytes a second it has to keep up after.
+#: Seconds that a sender may be silent, and bytes a second it has to keep up: what came sooner buys
+#: no longer silence.
 PATIENCE_SECONDS = 10.0
 LEAST_BYTES_A_SECOND = 16 * 1024
 
@@ -32,13 +34,19 @@ class TooManyBodies(Unavailable):
 
 
 class BodyReader:
-    """Bodies of at most ``limit`` bytes, those being read of at most ``budget`` together."""
+    """Bodies of at most ``limit`` bytes, those being read of at most ``budget`` together.
+
+    Those of one caller have ``limit`` bytes at most together: the rest is for others.
+    """
 
     def __init__(self, *, limit: int, budget: int) -> None:
         self.limit, self._budget, self._held = limit, budget, 0
+        self._held_by: Counter[str] = Counter()
 
-    async def read(self, chunks: AsyncIterator[bytes], *, length: int | None) -> bytes:
-        """Return the whole body, ``length`` bytes where that is known.
+    async def read(
+        self, chunks: AsyncIterator[bytes], *, length: int | None, who: str | None
+    ) -> bytes:
+        """Return the whole body of ``who``, ``length`` bytes where that is known.
 
         :raises BodyTooSlow: nothing came, or too little in the time it took.
         :raises BadBody: the sender hung up before its end; chunks may end there unnoticed.
@@ -46,31 +54,46 @@ class BodyReader:
         :raises TooManyBodies: it does not fit beside those that are being read.
         """
         pieces: list[bytes] = []
-        received, held, begun = 0, 0, asyncio.get_running_loop().time()
+        received, held, now = 0, 0, asyncio.get_running_loop().time
+        due = now() + PATIENCE_SECONDS
         try:
             while length is None or received < length:
-                async with asyncio.timeout_at(_deadline(begun, received)):
+                async with asyncio.timeout_at(due):
                     piece = await next_chunk(chunks)
                 if not piece:
                     break
+                due = min(due + len(piece) / LEAST_BYTES_A_SECOND, now() + PATIENCE_SECONDS)
                 pieces.append(piece)
                 received += len(piece)
-                held += self._hold(len(piece), received)
+                held += self._hold(len(piece), received, who)
         except TimeoutError:
             raise BodyTooSlow from None
         finally:
-            self._held -= held
+            self._let_go(held, who)
         if length is not None and received < length:
             raise BadBody(f"the body ended after {received} of {length} bytes; send it whole.")
         return b"".join(pieces)
 
-    def _hold(self, more: int, received: int) -> int:
+    def _hold(self, more: int, received: int, who: str | None) -> int:
         if received > self.limit:
             raise BodyTooLarge(f"the body has more than {self.limit} bytes.", limit=self.limit)
         if received > SMALL and self._held + more > self._budget:
             raise TooManyBodies("other large bodies are being read; send it again in a moment.")
+        if who is not None:
+            if received > SMALL and self._held_by[who] + more > self.limit:
+                raise TooManyBodies(
+                    "other large bodies of yours are being read; send it again when they are."
+                )
+            self._held_by[who] += more
         self._held += more
         return more
+
+    def _let_go(self, held: int, who: str | None) -> None:
+        self._held -= held
+        if who is not None:
+            self._held_by[who] -= held
+            if not self._held_by[who]:
+                del self._held_by[who]
 
 
 async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
@@ -79,7 +102,3 @@ async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes:
         return await chunks.__anext__()
     except StopAsyncIteration:
         return b""
-
-
-def _deadline(begun: float, received: int) -> float:
-    return begun + PATIENCE_SECONDS + received / LEAST_BYTES_A_SECOND

@@ -185,7 +185,7 @@ class Front:
             environ = as_sent(environ)
         lane.check()  # before a body is read in vain; while it is read no place is taken
         who = await self._who(environ, lane)
-        body = await self._body(environ, protocol, is_known=who is not None)
+        body = await self._body(environ, protocol, who=who)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.file_wrapper"] = FileWrapper
         reader = Reader() if lane.is_shared else None
@@ -202,9 +202,7 @@ class Front:
     async def _hand_on(self, scope: Any, protocol: Any, environ: Environ) -> None:
         """Give a request to the desk, a small body when it is here: who is silent holds nothing."""
         is_streamed = _is_large(environ)
-        body = (
-            aiter(protocol) if is_streamed else await self._body(environ, protocol, is_known=False)
-        )
+        body = aiter(protocol) if is_streamed else await self._body(environ, protocol, who=None)
         if self._desk is None:
             raise LookupError("a front has lanes for all kinds of requests, or a desk")
         await self._desk.answer(scope, protocol, body=body, request_id=environ[KEY])
@@ -217,7 +215,7 @@ class Front:
             return await lane.run(self._known_as, environ)  # type: ignore[no-any-return]
         return None
 
-    async def _body(self, environ: Environ, protocol: Any, *, is_known: bool) -> bytes:
+    async def _body(self, environ: Environ, protocol: Any, *, who: str | None) -> bytes:
         """Return the body; nothing of a large one that nobody we know sends, or over the limit.
 
         Whoever sends that is refused by what the headers say, before anything is read.
@@ -226,9 +224,10 @@ class Front:
         is_chunked = "HTTP_TRANSFER_ENCODING" in environ
         if length == 0 and not is_chunked:
             return b""
-        if length > self._bodies.limit or (_is_large(environ) and not is_known):
+        if length > self._bodies.limit or (_is_large(environ) and who is None):
             return b""
-        return await self._bodies.read(aiter(protocol), length=None if is_chunked else length)
+        chunks = aiter(protocol)
+        return await self._bodies.read(chunks, length=None if is_chunked else length, who=who)
 
 
 async def _see_off(protocol: Any, reader: Reader) -> None:
