@@ -1,4 +1,5 @@
-"""What reads of a feature answered beside its baseline: a part of the feature's page.
+"""What reads of a feature answered beside its baseline: a part of the feature's page, and links to
+it on its version's.
 
 Shown while the project samples its reads, to those whom ``GET usage`` shows samples.
 """
@@ -13,9 +14,10 @@ from django.utils import timezone
 
 from lib.errors import Forbidden, NotFound, Unavailable
 from materialization.admin.shares import shares_of
-from registry.access import acting_user
+from registry.access import acting_user, can
 from registry.admin.panels import panel
-from registry.models import Feature
+from registry.choices import SENSITIVE, Right
+from registry.models import Feature, FeatureViewVersion
 from registry.spec.drift import MEASURES
 from serving.admin.usage import asked_by
 from serving.usage.asking import shown_days
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from serving.usage.served import Served
+
+#: Features of a version that are named.
+MOST_LINKS = 50
 
 
 @panel(Feature, is_wide=True)
@@ -56,6 +61,20 @@ def served_panel(request: HttpRequest, feature: Feature) -> str:
         context |= _shown(found[0]) if found else {}
         context["unkept"] = unkept
     return render_to_string("serving/admin/served_panel.html", context, request)
+
+
+@panel(FeatureViewVersion)
+def served_links_panel(request: HttpRequest, version: FeatureViewVersion) -> str:
+    """Lead to what sampled reads of each feature answered: all at once would read all for each."""
+    view = version.feature_view
+    if not (version.number and is_noted() and view.project.usage_sampled_one_in):
+        return ""
+    if not can(acting_user(request), Right.READ_OFFLINE, view):
+        return ""
+    open_ones = {each.name for each in version.spec.features if each.sensitivity not in SENSITIVE}
+    features = list(version.features.filter(name__in=open_ones).order_by("pk"))
+    context = {"features": features[:MOST_LINKS], "more": max(0, len(features) - MOST_LINKS)}
+    return render_to_string("serving/admin/served_links_panel.html", context) if features else ""
 
 
 def _shown(served: Served) -> dict[str, Any]:

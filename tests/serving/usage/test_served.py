@@ -166,6 +166,11 @@ def test_it_says_how_far_they_are_on_how_many_that_rests_and_what_lacks(
         text = as_(who).get(reverse("admin:registry_feature_change", args=[feature.pk])).text
         return " ".join(strip_tags(text.replace("<", " <")).split())
 
+    links = reverse("admin:registry_featureviewversion_change", args=[version.pk])
+    address = reverse("admin:registry_feature_change", args=[version.features.get(name=TRIPS).pk])
+    for who, is_led in (("owner", True), ("auditor", False)):
+        _, _, led = as_(who).get(links).text.partition("<h3>Served values</h3>")
+        assert (f'href="{address}"' in led.partition("</section>")[0]) == is_led
     assert compared() == []
     assert "No value of this version was sampled yet." in page("owner")
     sampled([("PRESENT", "7"), ("NOT_FOUND", "null")])
