@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -102,10 +103,7 @@ class Cells:
         kept = (
             eligible[:last] if self._rows_between is None else eligible[self._rows_between(0, last)]
         )
-        found = np.diff(self.starts)
-        full = np.flatnonzero(found)
-        found[full] = np.add.reduceat(kept, self.starts[full], dtype=np.int64)
-        return found
+        return np.array([np.count_nonzero(kept[a:b]) for a, b in pairwise(self.starts.tolist())])
 
     def told(self) -> dict[str, Any]:
         """Return what people are told of them: how many they are, and the reach by metric."""
