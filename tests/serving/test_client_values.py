@@ -272,3 +272,30 @@ def test_random_values_are_the_same_in_every_form_a_program_asks_for(
     stored = {n: [row[n] for row in rows] for n, k in NAMES.items() if k != "json"}
     for name, values in stored.items():
         assert all(map(same, first.to_dict()[name], values)), (seed, NAMES[name])
+    assert_whole_numbers_are_text(client, token, now, rows)
+
+
+def assert_whole_numbers_are_text(client, token, now, rows):
+    """Look at JSON for clients whose numbers are fractions of 53 bits; online and in training."""
+    keys, at = {"driver_id": list(range(len(rows)))}, [now.isoformat()] * len(rows)
+    asked = {"features": FEATURES, "entities": keys, "int64_as_text": True}
+    timed = {**asked, "entities": {**keys, "event_timestamp": at}}
+    online, trained = (
+        dict(zip(found["metadata"]["feature_names"], found["results"], strict=True))
+        for found in (
+            online_world.ask(client, token, asked).json(),
+            historical_world.ask(client, token, timed).json(),
+        )
+    )
+    for name, kind in NAMES.items():
+        assert online[name]["values"] == trained[name]["values"], kind
+    for kind in ("int64", "list<int64>"):
+        name = next(name for name, each in NAMES.items() if each == kind)
+        assert online[name]["values"] == [digits(row[name]) for row in rows]
+
+
+def digits(value):
+    """Return whole numbers as text, in lists too; null stays null."""
+    if isinstance(value, list):
+        return list(map(digits, value))
+    return None if value is None else str(value)
