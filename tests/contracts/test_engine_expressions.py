@@ -94,6 +94,8 @@ def test_each_operator_and_function_alone(engine):
         for template in templates
         for _ in range(3)
     ]
+    # What a null is compared with is computed in neither form, so that nothing of it is told.
+    texts += [("bool", "(NULL BETWEEN -0.5 AND y)"), ("bool", "(NULL IN (0.5, y))")]
 
     check(engine, texts, cases.rows(rng, 300), warned=True)
 

@@ -199,6 +199,8 @@ def same(left: Scalar, right: Scalar, *, negated: bool) -> Scalar:
 def among(part: Scalar, others: Sequence[Scalar]) -> Scalar:
     """Return whether it equals one of others; null where it might equal a null."""
     first, *rest = common([part, *others])
+    if first.is_null:
+        return null(BOOL)
 
     def run(row: Row) -> bool | None:
         value, found = first.run(row), [each.run(row) for each in rest]
@@ -216,6 +218,8 @@ def among(part: Scalar, others: Sequence[Scalar]) -> Scalar:
 def between(part: Scalar, low: Scalar, high: Scalar) -> Scalar:
     """Return whether it is neither below the one nor above the other."""
     middle, first, last = common([part, low, high])
+    if middle.is_null:
+        return null(BOOL)  # as engines take it: without a look at what it is compared with
 
     def run(row: Row) -> bool | None:
         value, least, most = middle.run(row), first.run(row), last.run(row)
