@@ -92,10 +92,13 @@ def declared_type(kind: Any, pa: Any) -> str:
 def json_value(text: str) -> Any:
     """Give what the text of a ``json`` feature means, as the online answer has it.
 
-    What is no JSON stays the text it is: also a number beyond floats, and what is nested too deep.
+    What is no JSON stays the text it is: also a number beyond floats, what is nested too deep, and
+    half of a character, as of a text that was cut within one.
     """
     try:
         meant = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if "\\u" in text:
+            json_text(meant).encode()  # halves that are escaped are no UTF-8
     except (ValueError, RecursionError):
         return text
     return text if _is_deep(meant, MAX_NESTING) else meant

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -23,6 +24,8 @@ from assay.frames import SentFrame, entity_frame
 from assay.historical import ARROW_STREAM, RetrievalJob
 from assay.online import OnlineResponse
 from assay.online_arrow import read_stream
+from assay.value_types import json_text, json_value
+from serving.values import json_text_ready
 from tests import factories
 from tests.serving import historical_world, online_world
 
@@ -292,6 +295,26 @@ def assert_whole_numbers_are_text(client, token, now, rows):
     for kind in ("int64", "list<int64>"):
         name = next(name for name, each in NAMES.items() if each == kind)
         assert online[name]["values"] == [digits(row[name]) for row in rows]
+
+
+#: Beside random ones: what decoders of JSON differ in.
+JSON_TEXTS = [
+    '"\\ud800"', '{"a":["x\\ud83d"]}', '"\\ud83d\\ude00"', '"\\u0000"', "NaN", "[-Infinity]",
+    "[1e400]", "1e-400", "1" * 5000, "-9223372036854775809", "[" * 200 + "]" * 200,
+    "[" * 201 + "]" * 201, '{"a":1,"a":2}', "\u00a01", "\ufeff1", "1\n", '"\x01"', '"\x7f"',
+    "-0", "01", "1.", ".5", "",
+]  # fmt: skip
+
+
+def test_any_text_means_to_the_client_what_the_server_says_it_means():
+    way = random.Random(4)
+    signs = '{}[]:,"0123456789.eE+-truefalsn \\ud8\n'
+    texts = ["".join(way.choices(signs, k=way.randrange(1, 9))) for _ in range(5000)]
+    for text in [*JSON_TEXTS, *texts]:
+        sent = json.loads(msgspec.json.encode(json_text_ready(text)))
+        meant = json_value(text)
+        assert same(meant, sent), text
+        assert pa.array([json_text(meant)], pa.string())[0].as_py() == json_text(sent)
 
 
 def digits(value):
