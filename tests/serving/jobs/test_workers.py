@@ -93,7 +93,8 @@ def test_what_a_worker_died_over_is_made_by_another_and_nothing_is_left_of_it(jo
 
     assert sent == [job]
     assert (made.status, made.attempt, made.written_by, made.rows_done) == ("done", 2, 2, 4)
-    swept(timezone.now() + timedelta(seconds=1))
+    # An hour after the last sweep looked, however long after NOW this runs.
+    swept(max(timezone.now() + timedelta(seconds=1), NOW + 2 * HOUR))
     assert kept_files() == ["answer-2.parquet"]
 
 
