@@ -208,11 +208,11 @@ def server_of(shop: Shop) -> psutil.Process:
 
 def workers(shop: Shop, names: tuple[str, ...]) -> list[psutil.Process]:
     """Return the workers of these names that the server started."""
-    return [
-        each
-        for each in server_of(shop).children()
-        if any(word.startswith(names) for word in each.cmdline())
-    ]
+    found = []
+    for each in server_of(shop).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is none either
+            found += [each] if any(word.startswith(names) for word in each.cmdline()) else []
+    return found
 
 
 def run_of(shop: Shop, run: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -14,6 +15,7 @@ from featurestore_project import embedded
 from tests import servers
 from tests.factories import DEFINITIONS, SOURCE, VIEW
 from tests.journeys.test_golden_path import define, settled, trips, until, write_source
+from tests.project.test_serve import part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,13 +36,12 @@ def large(number: int) -> str:
 
 def stop_computing(server: servers.Server) -> list[psutil.Process]:
     """Let what the worker computes never get on, its processes' heartbeats go on."""
-    found = psutil.Process(server.child.process.pid).children(recursive=True)
-    words = [(each, " ".join(each.cmdline())) for each in found]
-    (worker,) = [p for p, w in words if "worker@" in w and p.ppid() == server.child.process.pid]
-    slots = worker.children()
-    stopped = [each for slot in slots for each in slot.children(recursive=True)]
-    for each in stopped:
-        each.suspend()
+    stopped: list[psutil.Process] = []
+    slots = part(server, "worker@").children()
+    for each in (job for slot in slots for job in slot.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # another job has just ended
+            each.suspend()
+            stopped.append(each)
     return stopped
 
 

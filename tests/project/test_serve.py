@@ -109,7 +109,14 @@ def test_a_queue_that_the_workers_do_not_take_from_is_said(server):
 def part(server: servers.Server, word: str) -> psutil.Process:
     """Return the running process of one part, the one that ``serve`` itself started."""
     parts = psutil.Process(server.child.process.pid).children()
-    return next(each for each in parts if word in " ".join(each.cmdline()))
+    return next(each for each in parts if word in words_of(each))
+
+
+def words_of(process: psutil.Process) -> str:
+    """Return the command line of a process; of one that has just ended none."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def restarted(server: servers.Server, word: str, dead: psutil.Process) -> psutil.Process:
@@ -147,8 +154,7 @@ def test_a_process_that_answers_is_replaced_when_it_dies(server):
 
 
 def test_the_web_server_does_not_answer_on_without_its_main_process(server):
-    parts = family(server.child.process.pid)
-    main = next(part for part in parts if "featurestore_project.web" in part.cmdline())
+    main = part(server, "featurestore_project.web")
     started = main.children()
     assert started
     server.child.process.send_signal(signal.SIGSTOP)  # it would end them all
@@ -243,7 +249,7 @@ def test_a_second_one_on_the_same_state_is_refused(server):
 
 def test_it_starts_every_part_and_ends_them_all(server):
     parts = family(server.child.process.pid)
-    names = " ".join(" ".join(part.cmdline()) for part in parts)
+    names = " ".join(map(words_of, parts))
     assert all(
         word in names for word in ("redis-server", "worker", "beat", "featurestore_project.web")
     )
