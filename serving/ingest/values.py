@@ -32,11 +32,8 @@ _NO_INSTANT = -(2**63)
 _MOST_FLOAT32 = 3.4028235677973366e38
 #: How values of types that identify no entity are written.
 _FORMS = {
-    "float32": 'a number, or "NaN", "Infinity", "-Infinity"',
-    "float64": 'a number, or "NaN", "Infinity", "-Infinity"',
-    "list": "an array",
     "vector": "an array of so many finite numbers",
-    "json": "any JSON",
+    "json": 'any JSON; a text is JSON itself, as in "\\"a1\\""',
 }
 #: What the values of a column are where all of them may go to Arrow as they are.
 _PLAIN: dict[str, set[type]] = {
@@ -113,6 +110,8 @@ def _instant(value: Any) -> Any:
 
 
 def form_of(kind: ValueType) -> str:
+    if kind.item is not None:
+        return f"an array, and for each item {form_of(kind.item)}"
     return KEY_FORMS.get(kind.kind) or _FORMS[kind.kind]
 
 
@@ -137,9 +136,16 @@ def _float(value: Any, kind: ValueType) -> float:
     made = float(value)
     if made != value or not isfinite(made):
         raise ValueError(value)  # a whole number that no float has
-    if kind.kind == "float32" and abs(made) >= _MOST_FLOAT32:
+    if kind.kind == "float32" and not _is_float32(value):
         raise ValueError(value)
     return made
+
+
+def _is_float32(value: float) -> bool:
+    """Tell whether a float32 is made of it: of a fraction the nearest, of a whole number itself."""
+    if abs(value) >= _MOST_FLOAT32:
+        return False
+    return type(value) is float or float(np.float32(value)) == value
 
 
 def _list(value: Any, kind: ValueType) -> list[Any]:
@@ -157,8 +163,17 @@ def _vector(value: Any, kind: ValueType) -> list[float]:
 
 
 def _json(value: Any, _kind: ValueType) -> str:
-    """Text stays as it is: it is what a file's column would hold."""
-    return value if type(value) is str else msgspec.json.encode(value).decode()
+    """Text stays as it is, for it is what a file's column would hold: JSON itself.
+
+    :raises ValueError: it is none.
+    """
+    if type(value) is not str:
+        return msgspec.json.encode(value).decode()
+    try:
+        msgspec.json.decode(value, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValueError(value) from exc
+    return value
 
 
 _MAKE: dict[str, Callable[[Any, ValueType], Any]] = {

@@ -174,7 +174,7 @@ def _of_key(name: str, kind: ValueType, key: bytes, form: Form | None) -> Any:
 
 def _of_text(value: bytes, kind: ValueType) -> Any:
     """Return the text of a field as JSON would have the value."""
-    if kind.kind in ("string", "bytes", "int32", "int64"):
+    if kind.kind in ("string", "json", "bytes", "int32", "int64"):
         return _of_bytes(value, kind)
     try:
         if kind.kind in _OF_JSON:
@@ -195,7 +195,7 @@ def _of_bytes(value: bytes, kind: ValueType) -> Any:
     """Return bytes as JSON would have the value."""
     if kind.kind == "bytes":
         return base64.b64encode(value).decode()
-    if kind.kind == "string":
+    if kind.kind in ("string", "json"):
         try:
             return value.decode()
         except UnicodeDecodeError as exc:

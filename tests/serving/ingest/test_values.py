@@ -77,6 +77,45 @@ def test_decimals_are_read_as_digits_and_no_more(text, read):
     assert (not refusals) is (value is not None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "sent", "valid"),
+    [
+        ("json", ["x", "", "[1,]", '"\\ud800"', "\ud800", "[" * 100_000, "NaN"], "JSON itself"),
+        ("float32", [2**24 + 1, -(2**24) - 1, 10**39, 1e39], "a number, as in 1.5"),
+        ("list<int64>", [[1.5], [2**63], [True], 1], "for each item a whole number"),
+    ],
+)
+def test_what_a_type_does_not_have_is_refused_as_what_would_be(kind, sent, valid):
+    refusals = Refusals()
+
+    column = typed_column(sent, parse_type(kind), refusals, name="x")
+
+    assert column.null_count == len(sent) == len(refusals.to_json())
+    assert all(valid in each["valid"] for each in refusals.to_json())
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "read"),
+    [
+        (
+            "json",
+            ['"x"', ' {"a": 1.10}', {"a": [None]}, 1.5],
+            ['"x"', ' {"a": 1.10}', '{"a":[null]}', "1.5"],
+        ),
+        (
+            "float32",
+            [2**24, 2**24 + 2, 0.1, -0.0],
+            [2.0**24, 2.0**24 + 2, 0.10000000149011612, -0.0],
+        ),
+    ],
+)
+def test_what_a_type_has_is_kept_as_it_is(kind, sent, read):
+    refusals = Refusals()
+
+    assert typed_column(sent, parse_type(kind), refusals, name="x").to_pylist() == read
+    assert not refusals
+
+
 def test_json_that_is_too_deep_to_be_written_again_is_refused():
     nested: Any = []
     for _ in range(100_000):
