@@ -19,7 +19,7 @@ from uuid import uuid4
 from featurestore_project.bodies import PATIENCE_SECONDS, SMALL, BodyTooSlow
 from featurestore_project.cross_origin import allowed
 from featurestore_project.desk import as_sent, id_of
-from featurestore_project.files import send_file
+from featurestore_project.files import send_bytes, send_file
 from featurestore_project.problem import problem, respond
 from featurestore_project.request_ids import HEADER, KEY
 from lib.content_codings import is_coded
@@ -314,7 +314,7 @@ def _call(
     finally:
         if close := getattr(parts, "close", None):
             close()
-    protocol.response_bytes(said[0], said[1], body)
+    send_bytes(protocol, said[0], said[1], body, loop)
 
 
 def _plain(response: HttpResponse) -> Answer:

@@ -44,6 +44,10 @@ def slow(environ, start_response):
     elif environ["QUERY_STRING"] != "held" and environ["PATH_INFO"] != "/who":
         time.sleep(float(environ["QUERY_STRING"] or 0))
     start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/memory":
+        return [Path("/proc/self/statm").read_bytes().split()[1]]
+    if environ["PATH_INFO"] == "/huge":
+        return [b"x" * 12_000_000]
     if environ["PATH_INFO"] == "/large":
         return [b"x" * 3_000_000]
     if environ["PATH_INFO"] == "/file":

@@ -231,6 +231,19 @@ def test_large_bodies_on_their_way_do_not_fill_the_memory(url):
     assert b"bodies of yours" in body
 
 
+def test_answers_that_nobody_reads_are_not_held_in_memory(url):
+    def megabytes() -> int:
+        return int(ask(f"{url}/memory")[2]) * 4096 >> 20
+
+    assert len(ask(f"{url}/huge")[2]) == 12_000_000
+    before = megabytes()
+    with ExitStack() as asking:
+        for _ in range(10):
+            unread = asking.enter_context(raw(url, "GET /huge HTTP/1.1"))
+            assert unread.recv(12) == b"HTTP/1.1 200"
+        assert megabytes() - before < 50  # of 120
+
+
 def test_a_body_in_chunks_is_read_to_its_end_and_not_beyond_the_limit(url):
     def chunked(count: int) -> bytes:
         sender = raw(
