@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from registry.spec.dialect import DIALECT
-from registry.spec.scalar import functions, intervals, operators, text_functions
+from registry.spec.scalar import functions, intervals, operators, text_functions, time_functions
 from registry.spec.scalar.casts import cast_to, result
 from registry.spec.scalar.conversions import fraction
 from registry.spec.scalar.kinds import (
@@ -162,10 +162,10 @@ class _Compiler:
         if name == "isfinite" and len(arguments) == 1:
             return functions.is_finite(self.made(arguments[0]))
         if name in ("date_part", "datepart") and len(arguments) == 2:
-            return functions.time_part(_written(arguments[0], name), self.made(arguments[1]))
+            return time_functions.part(_written(arguments[0], name), self.made(arguments[1]))
         if name in ("date_sub", "datesub") and len(arguments) == 3:
             start, end = (self.made(each) for each in arguments[1:])
-            return functions.passed(_written(arguments[0], name), start, end)
+            return time_functions.passed(_written(arguments[0], name), start, end)
         raise _unknown(node)
 
     def like(self, node: exp.Expr) -> Scalar:
@@ -285,8 +285,8 @@ _NODES: dict[type[exp.Expr], Callable[[_Compiler, Any], Scalar]] = {
     exp.Between: _Compiler.between,
     exp.Cast: _Compiler.cast,
     exp.Anonymous: _Compiler.named,
-    exp.Extract: lambda c, n: functions.time_part(n.name.lower(), c.made(n.expression)),
-    exp.TimestampTrunc: lambda c, n: functions.truncated(
+    exp.Extract: lambda c, n: time_functions.part(n.name.lower(), c.made(n.expression)),
+    exp.TimestampTrunc: lambda c, n: time_functions.truncated(
         str(n.args["unit"].name).lower(), c.made(n.this)
     ),
     exp.Concat: lambda c, n: operators.concatenated([c.made(each) for each in n.expressions]),
@@ -297,7 +297,7 @@ _NODES: dict[type[exp.Expr], Callable[[_Compiler, Any], Scalar]] = {
         [c.made(each) for each in (n.this, n.expression) if each is not None],
         str(n.args.get("position") or "BOTH").upper(),
     ),
-    exp.DateDiff: lambda c, n: functions.difference(
+    exp.DateDiff: lambda c, n: time_functions.difference(
         str(n.args["unit"].name).lower(), c.made(n.expression), c.made(n.this)
     ),
 }

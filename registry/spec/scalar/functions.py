@@ -1,7 +1,7 @@
 """The functions that scalar expressions may call, in both forms. [pure]
 
-Not for operators and choices (``operators``). One that is new stands here, and in the check that
-compares both forms.
+Not for operators and choices (``operators``), nor for those of texts and times. One that is new
+stands here, or with those, and in the check that compares both forms.
 """
 
 from __future__ import annotations
@@ -13,29 +13,25 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from registry.spec.dialect import DIALECT
-from registry.spec.scalar import arithmetic, calendar, patterns, text_functions
+from registry.spec.scalar import arithmetic, patterns, text_functions, time_functions
 from registry.spec.scalar.conversions import as_kind
 from registry.spec.scalar.kinds import (
     BOOL,
-    DAY,
     FLOAT,
-    INSTANT,
     INT,
-    NULL,
     TEXT,
     Scalar,
     Untyped,
     constant,
     decimal_kind,
     engine_type,
-    null,
     scale_of,
     strict,
 )
 from registry.spec.scalar.operators import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 #: Functions of one fraction.
 _OF_FRACTIONS: dict[type[exp.Expr], tuple[str, str, Callable[[float], Any]]] = {
@@ -67,27 +63,10 @@ _TO_WHOLE: dict[type[exp.Expr], tuple[str, Callable[[int, int], int]]] = {
     exp.Floor: ("floor", lambda a, divisor: a // divisor),
     exp.Trunc: ("trunc", lambda a, divisor: abs(a) // divisor * (-1 if a < 0 else 1)),
 }
-#: Parts of a time that have a function each.
-_PARTS: dict[type[exp.Expr], str] = {
-    exp.Year: "year",
-    exp.Quarter: "quarter",
-    exp.Month: "month",
-    exp.Week: "week",
-    exp.WeekOfYear: "week",
-    exp.Day: "day",
-    exp.DayOfMonth: "day",
-    exp.DayOfWeek: "dow",
-    exp.DayOfWeekIso: "isodow",
-    exp.DayOfYear: "doy",
-    exp.Hour: "hour",
-    exp.Minute: "minute",
-    exp.Second: "second",
-}
 _LOGARITHMS: dict[Any, tuple[str, Callable[[float], float]]] = {
     2: ("log2", arithmetic.binary_log),
     10: ("log10", arithmetic.decimal_log),
 }
-_PART_NAMES = {"dayofweek": "dow", "dayofyear": "doy", "dayofmonth": "day", "weekofyear": "week"}
 #: Every function there is, by the name under which it is written.
 NAMES = (
     "abs", "acos", "asin", "atan", "atan2", "cbrt", "ceil", "coalesce", "concat", "concat_ws",
@@ -118,8 +97,8 @@ def call(node: exp.Expr, arguments: list[Scalar]) -> Scalar | None:
     if kind in text_functions.OF_TEXTS:
         result, sql, compute = text_functions.OF_TEXTS[kind]
         return strict(result, sql, compute, *(as_kind(each, TEXT) for each in arguments))
-    if kind in _PARTS:
-        return time_part(_PARTS[kind], arguments[0])
+    if kind in time_functions.PARTS:
+        return time_functions.part(time_functions.PARTS[kind], arguments[0])
     made = _OTHERS.get(kind)
     return made(arguments) if made else None
 
@@ -208,102 +187,8 @@ def _log(arguments: list[Scalar]) -> Scalar:
     return strict(FLOAT, f"{name}({{0}})", compute, part)
 
 
-def _epoch(arguments: list[Scalar]) -> Scalar:
-    (part,) = arguments
-    if part.kind not in (INSTANT, DAY, NULL):
-        raise Untyped(f"epoch takes a time; this is a {part.kind}.")
-    instant = as_kind(part, INSTANT)
-    # The engine's own rounds twice, otherwise for times before 1970.
-    sql = "(CAST(epoch_us({0}) AS DOUBLE) / CAST(1000000 AS DOUBLE))"
-    return strict(FLOAT, sql, lambda micros: float(micros) / 1_000_000.0, instant)
-
-
 def is_finite(part: Scalar) -> Scalar:
     return strict(BOOL, "isfinite({0})", math.isfinite, as_kind(number(part, "isfinite"), FLOAT))
-
-
-def time_part(name: str, part: Scalar) -> Scalar:
-    """Return a part of a day or an instant, in UTC, as a whole number.
-
-    :raises Untyped: it has no such part.
-    """
-    name = _PART_NAMES.get(name, name)
-    if name == "epoch":
-        return _epoch([part])
-    if part.kind == NULL:
-        return null(INT)
-    if part.kind not in (INSTANT, DAY):
-        raise Untyped(f"{name} is a part of times; this is a {part.kind}.")
-    of_days = calendar.PARTS_OF_DAYS.get(name)
-    sql = f"CAST(date_part('{name}', {{0}}) AS BIGINT)"
-    if of_days is not None:
-        if part.kind == DAY:
-            return strict(INT, sql, of_days, part)
-        return strict(INT, sql, lambda instant: of_days(calendar.day_of(instant)), part)
-    if name in calendar.PARTS_OF_CLOCKS:
-        if part.kind == DAY:
-            raise Untyped(f"a date has no {name}.")
-        return strict(INT, sql, calendar.PARTS_OF_CLOCKS[name], part)
-    valid = ", ".join([*calendar.PARTS_OF_DAYS, *calendar.PARTS_OF_CLOCKS, "epoch"])
-    raise Untyped(f"{name!r} is no part of a time that is computed here; those are {valid}.")
-
-
-def truncated(unit: str, part: Scalar) -> Scalar:
-    """Return the instant at which the unit began that a time is in.
-
-    :raises Untyped: there is no such unit, or this is no time.
-    """
-    unit = _unit(unit, "date_trunc", calendar.BEGINNINGS)
-    (instant,) = _instants("date_trunc", part)
-    return strict(INSTANT, f"date_trunc('{unit}', {{0}})", calendar.BEGINNINGS[unit], instant)
-
-
-def difference(unit: str, start: Scalar, end: Scalar) -> Scalar:
-    """Return how many of a unit begin between two times: midnights for days.
-
-    :raises Untyped: there is no such unit, or these are no times.
-    """
-    unit = _unit(unit, "date_diff", calendar.UNITS)
-    number_of = calendar.UNITS[unit]
-    return strict(
-        INT,
-        f"date_diff('{unit}', {{0}}, {{1}})",
-        lambda a, b: number_of(b) - number_of(a),
-        *_instants("date_diff", start, end),
-    )
-
-
-def passed(unit: str, start: Scalar, end: Scalar) -> Scalar:
-    """Return how many of a unit have passed between two times, whole ones: years are an age.
-
-    :raises Untyped: there is no such unit, or these are no times.
-    """
-    unit = _unit(unit, "date_sub", {**calendar.WHOLE_MONTHS, **calendar.LENGTHS})
-    months, length = calendar.WHOLE_MONTHS.get(unit), calendar.LENGTHS.get(unit, 1)
-
-    def run(a: int, b: int) -> int:
-        if months is None:
-            return arithmetic.whole_division(b - a, length)
-        return arithmetic.whole_division(calendar.whole_months(a, b), months)
-
-    # Of times without a zone: those with one are counted by another calendar.
-    sides = "make_timestamp(epoch_us({0})), make_timestamp(epoch_us({1}))"
-    sql = f"CAST(date_sub('{unit}', {sides}) AS BIGINT)"
-    return strict(INT, sql, run, *_instants("date_sub", start, end))
-
-
-def _unit(unit: str, name: str, units: Mapping[str, object]) -> str:
-    unit = unit.removesuffix("s")
-    if unit not in units:
-        raise Untyped(f"{unit!r} is no unit of {name}; those are {', '.join(units)}.")
-    return unit
-
-
-def _instants(name: str, *parts: Scalar) -> list[Scalar]:
-    for part in parts:
-        if part.kind not in (INSTANT, DAY, NULL):
-            raise Untyped(f"{name} takes times; this is a {part.kind}.")
-    return [as_kind(part, INSTANT) for part in parts]
 
 
 #: How many arguments, at least and at most, where it is not one.
@@ -343,7 +228,9 @@ _OTHERS: dict[type[exp.Expr], Callable[[list[Scalar]], Scalar]] = {
     exp.Pi: _pi,
     exp.Pow: _power,
     exp.Log: _log,
-    exp.TimeToUnix: _epoch,
+    exp.TimeToUnix: time_functions.epoch,
 }
 #: Every function here that the parser has a class for.
-CALLED = frozenset({*_OF_FRACTIONS, *_TO_WHOLE, *text_functions.OF_TEXTS, *_PARTS, *_OTHERS})
+CALLED = frozenset(
+    {*_OF_FRACTIONS, *_TO_WHOLE, *text_functions.OF_TEXTS, *time_functions.PARTS, *_OTHERS}
+)
