@@ -15,7 +15,7 @@ from serving.usage.draining import drain
 from serving.usage.edges import stored_usage
 from serving.usage.served import profile_of
 from tests.browser.test_accessibility import violations
-from tests.factories import AT, make_version
+from tests.factories import AT, DEFINITIONS, make_version
 from tests.serving.usage.test_served import TRIPS, note_samples, recorded, sample_every_read
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -55,7 +55,8 @@ def test_nothing_of_a_table_is_cut_off_on_a_phone(login, cast):
 
 
 def test_what_an_object_page_says_is_in_the_window_of_a_phone(login, cast):
-    version = make_version(cast)
+    long_name = "a_name_that_is_as_long_as_a_name_may_be".ljust(63, "x")
+    version = make_version(cast, text=DEFINITIONS.replace("driver_hourly", long_name))
     MaterializationRun.objects.create(
         version=version, table=version.table, requested_at=AT, enqueued_at=AT, window_end=AT,
         kind="incremental", status="succeeded", finished_at=AT,
@@ -72,6 +73,10 @@ def test_what_an_object_page_says_is_in_the_window_of_a_phone(login, cast):
     page.goto("/admin/registry/feature/")
     widths = page.evaluate(WIDTHS)
     assert min(widths) > 300
+    for address in (f"featureview/{version.feature_view_id}", f"featureviewversion/{version.pk}"):
+        page.goto(f"/admin/registry/{address}/change/")
+        expect(page.locator(".as-head h2")).to_contain_text(long_name)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
 
 
 def test_buttons_of_a_feature_are_in_the_window_of_a_phone_and_over_no_text(login, cast):
