@@ -153,6 +153,9 @@ def _floats(column: pa.ChunkedArray, key: KeyColumn) -> pa.ChunkedArray | None:
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         return None
+    if pa.types.is_decimal(kind):
+        # By its text: Arrow multiplies digits by a power of ten, of which 9.7 is 9.700000000000001.
+        column = column.cast(pa.string())
     numbers = column.cast(pa.float64(), safe=False)
     found = numbers.cast(key.type.arrow)
     beyond = pc.and_(pc.is_inf(found), pc.invert(pc.is_inf(numbers)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ from serving.historical.entity_frame import entity_frame, require_columns
 from serving.historical.forms import ArrowFrame, read_columns, read_upload
 from serving.historical.typed_columns import BadEntityFrame, instants, typed_key
 from serving.limits import TooManyRows
-from serving.values import BadKeyValue, KeyColumn
+from serving.values import BadKeyValue, KeyColumn, parse_key
 from tests.serving.historical.test_api import parquet
 from tests.serving.historical_world import LIMITS
 
@@ -109,6 +110,20 @@ def test_keys_arrive_as_exactly_their_type(declared, sent, kind, expected):
     found = typed_key(chunked(sent, kind), KeyColumn("k", parse_type(declared), "v"))
 
     assert (found.type, found.to_pylist()) == (parse_type(declared).arrow, expected)
+
+
+@pytest.mark.parametrize("declared", ["float32", "float64"])
+def test_decimals_are_the_fractions_that_their_text_is(declared):
+    chance, key = random.Random(14), KeyColumn("k", parse_type(declared), "v")
+    for kind in (pa.decimal32(4, 1), pa.decimal64(18, 9), pa.decimal128(38, 20)):
+        texts = [
+            f"{chance.randrange(10 ** chance.randrange(1, kind.precision))}" for _ in range(500)
+        ]
+        sent = [Decimal(f"-{text}E-{kind.scale}") for text in texts]
+
+        found = typed_key(chunked(sent, kind), key).to_pylist()
+
+        assert found == [parse_key(float(str(each)), key.type, name="k") for each in sent]
 
 
 @pytest.mark.parametrize(
