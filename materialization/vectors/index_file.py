@@ -92,8 +92,8 @@ class IndexFile:
 
     def _cells(self, name: bytes, written: bytes) -> tuple[str, Cells]:
         """:raises ValueError: they were written otherwise, or are of rows that there are not."""
-        before, _, feature = name.decode().rpartition(f"{CELLS} ")
-        if before or not feature:
+        before, ours, feature = name.decode().partition(f"{CELLS} ")
+        if before or not ours:
             raise ValueError(f"{name!r} is not how cells are written")
         order = order_of(feature)
         if order not in self.schema.names:

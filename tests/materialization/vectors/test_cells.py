@@ -158,10 +158,10 @@ def test_vectors_of_no_length_do_not_spoil_the_reach_of_others(tmp_path):
 def test_cells_that_are_damaged_are_no_file(vectors, tmp_path):
     file_of(tmp_path, vectors)
     whole = (tmp_path / "vectors.arrow").read_bytes()
-    for damage in (b"PK\x01\x02", b"PK\x05\x06", b"reach dot.npy"):
+    for damage in (b"PK\x01\x02", b"PK\x05\x06", b"reach dot.npy", b"cells of e"):
         path = tmp_path / "damaged.arrow"
         path.write_bytes(whole.replace(damage, damage[::-1]))
-        with path.open("rb") as opened, pytest.raises(ValueError, match="no cells"):
+        with path.open("rb") as opened, pytest.raises(ValueError, match="no cells|not how cells"):
             IndexFile(opened)
 
 
