@@ -20,6 +20,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 
 from featurestore_project import processes
+from lib.without_pandas import hide_pandas
 
 #: Seconds for a request line and its headers to arrive, and for a connection to be kept idle.
 HEADER_SECONDS = 15
@@ -40,6 +41,7 @@ def load(module: str) -> Any:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    hide_pandas()
     main = multiprocessing.parent_process()
     if main is None or main.pid is None:
         return import_module(module).application

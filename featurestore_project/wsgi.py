@@ -9,9 +9,6 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from lib.without_pandas import hide_pandas
-
-hide_pandas()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "featurestore_project.settings")
 django_application = get_wsgi_application()
 
