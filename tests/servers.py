@@ -5,7 +5,6 @@ Not for fixtures: ``conftest`` and the journeys make them from these.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
@@ -95,7 +94,7 @@ def free_port() -> int:
     """Return a port for a server that is yet to start, which this session is given once."""
     while True:
         port = random.choice(_PORTS)  # noqa: S311 - other sessions choose beside this one
-        with socket.socket() as look, contextlib.suppress(OSError):
+        with socket.socket() as look, suppress(OSError):
             if port not in _given:
                 look.bind(("127.0.0.1", port))
                 _given.add(port)
@@ -145,7 +144,8 @@ def assay_server(state_dir: Path, **extra: str) -> Iterator[Server]:
     try:
         await_ready(child, f"http://127.0.0.1:{port}/readyz")
         yield Server(f"http://127.0.0.1:{port}", state_dir, env, child)
-        if found := processes_with("/pandas/_libs/", of=child):
+        # A test may have ended it.
+        if child.process.poll() is None and (found := processes_with("/pandas/_libs/", of=child)):
             raise AssertionError(f"pandas was loaded by {found}")
     finally:
         processes.stop([child], grace_seconds=40)
@@ -158,7 +158,7 @@ def processes_with(library: str, *, of: processes.Child) -> list[str]:
     """
     found = []
     for process in psutil.Process(of.process.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             command = " ".join(process.cmdline())
             maps = Path(f"/proc/{process.pid}/maps").read_text()
             if library in maps and str(ROOT / "materialization/confined/main.py") not in command:
