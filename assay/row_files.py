@@ -190,12 +190,12 @@ def _whole(text: str) -> int:
 def _number(text: str) -> int | float:
     """Give the float of a text; a whole number that no float has is the server's to refuse.
 
-    :raises ValueError: it is no number, or one that is not infinite and beyond all floats.
+    :raises ValueError: it is no number, or one in digits that is beyond all floats.
     """
     found = float(text)
     if WHOLE.fullmatch(text) and found != int(text):
         return int(text)
-    if "_" in text or (NUMBER.fullmatch(text) and not isfinite(found)):
+    if "_" in text or (not isfinite(found) and any(map(str.isdigit, text))):
         raise ValueError(f"{text} is beyond what a float has")
     return found
 
