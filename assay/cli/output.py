@@ -76,9 +76,8 @@ class Output:
         """Print one line a row; a column is a key of the rows, and its heading."""
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         for column in columns:
-            heading = " ".join(
-                column.replace("_", " ").split()
-            )  # one gap: two are another column's
+            # One gap: two are another column's.
+            heading = " ".join(column.replace("_", " ").split())
             table.add_column(heading.upper(), overflow="fold")
         for row in rows:
             table.add_row(*(cell(row.get(column)) for column in columns))

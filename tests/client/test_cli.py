@@ -326,6 +326,7 @@ def test_streams_and_dead_letters_are_listed_and_seen_to(assay, peer, capsys):
 
     out = capsys.readouterr().out
     assert "it ends at 1" in out
+    assert "10000 or more" in out
     assert "float64 is asked for" in out
     (sent,) = [each for each in peer.requests if each.path.endswith("read-on")]
     assert json.loads(sent.body) == {"place": "oldest", "reason": "made anew"}
