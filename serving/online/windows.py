@@ -52,11 +52,12 @@ def _encodings(spec: VersionSpec, uid: str) -> tuple[WindowEncoding, ...]:
     """Return those of a table: all plans have one, however much it was fitted to."""
     if not spec.has_encodings:
         return ()
-    if uid not in _ENCODINGS:
-        if len(_ENCODINGS) >= MOST_ENCODED:
-            _ENCODINGS.clear()
-        _ENCODINGS[uid] = window_encodings(spec_with_fitted(spec, fitted_of))
-    return _ENCODINGS[uid]
+    if (known := _ENCODINGS.get(uid)) is not None:
+        return known
+    made = window_encodings(spec_with_fitted(spec, fitted_of))
+    if len(_ENCODINGS) >= MOST_ENCODED:
+        _ENCODINGS.clear()  # under other threads, which have theirs in hand
+    return _ENCODINGS.setdefault(uid, made)
 
 
 def window_rows(
