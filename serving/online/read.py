@@ -236,6 +236,7 @@ def feature_columns(
     """Return the columns of a plan for rows that were found; ``request`` as ``plan.request``.
 
     :raises NotLoaded: naming the first version whose table is not.
+    :raises RowsUnreadable: or the first with a row that is not as it was written.
     """
     now, tables = to_us(at), []
     for table, its in zip(plan.tables, found.tables, strict=True):
@@ -251,7 +252,11 @@ def feature_columns(
     warnings = []
     for each in plan.runs:
         if isinstance(each, Run):
-            columns += tables[each.table].columns(each.columns, stored=stored)
+            try:
+                columns += tables[each.table].columns(each.columns, stored=stored)
+            except (OverflowError, RuntimeError) as exc:
+                # An instant that no calendar has, as Python and NumPy say it.
+                raise RowsUnreadable(plan.tables[each.table].version) from exc
             continue
         made = computed(each, tables, given, rows=rows, now=now, stored=stored)
         columns.append(made.column)

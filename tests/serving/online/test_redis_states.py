@@ -21,6 +21,7 @@ from registry import epoch
 from registry.models import ApiToken
 from registry.operations.people import tokens
 from serving.online.door import OnlineFirst
+from serving.online.rows import FEW
 from tests import factories, servers
 from tests.serving.online_world import ask, call, columns, committed, load, loaded_view
 
@@ -139,13 +140,16 @@ def test_old_values_are_not_answered_from_a_redis_from_before(
 def test_what_is_broken_in_the_store_is_said_of_its_version_alone(door, token, version, now):
     row = b"r" + version.table.uid.encode() + b"{1001}"
     whole = get_redis().get(row)
-    for broken in (b"", b"\xc1", whole[:-1], whole + b"\xc0", msgspec.msgpack.encode([1, 2])):
+    # As one bit in a row's first number makes it.
+    late = msgspec.msgpack.encode([2**62, *msgspec.msgpack.decode(whole)[1:]])
+    for broken in (b"", b"\xc1", whole[:-1], whole + b"\xc0", msgspec.msgpack.encode([1, 2]), late):
         get_redis().set(row, broken)
         said, _, body = call(door, body=REQUEST, token=token)
         answer = msgspec.json.decode(body)
         assert (said[:3], answer["code"]) == ("503", "rows_unreadable"), (broken, body)
         assert answer["version"] == "driver_hourly@1.0.0"
         assert status(door, token, REQUEST | {"entities": {"driver_id": [1002]}}) == 200
+    assert status(door, token, REQUEST | {"entities": {"driver_id": [1001] * FEW}}) == 503
     get_redis().set(row, whole)
     assert status(door, token) == 200
     get_redis().set(b"n" + version.table.uid.encode(), b"\xc1")
