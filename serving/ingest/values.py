@@ -143,9 +143,8 @@ def _float(value: Any, kind: ValueType) -> float:
 
 def _is_float32(value: float) -> bool:
     """Tell whether a float32 is made of it: of a fraction the nearest, of a whole number itself."""
-    if abs(value) >= _MOST_FLOAT32:
-        return False
-    return type(value) is float or float(np.float32(value)) == value
+    is_within = abs(value) < _MOST_FLOAT32
+    return is_within and (type(value) is float or float(np.float32(value)) == value)
 
 
 def _list(value: Any, kind: ValueType) -> list[Any]:
@@ -157,7 +156,7 @@ def _list(value: Any, kind: ValueType) -> list[Any]:
 def _vector(value: Any, kind: ValueType) -> list[float]:
     if type(value) is not list or len(value) != kind.length:
         raise ValueError(value)
-    if not all(type(each) in (int, float) and abs(each) < _MOST_FLOAT32 for each in value):
+    if not all(type(each) in (int, float) and _is_float32(each) for each in value):
         raise ValueError(value)
     return [float(each) for each in value]
 

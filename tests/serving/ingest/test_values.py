@@ -82,6 +82,7 @@ def test_decimals_are_read_as_digits_and_no_more(text, read):
     [
         ("json", ["x", "", "[1,]", '"\\ud800"', "\ud800", "[" * 100_000, "NaN"], "JSON itself"),
         ("float32", [2**24 + 1, -(2**24) - 1, 10**39, 1e39], "a number, as in 1.5"),
+        ("vector<2>", [[2**24 + 1, 0], [1, 1e39], [1], [1, "NaN"], [1, True]], "finite numbers"),
         ("list<int64>", [[1.5], [2**63], [True], 1], "for each item a whole number"),
     ],
 )
