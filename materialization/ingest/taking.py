@@ -206,7 +206,7 @@ def _too_many(table: PushedRows, places: Places, row: int) -> TooManyEvents:
         f" {MOST_BYTES >> 10} KB of events within the {hop} around {event:%Y-%m-%dT%H:%M:%S.%fZ},"
         " which is all that windows keep of one entity in a hundredth of the longest window."
         " Nothing was taken. Push rows that are summed up already, or leave this entity out; with"
-        ' "partial": true the other rows are taken.',
+        ' "partial": true those of a few such entities are left out, and the others taken.',
         event=event.isoformat(),
         places=frozenset(places[_as_crowded(table.rows, layout, row)].tolist()),
         entity=keys,
