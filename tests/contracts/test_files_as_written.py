@@ -28,6 +28,7 @@ from registry.spec.aggregations import AggregationSpec
 from registry.spec.model import ScheduleSpec
 from registry.spec.sources.base import SourceColumn, SourceSchema
 from tests.materialization.engine_cases import END, at, compute_here, make_spec
+from tests.servers import ROOT
 
 DAY = at("2024-05-01T00:00")
 TEXT = (("x", "string"),)
@@ -139,6 +140,27 @@ def test_nan_is_found_where_the_statistics_of_a_parquet_file_have_none(tmp_path)
         "b": False,
         "c": True,
     }
+
+
+def test_the_greatest_of_floats_is_a_number_where_each_is(tmp_path):
+    """DuckDB answers NaN for a column that may have it, asked of the files' statistics alone."""
+    parquet(tmp_path / "a.parquet", k=["a", "b"], x=[5.0, 7.0])
+    sql = "SELECT k, event, x / (SELECT max(x) FROM rows) AS x FROM rows"
+
+    found = values(read(tmp_path, "*.parquet", features=[("x", "float64")], sql=sql))
+    assert found == {"a": 5.0 / 7.0, "b": 1.0}
+
+
+def test_parquet_files_are_read_by_one_function_alone():
+    """Of others NaN would not be found; benchmarks read files that have none."""
+    server = ("lib", "registry", "materialization", "serving", "featurestore_project")
+    found = [
+        str(path.relative_to(ROOT))
+        for package in server
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if "read_parquet(" in path.read_text() or "parquet_scan(" in path.read_text()
+    ]
+    assert found == ["lib/sql_text.py"]
 
 
 def test_a_json_array_as_pandas_writes_one(tmp_path):
