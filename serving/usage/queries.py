@@ -113,7 +113,8 @@ def answers(table: UsageTable, asked: Asked, questions: Sequence[Question]) -> I
     for by, versions in questions:
         told = asked if versions is None else asked._replace(versions=versions)
         sums.append(_Sums(told, by))
-    for rows in _rows(table, asked):
+    of_features = any(asked.feature or "feature" in by for by, _ in questions)
+    for rows in _rows(table, asked, of_features=of_features):
         for (_, versions), each in zip(questions, sums, strict=True):
             some = rows if versions is None else rows.filter(_of_versions(versions))
             if some.num_rows:
@@ -165,11 +166,15 @@ class _Sums:
         return self._features[tuple(row[key] for key in self._keys)]
 
 
-def _rows(table: UsageTable, asked: Asked) -> Iterator[pa.Table]:
-    """Yield the rows that fit, with their features as one text: it is what is alike."""
+def _rows(table: UsageTable, asked: Asked, *, of_features: bool) -> Iterator[pa.Table]:
+    """Yield the rows that fit, with their features as one text: it is what is alike.
+
+    What each feature had by itself, the longest column, is read where it is asked for.
+    """
     columns = [
         *(column for column in BY.values() if column != "feature"),
-        "features", OF_FEATURES, "first", *_SUMS, "slowest", "at", "until",
+        "features", "first", *_SUMS, "slowest", "at", "until",
+        *([OF_FEATURES] if of_features else []),
     ]  # fmt: skip
     for batch in table.batches(columns, fitting(asked)):
         rows = _told(pa.Table.from_batches([batch]), asked)
