@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,6 +40,8 @@ _AGGREGATES = [
 ]  # fmt: skip
 #: All features that one row read, as they are written while it is added up: no name has a space.
 _TEXT = "features"
+#: The place of a row among others.
+_PLACE = "place"
 #: Rows of one feature each that are held at once.
 _AT_ONCE = 100_000
 _NAMES = [f"{name}_{how}" for name, how in _AGGREGATES]
@@ -143,11 +146,12 @@ class _Sums:
 
     def _add_features(self, rows: pa.Table) -> None:
         """Add what rows tell of each feature by itself: it was read in all calls of its row."""
-        name = self._feature
-        for some in _exploded(rows.filter(pc.match_substring(rows[_TEXT], name)) if name else rows):
-            fitting = some.filter(pc.field("feature") == name) if name else some
+        name, apart = self._feature, [key for key in self._keys if key != "feature"]
+        some = rows.filter(pc.match_substring(rows[_TEXT], name)) if name else rows
+        for each in _exploded(_summed_with_features(some, [*apart, _TEXT])):
+            fitting = each.filter(pc.field("feature") == name) if name else each
             if fitting.num_rows:
-                self._add(_summed(fitting, self._keys))
+                self._add(fitting.select([*self._keys, *_NAMES]))
 
     def _add(self, sums: pa.Table) -> None:
         self._sums = [_added(pa.concat_tables([*self._sums, sums]), self._keys)]
@@ -264,9 +268,29 @@ def _exploded(rows: pa.Table) -> Iterator[pa.Table]:
         if OF_FEATURES in rows.column_names:
             counts = pc.list_flatten(some[OF_FEATURES]).to_numpy()
             for place, name in enumerate(STATUS_COLUMNS):
-                where, told = taken.column_names.index(name), counts[place :: len(STATUS_COLUMNS)]
-                taken = taken.set_column(where, name, pa.array(told))
+                where = taken.column_names.index(f"{name}_sum")
+                told = pa.array(counts[place :: len(STATUS_COLUMNS)])
+                taken = taken.set_column(where, taken.field(where), told)
         yield taken.append_column("feature", pc.list_flatten(names))
+
+
+def _summed_with_features(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Add up rows that are alike in ``keys``, features among them, and what each of those had."""
+    numbered = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+    found = numbered.group_by(list(keys)).aggregate([*_AGGREGATES, (_PLACE, "list")])
+    alike = found[f"{_PLACE}_list"].combine_chunks()
+    lists = rows[OF_FEATURES].take(pc.list_flatten(alike)).combine_chunks()
+    lengths = pc.list_value_length(lists).to_numpy()
+    # Rows that are alike have as many counts as the first of them.
+    most = lengths[alike.offsets.to_numpy()[:-1]]
+    ends = np.cumsum(most)
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    first = np.repeat((ends - most)[pc.list_parent_indices(alike).to_numpy()], lengths)
+    sums = np.zeros(most.sum(), np.int64)
+    np.add.at(sums, first + within, pc.list_flatten(lists).to_numpy())
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
+    told = pa.LargeListArray.from_arrays(offsets, pa.array(sums))
+    return found.select([*keys, *_NAMES]).append_column(OF_FEATURES, told)
 
 
 def _summed(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
