@@ -5,10 +5,13 @@ Not for adding events to those that are there (``event_merging``), nor for choos
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
+
+import redis
 
 from materialization.stores.event_merging import merge_events
 
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pyarrow as pa
-    import redis
 
     from materialization.stores.events import EventLayout
 
@@ -105,16 +107,34 @@ def exchange(
     :raises TooManyEventsLoaded: a hop would be beyond what it takes; nothing was exchanged.
     """
     aside = replace(layout, aside=b"a:aside:%s:" % secrets.token_hex(8).encode())
-    # What is aside goes by itself where this ends before its time.
-    merge_events(client, aside, batches, ttl=ttl or timedelta(), at=at, grace=grace)
-    for_ever = b"1" if ttl is None else b""
+    try:
+        # What is aside goes by itself where this process ends before its time.
+        merge_events(client, aside, batches, ttl=ttl or timedelta(), at=at, grace=grace)
+        return _exchanged(client, layout, aside, seen, for_ever=ttl is None)
+    except Exception:
+        # That may be a window and a TTL later: a full Redis has no room for what each try leaves.
+        with contextlib.suppress(redis.RedisError):
+            for tags in _parts(list(seen)):
+                client.unlink(*aside.keys(tags))
+        raise
+
+
+def _exchanged(
+    client: redis.Redis,
+    layout: EventLayout,
+    aside: EventLayout,
+    seen: Mapping[bytes, bytes],
+    *,
+    for_ever: bool,
+) -> list[bytes]:
+    flag = b"1" if for_ever else b""
     done: list[bytes] = []
     for tags in _parts(list(seen)):
         own = aside.keys(tags)
         keys = [key for pair in zip(layout.keys(tags), own, strict=True) for key in pair]
         brought = zip(tags, told_at(client, own), strict=True)
         given = [part for tag, told in brought for part in (seen[tag], told)]
-        answers = cast("list[int]", client.eval(EXCHANGE, len(keys), *keys, for_ever, *given))
+        answers = cast("list[int]", client.eval(EXCHANGE, len(keys), *keys, flag, *given))
         done += [tag for tag, is_done in zip(tags, answers, strict=True) if is_done]
     return done
 

@@ -40,6 +40,7 @@ from materialization.requests.certificates import (
 from materialization.runner import certifying
 from materialization.runner.certifying import certify, words_of
 from materialization.runner.draining import drain_logs, drained
+from materialization.stores import event_exchange
 from materialization.stores.layout import layout_of
 from materialization.stores.online_protocol import RowsUnreadable
 from tests.factories import verbs_of
@@ -266,6 +267,23 @@ def test_a_repair_exchanges_events_while_rows_come_and_no_read_ever_has_less(
     assert _put_right(version, [b"{7}", b"{8}"], waits={b"{8}"}) == [b"{7}"]
     read = online(version, {"driver_id": list(range(DRIVERS))}, at=AT)
     assert read == offline(version, {"driver_id": list(range(DRIVERS))}, at=AT)
+
+
+def test_a_repair_that_fails_leaves_nothing_beside_the_events(version, online_redis, monkeypatch):
+    drain_logs()
+    online_redis.delete(b"w" + uid(version).encode() + b"{1}")
+    merge, brought = event_exchange.merge_events, []
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        merge(*args, **kwargs)
+        brought.extend(online_redis.keys("a:aside:*"))
+        raise Unavailable("Redis has no more room")
+
+    monkeypatch.setattr(event_exchange, "merge_events", full)
+    done = certified(version, repair=True)
+
+    assert (done.status, done.repaired, len(brought)) == ("failed", 0, 1)
+    assert online_redis.keys("a:aside:*") == []
 
 
 def _put_right(version: FeatureViewVersion, tags: list[bytes], waits: set[bytes]) -> list[bytes]:
