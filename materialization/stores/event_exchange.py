@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from materialization.stores.events import EventLayout
 
-#: Entities that one call is about: each may have megabytes, and Redis answers nobody else.
-ENTITIES_PER_CALL = 10
+#: Entities that one call is about: of one as full as it may be Redis takes some 25 ms, twice that
+#: for an exchange, and answers nobody else meanwhile.
+ENTITIES_PER_CALL = 1
 
 #: Lua's ``told(key)``: what tells the events of an entity from all others, a hash; empty: it has
 #: none. What readers keep of hops is made of the events, and comes and goes.
