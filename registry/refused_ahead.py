@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.choices import SERVED_STATES
+from registry.choices import SERVED_STATES, State
 from registry.queries import may_arrive, served_versions
 from registry.spec.sources.push import PushSource
 
@@ -46,7 +46,7 @@ def refused_ahead(spec: VersionSpec, versions: Iterable[FeatureViewVersion]) -> 
 def refused_ahead_of(version: FeatureViewVersion) -> list[str]:
     """Say the same of a version that nobody has decided on yet."""
     spec = version.spec
-    if version.state in SERVED_STATES or not spec.stores_events_only:
+    if version.state in (*SERVED_STATES, State.RETIRED) or not spec.stores_events_only:
         return []
     project = version.feature_view.project_id
     served = served_versions().filter(may_arrive(), feature_view__project=project)
