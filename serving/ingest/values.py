@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.decoding import json_reader
 from lib.json_floats import NOT_FINITE
 from serving.instant_texts import instants_at_once
 from serving.values import KEY_FORMS, parse_key, shown
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _NO_INSTANT = -(2**63)
 #: Beyond it a float32 is infinite.
 _MOST_FLOAT32 = 3.4028235677973366e38
+#: Whether a text is JSON: nothing is made of it.
+_READ_RAW = json_reader(msgspec.Raw)
 #: How values of types that identify no entity are written.
 _FORMS = {
     "vector": "an array of so many finite numbers",
@@ -169,7 +172,7 @@ def _json(value: Any, _kind: ValueType) -> str:
     if type(value) is not str:
         return msgspec.json.encode(value).decode()
     try:
-        msgspec.json.decode(value, type=msgspec.Raw)
+        _READ_RAW(value)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise ValueError(value) from exc
     return value
