@@ -27,6 +27,7 @@ from registry.triggers import REMOVAL, statements
 from serving.ingest import plans as pushing
 from serving.online import plan_cache as reading
 from serving.online.plan_cache import RegisteredEpochs
+from serving.online.watching import WATCH
 from tests import answers, databases, factories, feast, postgres, servers, sites, tapes
 
 if TYPE_CHECKING:
@@ -163,7 +164,11 @@ def warehouse(postgres_process: postgres.Server) -> postgres.Database:
 
 @pytest.fixture
 def online_redis(redis_process: str) -> redis.Redis:
-    """An empty Redis; what the code under test gets from ``get_redis``."""
+    """An empty Redis; what the code under test gets from ``get_redis``.
+
+    What earlier tests read goes before: the process keeps notes of it, and sends them later.
+    """
+    WATCH.flush()
     client = get_redis()
     client.flushall()
     return client

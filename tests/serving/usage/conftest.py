@@ -14,15 +14,7 @@ from tests import factories
 from tests.serving.online_world import committed, loaded_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-@pytest.fixture(autouse=True)
-def _nothing_waits() -> Iterator[None]:
-    """Leave no note to another test: the process keeps them."""
-    WATCH.flush()
-    yield
-    WATCH.flush()
+    from collections.abc import Callable
 
 
 @pytest.fixture
