@@ -16,16 +16,12 @@ import redis
 from materialization.stores.event_merging import merge_events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
 
     from materialization.stores.events import EventLayout
-
-#: Entities that one call is about: of one as full as it may be Redis takes some 25 ms, twice that
-#: for an exchange, and answers nobody else meanwhile.
-ENTITIES_PER_CALL = 1
 
 #: Lua's ``told(key)``: what tells the events of an entity from all others, a hash; empty: it has
 #: none. What readers keep of hops is made of the events, and comes and goes.
@@ -49,46 +45,35 @@ local function told(key)
   return redis.sha1hex(table.concat(all))
 end
 """
-TOLD = (
-    _TOLD
-    + """
-local all = {}
-for i = 1, #KEYS do all[i] = told(KEYS[i]) end
-return all
-"""
-)
+TOLD = _TOLD + "return told(KEYS[1])"
 #: Moves what was brought together aside into the place of what was seen, where both are still
-#: there; where nothing was brought, the other goes. Answers of each entity whether that was done.
+#: there; where nothing was brought, the other goes. Answers whether that was done.
 EXCHANGE = (
     _TOLD
     + """
-local done = {}
-for i = 1, #KEYS, 2 do
-  local key, aside = KEYS[i], KEYS[i + 1]
-  if told(key) == ARGV[i + 1] and told(aside) == ARGV[i + 2] then
-    if ARGV[i + 2] == '' then
-      call('DEL', key)
-    else
-      call('RENAME', aside, key)
-      if ARGV[1] == '1' then call('PERSIST', key) end
-    end
-    done[#done + 1] = 1
-  else
-    call('UNLINK', aside)
-    done[#done + 1] = 0
-  end
+local key, aside = KEYS[1], KEYS[2]
+if told(key) ~= ARGV[1] or told(aside) ~= ARGV[2] then
+  call('UNLINK', aside)
+  return 0
 end
-return done
+if ARGV[2] == '' then
+  call('DEL', key)
+else
+  call('RENAME', aside, key)
+  if ARGV[3] == '1' then call('PERSIST', key) end
+end
+return 1
 """
 )
 
 
 def told_at(client: redis.Redis, keys: Sequence[bytes]) -> list[bytes]:
-    """Return what tells the events under each key from all others; empty where there are none."""
-    told: list[bytes] = []
-    for part in _parts(keys):
-        told += cast("list[bytes]", client.eval(TOLD, len(part), *part))
-    return told
+    """Return what tells the events under each key from all others; empty where there are none.
+
+    A call each: of an entity as full as it may be Redis takes some 25 ms, twice that to exchange,
+    and answers nobody else meanwhile.
+    """
+    return [cast("bytes", client.eval(TOLD, 1, key)) for key in keys]
 
 
 def exchange(
@@ -115,8 +100,7 @@ def exchange(
     except Exception:
         # That may be a window and a TTL later: a full Redis has no room for what each try leaves.
         with contextlib.suppress(redis.RedisError):
-            for tags in _parts(list(seen)):
-                client.unlink(*aside.keys(tags))
+            client.unlink(*aside.keys(list(seen)))
         raise
 
 
@@ -128,18 +112,10 @@ def _exchanged(
     *,
     for_ever: bool,
 ) -> list[bytes]:
-    flag = b"1" if for_ever else b""
+    tags = list(seen)
     done: list[bytes] = []
-    for tags in _parts(list(seen)):
-        own = aside.keys(tags)
-        keys = [key for pair in zip(layout.keys(tags), own, strict=True) for key in pair]
-        brought = zip(tags, told_at(client, own), strict=True)
-        given = [part for tag, told in brought for part in (seen[tag], told)]
-        answers = cast("list[int]", client.eval(EXCHANGE, len(keys), *keys, flag, *given))
-        done += [tag for tag, is_done in zip(tags, answers, strict=True) if is_done]
+    for tag, key, own in zip(tags, layout.keys(tags), aside.keys(tags), strict=True):
+        [brought] = told_at(client, [own])
+        if client.eval(EXCHANGE, 2, key, own, seen[tag], brought, b"1" if for_ever else b""):
+            done.append(tag)
     return done
-
-
-def _parts(items: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    starts = range(0, len(items), ENTITIES_PER_CALL)
-    return (items[start : start + ENTITIES_PER_CALL] for start in starts)
