@@ -9,7 +9,7 @@ import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from lib.sent_files import remove
+from lib.sent_files import AT_ONCE_BYTES, remove
 from materialization.compute.scratch import own_folder
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 #: Granian opens a file a moment after it was told to; open, it needs no name any more.
 _OPENED_SECONDS = 20.0
-#: What is larger waits for slow readers on the disk.
-_AT_ONCE_BYTES = 1 << 20
 
 
 def send_bytes(
@@ -32,7 +30,7 @@ def send_bytes(
 
     Whoever asks, and does not read, would hold all of it in memory, as often as they ask.
     """
-    if len(body) > _AT_ONCE_BYTES:
+    if len(body) > AT_ONCE_BYTES:
         with suppress(OSError):
             path = _written(body)
             send_file(protocol, status, headers, path, loop)

@@ -10,6 +10,9 @@ import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
+#: A larger answer is sent from the disk, where it takes no memory while a slow client reads.
+AT_ONCE_BYTES = 1 << 20
+
 
 class SentOnce(io.FileIO):
     """An answer's file, open to be read; closing it removes it."""

@@ -22,7 +22,7 @@ from lib.bodies import read_body, require_length
 from lib.content_codings import COMPRESSED
 from lib.media_types import ARROW, CSV, JSON
 from lib.pools import Pool
-from lib.sent_files import SentOnce
+from lib.sent_files import AT_ONCE_BYTES, SentOnce
 from materialization.edges.engines import engine
 from materialization.edges.stores import offline_store
 from registry import access
@@ -54,8 +54,6 @@ EXPLAIN_HEADER = "Assay-Explain"
 #: Where that has no room.
 NOT_EXPLAINED = "explain: the counts of {} views are longer than a header may be; ask for JSON."
 NEXT_HEADER = "Assay-Next"
-#: A larger answer is sent from the disk, in pieces, and takes no memory while a slow client reads.
-_AT_ONCE_BYTES = 1 << 20
 
 
 class AnswerNegotiation(BaseContentNegotiation):
@@ -134,7 +132,7 @@ def _response(
         most_mb=limits.most_mb,
         int64_as_text=int64_as_text,
     )
-    if Path(path).stat().st_size <= _AT_ONCE_BYTES:
+    if Path(path).stat().st_size <= AT_ONCE_BYTES:
         with SentOnce(path) as file:
             return HttpResponse(file.read(), content_type=media_type)
     wanted = request.META.get("HTTP_ACCEPT_ENCODING", "")
