@@ -20,6 +20,7 @@ from lib.bodies import BadBody, read_up_to
 from lib.errors import AssayError, Unavailable
 from lib.media_types import JSON
 from materialization.errors import EngineLimitExceeded, PythonFailed
+from materialization.ingest.taking import TooManyEvents
 from registry.authentication import bearer_token, digest, find_token
 from serving.doors import MET, ok_headers, plain_post
 from serving.edges import push_limits
@@ -38,8 +39,8 @@ PARSE: dict[str, Callable[[bytes], PushRequest | WriteRequest]] = {
     "push": parse_push,
     "write-to-online-store": parse_write,
 }
-#: Rows may have been taken already; or a transform failed at them, and would for as long again.
-_NOT_TWICE = (Unavailable, PythonFailed, EngineLimitExceeded)
+#: Rows may have been taken already; or it was found out at length, and would be for as long again.
+_NOT_TWICE = (Unavailable, PythonFailed, EngineLimitExceeded, TooManyEvents)
 
 _encode = msgspec.json.Encoder().encode
 
